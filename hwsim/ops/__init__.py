@@ -1,0 +1,33 @@
+"""Operators: one file is one operator of hwsim, which may read several operators of the file formats.
+
+A file defines
+
+* `READS`: source operator -> function(SourceNode, Reader) that emits nodes of hwsim;
+* `infer(node, inputs)`: shape and format of every output, from the input tensors (None where absent);
+* `compute(node, *arrays)`: the operator on real numbers (or on indices), as NumPy arrays;
+* `integer(step, *arrays)`, when it has an exact meaning on stored integers: the reference of the kernels;
+* `loops(node, inputs, outputs)`, when it multiplies and accumulates: its LoopNest;
+* `work(node, inputs, outputs)`: elementary vector operations, by name, that a chip's vector unit prices;
+* `kernel(step, call)`, when a compiled kernel runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from hwsim.shelf import load, names
+
+__all__ = ["readers"]
+
+
+@cache
+def readers() -> dict[str, Callable[..., Any]]:
+    """Every source operator that hwsim reads, with the function that reads it."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name in names("ops"):
+        for kind, read in load("ops", name).READS.items():
+            assert kind not in found, f"two ops read {kind}"
+            found[kind] = read
+    return found

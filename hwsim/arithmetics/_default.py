@@ -1,0 +1,42 @@
+"""What an arithmetic computes for operators it has no formula of its own for.
+
+Sums and products of stored numbers are built from the arithmetic's own `requantize`: each operand is rescaled to the output's
+grid, then a saturating add (graph rule 3 of MQBench); a product is an accumulator of one term.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from hwsim.quant import Array, QuantParams
+
+WIDE = 1 << 30
+
+
+def add_parameters(arithmetic: ModuleType, a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The requantization of each operand to the output's scale."""
+    one = np.float32(1)
+    return arithmetic.parameters(a.scale, one, y.scale), arithmetic.parameters(b.scale, one, y.scale)
+
+
+def add(arithmetic: ModuleType, a: Array, b: Array, quants: tuple[QuantParams, QuantParams, QuantParams], low: int, high: int) -> Array:
+    """Rescale both operands, add, saturate."""
+    pa, pb = add_parameters(arithmetic, *quants)
+    ra = arithmetic.requantize(a - int(quants[0].zero_point), pa, 0, -WIDE, WIDE)
+    rb = arithmetic.requantize(b - int(quants[1].zero_point), pb, 0, -WIDE, WIDE)
+    return np.clip(ra + rb + int(quants[2].zero_point), low, high)
+
+
+def mul(arithmetic: ModuleType, a: Array, b: Array, quants: tuple[QuantParams, QuantParams, QuantParams], low: int, high: int) -> Array:
+    """An accumulator of one product."""
+    qa, qb, y = quants
+    p: Any = arithmetic.parameters(qa.scale, qb.scale, y.scale)
+    return arithmetic.requantize((a - int(qa.zero_point)) * (b - int(qb.zero_point)), p, int(y.zero_point), low, high)
+
+
+def average_scale(x: QuantParams, y: QuantParams, count: int) -> Array:
+    """The scale of a sum of `count` stored numbers."""
+    return np.float64(x.scale) / (np.float64(y.scale) * count)

@@ -1,0 +1,84 @@
+"""Integer and floating-point pieces of the arithmetics.  All work on NumPy arrays and on Numba scalars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.kernels.compiling import scalar
+
+__all__ = ["clamp", "exact_power_of_two", "fma32", "half", "quantized_multiplier", "rdbp", "round_away", "srdhm", "wrap32"]
+
+
+@scalar
+def clamp(x: Any, low: Any, high: Any) -> Any:
+    """x limited to [low, high]."""
+    return np.minimum(np.maximum(x, low), high)
+
+
+@scalar
+def wrap32(x: Any) -> Any:
+    """Two's complement wrap of an int64 to 32 bits."""
+    return ((x + 2147483648) & 4294967295) - 2147483648
+
+
+@scalar
+def srdhm(a: Any, b: Any) -> Any:
+    """gemmlowp SaturatingRoundingDoublingHighMul of int32 values: (a b + 2^30) >> 31, ties up; -2^31 squared saturates."""
+    return np.minimum((a * b + 1073741824) >> 31, 2147483647)
+
+
+@scalar
+def rdbp(x: Any, n: Any) -> Any:
+    """gemmlowp RoundingDivideByPOT: x / 2^n, ties away from zero."""
+    mask = (np.int64(1) << n) - 1
+    return (x >> n) + ((x & mask) > (mask >> 1) + (x < 0))
+
+
+@scalar
+def round_away(x: Any) -> Any:
+    """C round(): the nearest whole number, ties away from zero; keeps the float type."""
+    whole = np.trunc(x)
+    return whole + np.where(np.abs(x - whole) >= 0.5, np.copysign(whole * 0 + 1, x), whole * 0)
+
+
+@scalar
+def half(x: Any) -> Any:
+    """A float32 rounded to IEEE float16 (nearest even; subnormals kept; 65520 and more become infinite), held as float32."""
+    x = np.float32(x)
+    bits = x.view(np.int32)
+    near = np.int32((bits + 4095 + ((bits >> 13) & 1)) & -8192).view(np.float32)
+    small = np.float32(np.rint(x * np.float32(16777216)) * np.float32(2.0**-24))
+    near = np.where(np.abs(x) < np.float32(2.0**-14), small, near)
+    return np.where(np.abs(x) >= np.float32(65520), np.float32(np.copysign(np.inf, x)), near)
+
+
+@scalar
+def fma32(a: Any, b: Any, c: Any) -> Any:
+    """float32 fused multiply-add (one rounding) of float32 values.
+
+    The product is exact in float64; the sum is rounded to odd there, which makes the second rounding to float32 harmless
+    (Boldo and Melquiond, IEEE TC 2008, theorem 3).
+    """
+    p, wide = np.float64(a) * np.float64(b), np.float64(c)
+    s = p + wide
+    back = s - p
+    error = (p - (s - back)) + (wide - back)
+    inexact_even = (error != 0) & ((np.float64(s).view(np.int64) & 1) == 0)
+    return np.float32(np.where(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
+
+
+def quantized_multiplier(real: Any) -> tuple[Any, Any]:
+    """TensorFlow Lite QuantizeMultiplier: real ~ m 2^(e - 31), m in [2^30, 2^31) rounded half away, arrays of int64."""
+    q, e = np.frexp(np.asarray(real, np.float64))
+    m = np.floor(q * 2.0**31 + 0.5).astype(np.int64)
+    over = m == 2**31
+    m, e = np.where(over, m // 2, m), e.astype(np.int64) + over
+    tiny = (e < -31) | (m == 0)
+    return np.where(tiny, 0, m), np.where(tiny, 0, e)
+
+
+def exact_power_of_two(real: Any) -> bool:
+    """Whether every number is a power of two."""
+    return bool(np.all(np.frexp(np.asarray(real, np.float64))[0] == 0.5))

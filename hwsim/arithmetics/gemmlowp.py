@@ -1,0 +1,34 @@
+"""gemmlowp's fixed point with double rounding, as TensorFlow Lite's reference kernels and CMSIS-NN compute convolutions.
+
+MultiplyByQuantizedMultiplier = RoundingDivideByPOT(SaturatingRoundingDoublingHighMul(acc << left, m), right); the multiplier is
+double(x_scale) double(w_scale) / double(y_scale).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
+from hwsim.kernels.compiling import scalar
+from hwsim.quant import Array
+
+BIAS = "int32"
+
+
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+    m, e = quantized_multiplier(np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale))
+    return np.float64(m), np.float64(e)
+
+
+@scalar
+def scaled(acc: Any, p: Any) -> Any:
+    """MultiplyByQuantizedMultiplier of an int32."""
+    m, e = np.int64(p[0]), np.int64(p[1])
+    return rdbp(srdhm(wrap32(acc << np.maximum(e, 0)), m), np.maximum(-e, 0))
+
+
+@scalar
+def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
+    return clamp(scaled(acc, p) + zero_point, low, high)

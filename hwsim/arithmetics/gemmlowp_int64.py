@@ -1,0 +1,23 @@
+"""TensorFlow Lite's and CMSIS-NN's form for 64-bit accumulators (int16 activations): a 16-bit multiplier, one rounding, ties up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics._rounding import clamp, wrap32
+from hwsim.arithmetics.gemmlowp import parameters
+from hwsim.kernels.compiling import scalar
+
+__all__ = ["BIAS", "parameters", "requantize"]
+
+BIAS = "int64"
+
+
+@scalar
+def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
+    m, right = np.int64(p[0]), 15 - np.int64(p[1])
+    reduced = np.where(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
+    scaled = wrap32((acc * reduced + (np.int64(1) << (right - 1))) >> right)
+    return clamp(scaled + zero_point, low, high)

@@ -1,0 +1,91 @@
+"""ONNX Runtime's CPU QOperator kernels (QLinearConv, QLinearMatMul, QGemm, QLinearAdd, ...) on x86-64 with FMA.
+
+Proven equal by value, ONNX Runtime 1.31: float32 scale (x_scale w_scale) / y_scale, every operation rounded to float32; the
+product is clamped in float, rounded half to even, and the zero point is added last (MlasRequantizeOutput).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics._rounding import clamp, fma32
+from hwsim.kernels.compiling import scalar
+from hwsim.quant import Array, QuantParams
+
+BIAS = "int32"
+AVERAGE_POOL = "float32"
+f32 = np.float32
+
+
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+    return (((f32(x_scale) * f32(w_scale)).astype(f32) / f32(y_scale)).astype(np.float64),)
+
+
+@scalar
+def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
+    v = np.float32(acc) * np.float32(p[0])
+    v = clamp(v, np.float32(low - zero_point), np.float32(high - zero_point))
+    return np.int64(np.rint(v)) + zero_point
+
+
+def average_scale(x: QuantParams, y: QuantParams, count: int) -> Array:
+    """QLinearGlobalAveragePool: x_scale / float32(y_scale count)."""
+    return np.float64(f32(x.scale) / f32(f32(y.scale) * f32(count)))
+
+
+def add_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
+    """QLinearAdd folds both zero points into one constant, with a fused multiply-add."""
+    ra, rb = f32(a.scale) / f32(y.scale), f32(b.scale) / f32(y.scale)
+    constant = f32(f32(y.zero_point) - fma32(ra, f32(a.zero_point), f32(rb * f32(b.zero_point))))
+    return float(ra), float(rb), float(constant)
+
+
+@scalar
+def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
+    v = fma32(np.float32(a), np.float32(p[0]), fma32(np.float32(b), np.float32(p[1]), np.float32(p[2])))
+    return np.int64(clamp(np.rint(v), low, high))
+
+
+def mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
+    ratio = f32(f32(f32(a.scale) * f32(b.scale)) / f32(y.scale))
+    return float(ratio), float(a.zero_point), float(b.zero_point), float(y.zero_point)
+
+
+@scalar
+def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
+    """QLinearMul: no fused multiply-add, and the zero point is added before rounding, so a tie depends on its parity."""
+    product = np.float32((a - np.int64(p[1])) * (b - np.int64(p[2])))
+    v = np.float32(product * np.float32(p[0])) + np.float32(p[3])
+    return np.int64(clamp(np.rint(v), low, high))
+
+
+def sigmoid(x: Array) -> Array:
+    """The float32 rational approximation v A(v^2) / B(v^2) + 1/2 of MLAS' logistic, with fused multiply-adds."""
+    a = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
+    b = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03, 1.16817656904453e-01, 9.93151921023180e-01)
+    v = np.clip(x, f32(-18), f32(18))
+    q = (v * v).astype(f32)
+    return np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)).astype(f32)
+
+
+def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
+    value = np.full_like(q, f32(coefficients[0]))
+    for c in coefficients[1:]:
+        value = fma32(value, q, np.full_like(q, f32(c)))
+    return value
+
+
+def softmax(q: Array, x: QuantParams, y: QuantParams) -> Array:
+    """QLinearSoftmax over the last axis: a 256-entry float32 table of exp, scaled to just below overflow, and a sequential sum."""
+    n, signed = q.shape[-1], x.format.is_signed
+    shift = max(0.0, float(np.log(f32(np.finfo(f32).max) / f32(n))) - 5) / float(x.scale)
+    with np.errstate(all="ignore"):
+        table = np.exp((np.arange(256) - 255 + shift) * float(x.scale)).astype(f32)
+        entry = table[q.astype(np.int64) - q.max(-1, keepdims=True).astype(np.int64) + 255]
+        total = np.add.accumulate(entry, -1, dtype=f32)[..., -1:]
+        v = np.rint(((entry * f32(np.floor(f32(1) / f32(y.scale)))).astype(f32) / total).astype(f32))
+    whole = np.where(np.isfinite(v), np.where(np.isfinite(v), v, 0).astype(np.int64), -(2**31) if signed else 0) + int(y.zero_point)
+    whole = ((whole + 2**31) & 0xFFFFFFFF) - 2**31
+    return np.clip(whole, y.qmin, y.qmax).astype(y.format.dtype)

@@ -1,0 +1,166 @@
+"""The desk at which source operators become nodes: constants at hand, shapes known, quantization attached to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.errors import HwsimError
+from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
+from hwsim.quant import Array, QuantParams
+from hwsim.shelf import load
+
+__all__ = ["Reader", "Reading", "format_of", "reads"]
+
+Reading = Callable[[SourceNode, "Reader"], None]
+FOLD_LIMIT = 1 << 26
+
+
+class Reader:
+    """Collects the nodes and tensors of one network while its source operators are read in run order."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.nodes: list[Node] = []
+
+    def array(self, name: str) -> Array | None:
+        """The numbers of a constant tensor, None when it is absent or computed at run time."""
+        tensor = self.tensors.get(name)
+        return tensor.constant.array if tensor is not None and tensor.constant is not None else None
+
+    def need(self, s: SourceNode, index: int, what: str) -> Array:
+        """The numbers of input `index`, which must be constant."""
+        name = input_name(s, index)
+        array = self.array(name)
+        if array is None:
+            found = f"the computed tensor '{name}'" if name else "absent"
+            raise HwsimError(s.where, f"{what} must be a constant", found)
+        return array
+
+    def ints(self, s: SourceNode, attr: str, index: int) -> list[int] | None:
+        """A list of integers that older opsets give as an attribute and newer ones as a constant input."""
+        if attr in s.attrs:
+            return [int(v) for v in np.atleast_1d(s.attrs[attr])]
+        return None if not input_name(s, index) else [int(v) for v in self.need(s, index, attr).ravel()]
+
+    def shape(self, name: str) -> Shape:
+        return self.tensors[name].shape
+
+    def add_constant(self, array: Array, base: str, fmt: str | None = None) -> str:
+        """A new constant tensor; its name starts with `base`."""
+        name = self.fresh(base)
+        self.tensors[name] = Tensor(name, array.shape, fmt or format_of(array), constant=Constant.of(array, name))
+        return name
+
+    def fresh(self, base: str) -> str:
+        """A tensor name that nothing has yet."""
+        name, i = base, 0
+        while name in self.tensors:
+            i += 1
+            name = f"{base}.{i}"
+        return name
+
+    def params(self, s: SourceNode, tensor: str, scale: int, zero_point: int, axis: int | None = None, block: int = 0,
+               fmt: str | None = None) -> QuantParams:
+        """The QuantParams that constant scale and zero-point inputs give to a tensor.  Raises HwsimError for impossible ones."""
+        scales = self.need(s, scale, "the scale")
+        return checked_params(s, self.tensors[tensor], scales, self._zero_points(s, zero_point), axis, block, fmt)
+
+    def _zero_points(self, s: SourceNode, index: int) -> Array | None:
+        return self.need(s, index, "the zero point") if input_name(s, index) else None
+
+    def quantized(self, s: SourceNode, index: int, scale: int, zero_point: int, axis: int | None = None, block: int = 0) -> str:
+        """The name under which input `index` carries the quantization that this operator's own inputs give it.
+
+        A file may let two operators read the same integers with different scales; the second gets a view of its own.
+        """
+        name = input_name(s, index)
+        quant = self.params(s, name, scale, zero_point, axis, block)
+        tensor = self.tensors[name]
+        if tensor.quant is not None and not tensor.quant.same_grid(quant):
+            view = self.fresh(f"{name}.as")
+            self.tensors[view] = replace(tensor, name=view, quant=quant)
+            if tensor.constant is None:
+                self.nodes.append(Node(view, "reshape", (name,), (view,), {"raw": True}, s.kind))
+            return view
+        self.tensors[name] = replace(tensor, quant=tensor.quant or quant)
+        return name
+
+    def emit(self, s: SourceNode, op: str, inputs: Iterable[str], attrs: Mapping[str, Any] | None = None,
+             outputs: Iterable[str] | None = None, quants: Iterable[QuantParams | None] = (), name: str = "") -> None:
+        """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
+        outs = tuple(s.outputs if outputs is None else outputs)
+        node = Node(name or s.name, op, tuple(inputs), outs, dict(attrs or {}), s.kind)
+        module = load("ops", op)
+        operands = [self.tensors[t] if t else None for t in node.inputs]
+        quant = [*quants, *[None] * len(outs)]
+        for t, (shape, fmt), q in zip(outs, module.infer(node, operands), quant, strict=False):
+            if t:
+                self.tensors[t] = Tensor(t, tuple(int(d) for d in shape), q.format.name if q else fmt, q)
+        if self._foldable(node, operands):
+            self._fold(node, operands)
+        else:
+            self.nodes.append(node)
+
+    def _foldable(self, node: Node, operands: list[Tensor | None]) -> bool:
+        return (all(t is None or (t.constant is not None and t.constant.load is not None and t.quant is None) for t in operands)
+                and all(self.tensors[t].quant is None and self.tensors[t].elements <= FOLD_LIMIT for t in node.outputs if t))
+
+    def _fold(self, node: Node, operands: list[Tensor | None]) -> None:
+        arrays = load("ops", node.op).compute(node, *[t.constant.array if t and t.constant else None for t in operands])
+        for t, array in zip(node.outputs, arrays if isinstance(arrays, tuple) else (arrays,), strict=False):
+            if t:
+                held = formats.get(self.tensors[t].format).dtype
+                self.tensors[t] = replace(self.tensors[t], constant=Constant.of(np.asarray(array, held), t))
+
+
+def input_name(s: SourceNode, index: int) -> str:
+    """The name of input `index`, "" when the node has fewer."""
+    return s.inputs[index] if 0 <= index < len(s.inputs) else ""
+
+
+def format_of(array: Array) -> str:
+    """The format that holds an array's own dtype."""
+    return array.dtype.name
+
+
+def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Array | None, axis: int | None, block: int,
+                   fmt: str | None) -> QuantParams:
+    """QuantParams after the checks that keep later arithmetic meaningful: finite positive scales of the right shape."""
+    if not np.all(np.isfinite(scale)):
+        raise HwsimError(s.where, f"the scale of '{tensor.name}' must be finite", f"{scale[~np.isfinite(scale)].ravel()[0]}")
+    if np.any(scale <= 0):
+        raise HwsimError(s.where, f"the scale of '{tensor.name}' must be positive", f"{scale[scale <= 0].ravel()[0]}")
+    if scale.size == 1 and not block:
+        scale, axis = scale.reshape(()), None
+    elif axis is not None:
+        rank = len(tensor.shape)
+        if not -rank <= axis < rank:
+            raise HwsimError(s.where, f"the quantization axis must lie in the {rank} dimensions of '{tensor.name}'", axis)
+        axis %= rank
+        wanted = tuple(-(-d // block) if i == axis else d for i, d in enumerate(tensor.shape)) if block else (tensor.shape[axis],)
+        if scale.shape != wanted:
+            raise HwsimError(s.where, f"the scale of '{tensor.name}' must have shape {wanted}", scale.shape)
+    else:
+        raise HwsimError(s.where, f"the scale of '{tensor.name}' must be one number", f"shape {scale.shape}")
+    chosen = formats.get(fmt or tensor.format)
+    held = np.int64 if chosen.is_integer else np.float32
+    zeros = np.zeros(scale.shape, held) if zero_point is None else zero_point.astype(held)
+    if zeros.size == 1:
+        zeros = np.full(scale.shape, zeros.ravel()[0])
+    if zeros.shape != scale.shape:
+        raise HwsimError(s.where, f"the zero point of '{tensor.name}' must have the scale's shape {scale.shape}", zeros.shape)
+    return QuantParams(chosen, scale.astype(np.float32), zeros, axis, block)
+
+
+def reads(op: str, *attrs: str, **fixed: Any) -> Reading:
+    """A reading that passes inputs, outputs and the named attributes through unchanged."""
+
+    def read(s: SourceNode, r: Reader) -> None:
+        r.emit(s, op, s.inputs, {**{a: s.attrs[a] for a in attrs if a in s.attrs}, **fixed})
+
+    return read

@@ -1,0 +1,118 @@
+"""Convolution in any number of dimensions, with groups, dilation and any padding: dense, grouped and depthwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._mac import accumulate, epilogue, finish
+from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.program import LoopNest, Step
+from hwsim.quant import Array
+
+
+def _attrs(s: SourceNode, r: Reader, x: str, w: str) -> dict[str, object]:
+    shape, weights = r.shape(x), r.shape(w)
+    group = int(s.attrs.get("group", 1))
+    if len(weights) != len(shape) or len(shape) < 3:
+        raise HwsimError(s.where, f"the weights must have {max(len(shape), 3)} dimensions like the input", len(weights))
+    if group < 1 or shape[1] != weights[1] * group or weights[0] % group:
+        raise HwsimError(s.where, f"the weights {weights} must match {shape[1]} input channels in {group} groups")
+    kernel = tuple(int(k) for k in s.attrs.get("kernel_shape", weights[2:]))
+    if kernel != weights[2:]:
+        raise HwsimError(s.where, f"kernel_shape must be the weights' {weights[2:]}", kernel)
+    return {**resolve_pads(s, kernel, shape[2:]), "group": group}
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "conv", s.inputs, _attrs(s, r, s.inputs[0], s.inputs[1]))
+
+
+def _read_qlinear(s: SourceNode, r: Reader) -> None:
+    x, w = r.quantized(s, 0, 1, 2), r.quantized(s, 3, 4, 5, axis=0)
+    y = r.params(s, x, 6, 7, fmt=_output_format(s, r, 7))
+    r.emit(s, "conv", (x, w, input_name(s, 8)), _attrs(s, r, x, w), quants=[y])
+
+
+def _output_format(s: SourceNode, r: Reader, zero_point: int) -> str:
+    return r.tensors[input_name(s, zero_point)].format
+
+
+def _read_integer(s: SourceNode, r: Reader) -> None:
+    """ConvInteger: zero points are ordinary inputs, the output is the int32 accumulator."""
+    x, w = s.inputs[0], s.inputs[1]
+    r.emit(s, "conv", (x, w, "", input_name(s, 2), input_name(s, 3)), _attrs(s, r, x, w))
+
+
+READS = {"Conv": _read, "QLinearConv": _read_qlinear, "ConvInteger": _read_integer, "com.microsoft.QLinearConv": _read_qlinear}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, w = inputs[0], inputs[1]
+    assert x is not None and w is not None
+    shape = (x.shape[0], w.shape[0], *window_of(node.attrs).output(x.shape[2:]))
+    raw_integers = x.quant is None and x.format in ("int8", "uint8")
+    return [(shape, "int32" if raw_integers else x.format if x.quant is None else "float32")]
+
+
+def loops(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> LoopNest:
+    w, y = inputs[1], outputs[0]
+    assert w is not None
+    group = node.attrs["group"]
+    spatial, kernel = (*y.shape[2:], 1, 1), (*w.shape[2:], 1, 1)
+    if len(y.shape) > 4:
+        spatial, kernel = (int(np.prod(y.shape[2:-1])), y.shape[-1]), (int(np.prod(w.shape[2:-1])), w.shape[-1])
+    elif len(y.shape) == 3:
+        spatial, kernel = (1, y.shape[2]), (1, w.shape[2])
+    return LoopNest(y.shape[0], group, w.shape[0] // group, w.shape[1], spatial[0], spatial[1], kernel[0], kernel[1])
+
+
+def rows(x: Array, node: Node, group: int, fill: int | float) -> Array:
+    """The products' left operands of one group: (positions, K) with K in the order kernel, then channel."""
+    channels = x.shape[1] // node.attrs["group"]
+    part = take_windows(x[:, group * channels : (group + 1) * channels], window_of(node.attrs), fill)
+    rank = x.ndim - 2
+    return np.moveaxis(part, 1, -1).reshape(-1, int(np.prod(part.shape[2 + rank :])) * channels)
+
+
+def columns(w: Array, groups: int, group: int) -> Array:
+    """The right operands of one group: (outputs, K), in the same order as `rows`."""
+    n = w.shape[0] // groups
+    return np.moveaxis(w[group * n : (group + 1) * n], 1, -1).reshape(n, -1)
+
+
+def _output(parts: list[Array], x: Array, w: Array, node: Node) -> Array:
+    size = window_of(node.attrs).output(x.shape[2:])
+    return np.moveaxis(np.concatenate(parts, -1).reshape(x.shape[0], *size, w.shape[0]), -1, 1)
+
+
+def compute(node: Node, x: Array, w: Array, bias: Array | None = None, x_zero: Array | None = None, w_zero: Array | None = None) -> Array:
+    groups = node.attrs["group"]
+    if x.dtype.kind in "iu":
+        zero = 0 if x_zero is None else int(x_zero)
+        w = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, *[1] * (w.ndim - 1)))
+        parts = [(rows(x.astype(np.int64), node, g, zero) - zero) @ columns(w, groups, g).T for g in range(groups)]
+        return np.ascontiguousarray(_output(parts, x, w, node)).astype(np.int32)
+    parts = [rows(x, node, g, 0) @ columns(w, groups, g).T for g in range(groups)]
+    y = _output(parts, x, w, node)
+    return np.ascontiguousarray(y if bias is None else y + bias.reshape(-1, *[1] * (x.ndim - 2)))
+
+
+def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, int]:
+    node, groups = step.node, step.node.attrs["group"]
+    e = epilogue(step, w.shape[0])
+    xq, wq = (t.quant for t in step.inputs[:2] if t is not None)
+    assert xq is not None and wq is not None
+    n = w.shape[0] // groups
+    w_zero = np.broadcast_to(wq.zero_point, w.shape[0])
+    sums, overflowed = [], 0
+    for g in range(groups):
+        own = slice(g * n, (g + 1) * n)
+        total, over = accumulate(rows(x, node, g, int(xq.zero_point)), columns(w, groups, g), e.bias[own], int(xq.zero_point),
+                                 w_zero[own], step.accumulator)
+        sums.append(total)
+        overflowed += over
+    y = finish(step, np.concatenate(sums, -1), e)
+    return np.ascontiguousarray(_output([y], x, w, node)), overflowed

@@ -1,0 +1,89 @@
+"""Transposed convolution: a convolution of the input spread out by the strides, with the kernel turned around."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops import conv
+from hwsim.ops._reading import Reader
+from hwsim.program import LoopNest, Step
+from hwsim.quant import Array
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    x, w = r.shape(s.inputs[0]), r.shape(s.inputs[1])
+    rank, group = len(x) - 2, int(s.attrs.get("group", 1))
+    if len(w) != len(x) or x[1] != w[0]:
+        raise HwsimError(s.where, f"the weights must have {x[1]} input channels first", w)
+    strides, dilations = (tuple(int(v) for v in s.attrs.get(a, [1] * rank)) for a in ("strides", "dilations"))
+    extra = [int(v) for v in s.attrs.get("output_padding", [0] * rank)]
+    full = [(n - 1) * st + (k - 1) * d + 1 + e for n, st, k, d, e in zip(x[2:], strides, w[2:], dilations, extra, strict=True)]
+    before, after = _crop(s, full, x[2:], strides, rank)
+    size = tuple(f - b - a for f, b, a in zip(full, before, after, strict=True))
+    r.emit(s, "conv_transpose", s.inputs, {"group": group, "strides": strides, "dilations": dilations, "crop": before, "size": size})
+
+
+def _crop(s: SourceNode, full: list[int], size: Shape, strides: tuple[int, ...], rank: int) -> tuple[list[int], list[int]]:
+    """How many cells of the full output are cut off on each side."""
+    wanted = s.attrs.get("output_shape")
+    auto = s.attrs.get("auto_pad", "NOTSET")
+    if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [n * st for n, st in zip(size, strides, strict=True)]
+    if wanted is None:
+        pads = [int(v) for v in s.attrs.get("pads", [0] * 2 * rank)]
+        return pads[:rank], pads[rank:]
+    total = [f - int(v) for f, v in zip(full, list(wanted)[-rank:], strict=True)]
+    small, large = [t // 2 for t in total], [t - t // 2 for t in total]
+    return (small, large) if auto != "SAME_LOWER" else (large, small)
+
+
+READS = {"ConvTranspose": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, w = inputs[0], inputs[1]
+    assert x is not None and w is not None
+    return [((x.shape[0], w.shape[1] * node.attrs["group"], *node.attrs["size"]), x.format if x.quant is None else "float32")]
+
+
+def loops(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> LoopNest:
+    """Every input cell meets every kernel cell once: OY and OX are the input's size."""
+    x, w = inputs[0], inputs[1]
+    assert x is not None and w is not None
+    spatial, kernel = (1, *x.shape[2:])[-2:], (1, *w.shape[2:])[-2:]
+    group = node.attrs["group"]
+    return LoopNest(x.shape[0], group, w.shape[1], w.shape[0] // group, spatial[0], spatial[1], kernel[0], kernel[1])
+
+
+def _as_conv(node: Node, x: Array, w: Array, fill: Any) -> tuple[Node, Array, Array]:
+    """The equal convolution: input cells `strides` apart with `fill` between, kernel turned around, inputs and outputs swapped."""
+    a, rank = node.attrs, x.ndim - 2
+    wide = np.full((*x.shape[:2], *((n - 1) * st + 1 for n, st in zip(x.shape[2:], a["strides"], strict=True))), fill, x.dtype)
+    wide[(slice(None), slice(None), *(slice(None, None, st) for st in a["strides"]))] = x
+    groups, kernel = a["group"], w.shape[2:]
+    turned = np.flip(w, tuple(range(2, w.ndim))).reshape(groups, w.shape[0] // groups, w.shape[1], *kernel)
+    turned = np.swapaxes(turned, 1, 2).reshape(groups * w.shape[1], w.shape[0] // groups, *kernel)
+    reach = [(k - 1) * d for k, d in zip(kernel, a["dilations"], strict=True)]
+    before = tuple(reach[i] - a["crop"][i] for i in range(rank))
+    after = tuple(a["size"][i] + reach[i] - wide.shape[2 + i] - before[i] for i in range(rank))
+    if min(before) < 0:
+        cut = tuple(slice(max(-b, 0), None) for b in before)
+        wide, before = wide[(slice(None), slice(None), *cut)], tuple(max(b, 0) for b in before)
+    attrs = {"group": groups, "kernel": kernel, "strides": (1,) * rank, "dilations": a["dilations"], "before": before, "after": after}
+    return replace(node, attrs={**node.attrs, **attrs}), wide, turned
+
+
+def compute(node: Node, x: Array, w: Array, bias: Array | None = None) -> Array:
+    turned_node, wide, turned = _as_conv(node, x, w, 0)
+    return conv.compute(turned_node, wide, turned, bias)
+
+
+def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, int]:
+    assert step.inputs[0] is not None and step.inputs[0].quant is not None
+    turned_node, wide, turned = _as_conv(step.node, x, w, int(step.inputs[0].quant.zero_point))
+    return conv.integer(replace(step, node=turned_node), wide, turned, bias)

@@ -1,0 +1,43 @@
+"""DequantizeLinear: stored to real."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.program import Step
+from hwsim.quant import Array
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    axis, block = int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
+    attrs = {"format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format, "axis": axis}
+    if r.array(s.inputs[1]) is None:
+        r.emit(s, "dequantize", s.inputs, attrs)
+        return
+    x = r.quantized(s, 0, 1, 2, axis, block)
+    r.emit(s, "dequantize", (x,), attrs)
+
+
+READS = {"DequantizeLinear": _read, "com.microsoft.DequantizeLinear": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    assert inputs[0] is not None
+    return [(inputs[0].shape, node.attrs["format"])]
+
+
+def compute(node: Node, x: Array, scale: Array | None = None, zero_point: Array | None = None) -> Array:
+    """With a scale that is computed at run time."""
+    assert scale is not None, "a constant scale makes this an integer step"
+    shape = [-1 if i == node.attrs["axis"] % x.ndim else 1 for i in range(x.ndim)]
+    scale = scale if scale.size == 1 else scale.reshape(shape)
+    zero = 0 if zero_point is None else zero_point.astype(np.int64) if zero_point.size == 1 else zero_point.astype(np.int64).reshape(shape)
+    return ((x.astype(np.int64) - zero).astype(np.float32) * scale).astype(np.float32)
+
+
+def integer(step: Step, x: Array, *runtime: Array) -> Array:
+    source = step.inputs[0]
+    assert source is not None
+    return compute(step.node, x, *runtime) if source.quant is None else source.quant.dequantize(x)

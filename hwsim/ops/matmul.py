@@ -1,0 +1,156 @@
+"""Matrix products: Gemm, batched MatMul, their quantized forms, and block-quantized weights (MatMulNBits)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.errors import HwsimError
+from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
+from hwsim.ops._mac import accumulate, epilogue, finish
+from hwsim.ops._reading import Reader, input_name
+from hwsim.program import LoopNest, Step
+from hwsim.quant import Array, QuantParams
+
+
+def _attrs(s: SourceNode) -> dict[str, object]:
+    return {"trans_a": bool(s.attrs.get("transA", 0)), "trans_b": bool(s.attrs.get("transB", 0)),
+            "alpha": float(s.attrs.get("alpha", 1.0)), "beta": float(s.attrs.get("beta", 1.0))}
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "matmul", s.inputs, _attrs(s))
+
+
+def _read_integer(s: SourceNode, r: Reader) -> None:
+    """MatMulInteger: zero points are ordinary inputs, the output is the int32 accumulator."""
+    r.emit(s, "matmul", (s.inputs[0], s.inputs[1], "", input_name(s, 2), input_name(s, 3)), _attrs(s))
+
+
+def _read_qlinear(s: SourceNode, r: Reader) -> None:
+    a = r.quantized(s, 0, 1, 2)
+    b = r.quantized(s, 3, 4, 5, axis=-1)
+    y = r.params(s, a, 6, 7, fmt=r.tensors[input_name(s, 7)].format)
+    r.emit(s, "matmul", (a, b), _attrs(s), quants=[y])
+
+
+def _read_qgemm(s: SourceNode, r: Reader) -> None:
+    a = r.quantized(s, 0, 1, 2)
+    b = r.quantized(s, 3, 4, 5, axis=0 if s.attrs.get("transB", 0) else 1)
+    y = r.params(s, a, 7, 8, fmt=r.tensors[input_name(s, 8)].format) if input_name(s, 7) else None
+    bias = _stored_bias(s, r, a, b)
+    r.emit(s, "matmul", (a, b, bias), _attrs(s), quants=[y])
+
+
+def _stored_bias(s: SourceNode, r: Reader, a: str, b: str) -> str:
+    """QGemm's int32 C, in units of the accumulator and not scaled by beta."""
+    if not input_name(s, 6):
+        return ""
+    aq, bq = r.tensors[a].quant, r.tensors[b].quant
+    assert aq is not None and bq is not None
+    scale = (np.float32(s.attrs.get("alpha", 1.0)) * aq.scale * bq.scale).astype(np.float32)
+    array = r.need(s, 6, "the bias")
+    quant = QuantParams(formats.get("int32"), scale, np.zeros(scale.shape, np.int64), None if scale.ndim == 0 else array.ndim - 1)
+    name = r.add_constant(array, f"{s.inputs[6]}.bias")
+    r.tensors[name] = Tensor(name, array.shape, "int32", quant, Constant.of(array, name))
+    return name
+
+
+def _read_nbits(s: SourceNode, r: Reader) -> None:
+    """MatMulNBits: B (N, blocks, bytes) unpacks to N x K unsigned numbers with a scale and zero point per block along K."""
+    n, k, bits, block = (int(s.attrs[a]) for a in ("N", "K", "bits", "block_size"))
+    if input_name(s, 4):
+        raise HwsimError(s.where, "must have no g_idx (act-order)", f"'{input_name(s, 4)}'")
+    blocks = -(-k // block)
+    packed = r.need(s, 1, "the packed weights").reshape(n, blocks, -1)
+    per_byte = np.arange(0, 8, bits)
+    low_first = (packed[..., None] >> per_byte & ((1 << bits) - 1)).reshape(n, -1)[:, :k]
+    scale = r.need(s, 2, "the scales").reshape(n, blocks)
+    zero = np.full((n, blocks), 1 << (bits - 1), np.int64)
+    if input_name(s, 3):
+        packed_zero = r.need(s, 3, "the zero points").reshape(n, -1)
+        zero = (packed_zero[..., None] >> per_byte & ((1 << bits) - 1)).reshape(n, -1)[:, :blocks].astype(np.int64)
+    fmt = f"uint{bits}"
+    quant = QuantParams(formats.get(fmt), scale.astype(np.float32), zero, axis=1, block_size=block)
+    name = r.fresh(f"{s.inputs[1]}.unpacked")
+    r.tensors[name] = Tensor(name, (n, k), fmt, quant, Constant.of(low_first.astype(np.uint8), name))
+    r.emit(s, "matmul", (s.inputs[0], name, input_name(s, 5)), {**_attrs(s), "trans_b": True})
+
+
+READS = {"Gemm": _read, "MatMul": _read, "MatMulInteger": _read_integer, "QLinearMatMul": _read_qlinear,
+         "com.microsoft.QGemm": _read_qgemm, "com.microsoft.MatMulNBits": _read_nbits}
+
+
+def _shapes(node: Node, a: Shape, b: Shape) -> tuple[Shape, Shape]:
+    """Operand shapes after transposition, with vectors made matrices."""
+    a, b = ((1, *a) if len(a) == 1 else a), ((*b, 1) if len(b) == 1 else b)
+    if node.attrs["trans_a"]:
+        a = (*a[:-2], a[-1], a[-2])
+    if node.attrs["trans_b"]:
+        b = (*b[:-2], b[-1], b[-2])
+    return a, b
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    a, b = inputs[0], inputs[1]
+    assert a is not None and b is not None
+    left, right = _shapes(node, a.shape, b.shape)
+    if left[-1] != right[-2]:
+        raise HwsimError(node.where, f"the inner dimensions of {a.shape} and {b.shape} must be equal", f"{left[-1]} and {right[-2]}")
+    try:
+        batch = np.broadcast_shapes(left[:-2], right[:-2])
+    except ValueError:
+        raise HwsimError(node.where, "the batch dimensions must broadcast", f"{a.shape} and {b.shape}") from None
+    shape = (*batch, *((left[-2],) if len(a.shape) > 1 else ()), *((right[-1],) if len(b.shape) > 1 else ()))
+    raw_integers = a.quant is None and a.format in ("int8", "uint8")
+    return [(shape, "int32" if raw_integers else a.format if a.quant is None else "float32")]
+
+
+def loops(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> LoopNest:
+    """Rows are OX; the batch of a product with one shared right operand joins the rows, otherwise it is a group."""
+    a, b = inputs[0], inputs[1]
+    assert a is not None and b is not None
+    left, right = _shapes(node, a.shape, b.shape)
+    shared = int(np.prod(right[:-2], initial=1)) == 1
+    batch = int(np.prod(np.broadcast_shapes(left[:-2], right[:-2]), initial=1))
+    return LoopNest(G=1 if shared else batch, K=right[-1], C=left[-1], OX=left[-2] * (batch if shared else 1))
+
+
+def _turned(node: Node, a: Array, b: Array) -> tuple[Array, Array]:
+    a = np.swapaxes(a, -1, -2) if node.attrs["trans_a"] else a
+    return a, np.swapaxes(b, -1, -2) if node.attrs["trans_b"] else b
+
+
+def compute(node: Node, a: Array, b: Array, c: Array | None = None, a_zero: Array | None = None, b_zero: Array | None = None) -> Array:
+    a, b = _turned(node, a, b)
+    if a.dtype.kind in "iu":
+        left = a.astype(np.int64) - (0 if a_zero is None else _row_zero(a_zero, a))
+        return (left @ (b.astype(np.int64) - (0 if b_zero is None else b_zero.astype(np.int64)))).astype(np.int32)
+    y = a @ b
+    y = y if node.attrs["alpha"] == 1 else y * np.float32(node.attrs["alpha"])
+    return y if c is None else y + (c if node.attrs["beta"] == 1 else c * np.float32(node.attrs["beta"]))
+
+
+def _row_zero(zero: Array, a: Array) -> Array:
+    """The zero point of A is a number, or one per row."""
+    return zero.astype(np.int64) if zero.size == 1 else zero.astype(np.int64).reshape(-1, 1)
+
+
+def integer(step: Step, a: Array, b: Array, bias: Array | None = None) -> tuple[Array, int]:
+    aq, bq = (t.quant for t in step.inputs[:2] if t is not None)
+    assert aq is not None and bq is not None
+    node = step.node
+    a, b = _turned(node, np.atleast_2d(a), b if b.ndim > 1 else b[:, None])
+    e = epilogue(step, b.shape[-1])
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    left = np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
+    right = np.broadcast_to(b, (*batch, *b.shape[-2:])).reshape(-1, *b.shape[-2:])
+    if b.ndim == 2:
+        left, right = left.reshape(1, -1, a.shape[-1]), b[None]
+    sums, overflowed = [], 0
+    for m, n in zip(left, right, strict=True):
+        total, over = accumulate(m, n.T, e.bias, int(aq.zero_point), bq.zero_point, step.accumulator)
+        sums.append(total)
+        overflowed += over
+    y = finish(step, np.stack(sums), e)
+    return y.reshape(step.outputs[0].shape), overflowed

@@ -1,0 +1,51 @@
+"""QuantizeLinear and Cast-free entry into stored numbers: real to stored, or stored to stored with another scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, input_name
+from hwsim.program import Step
+from hwsim.quant import Array
+from hwsim.shelf import load
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    x, axis, block = s.inputs[0], int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
+    fmt = r.tensors[s.inputs[2]].format if input_name(s, 2) else s.attrs.get("output_dtype") or "uint8"
+    if r.array(s.inputs[1]) is None:
+        r.emit(s, "quantize", s.inputs, {"format": fmt, "axis": axis})
+        return
+    quant = r.params(s, x, 1, 2, axis, block, fmt)
+    r.emit(s, "quantize", (x,), {"format": fmt, "axis": axis}, quants=[quant])
+
+
+READS = {"QuantizeLinear": _read, "com.microsoft.QuantizeLinear": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    assert inputs[0] is not None
+    return [(inputs[0].shape, node.attrs["format"])]
+
+
+def compute(node: Node, x: Array, scale: Array | None = None, zero_point: Array | None = None) -> Array:
+    """With a scale that is computed at run time."""
+    assert scale is not None, "a constant scale makes this an integer step"
+    fmt = formats.get(node.attrs["format"])
+    zero = np.zeros(scale.shape) if zero_point is None else zero_point.astype(np.float64)
+    shape = [-1 if i == node.attrs["axis"] % x.ndim else 1 for i in range(x.ndim)]
+    scale, zero = (scale, zero) if scale.size == 1 else (scale.reshape(shape), zero.reshape(shape))
+    v = np.rint(x.astype(np.float32) / scale.astype(np.float32)) if fmt.is_integer else x / scale
+    return fmt.round(v + zero)
+
+
+def integer(step: Step, x: Array, *runtime: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None
+    if target is None:
+        return compute(step.node, x, *runtime)
+    real = x if source.quant is None else source.quant.dequantize(x)
+    own = getattr(load("arithmetics", step.arithmetic), "quantize", None)
+    return own(real, target) if own and target.format.is_integer else target.quantize(real)
