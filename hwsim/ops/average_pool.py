@@ -1,0 +1,131 @@
+"""Mean over windows, and over all positions (global); channels may come last in ONNX Runtime's quantized form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics import _default
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._mac import bounds
+from hwsim.ops._reading import Reader
+from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.program import Step
+from hwsim.quant import Array
+from hwsim.shelf import load
+
+
+def _attrs(s: SourceNode, size: Shape, kernel: list[int]) -> dict[str, Any]:
+    attrs = resolve_pads(s, kernel, size)
+    pads = [int(v) for v in s.attrs.get("pads", [0] * 2 * len(kernel))]
+    inside = tuple(pads[len(kernel) :]) if s.attrs.get("auto_pad", "NOTSET") == "NOTSET" else attrs["after"]
+    return {**attrs, "count_pad": bool(s.attrs.get("count_include_pad", 0)), "counted_after": inside, "global": False}
+
+
+def _global(s: SourceNode, size: Shape) -> dict[str, Any]:
+    plain = SourceNode(s.kind, s.name, s.inputs, s.outputs, {}, s.opset)
+    return {**_attrs(plain, size, list(size)), "global": True}
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "average_pool", s.inputs, _attrs(s, r.shape(s.inputs[0])[2:], [int(k) for k in s.attrs["kernel_shape"]]))
+
+
+def _read_global(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "average_pool", s.inputs, _global(s, r.shape(s.inputs[0])[2:]))
+
+
+def _read_qlinear(s: SourceNode, r: Reader) -> None:
+    """QLinearAveragePool and QLinearGlobalAveragePool; `channels_last` becomes transposes around the node."""
+    everything = "Global" in s.kind
+    x = r.quantized(s, 0, 1, 2)
+    rank, last = len(r.shape(x)), bool(s.attrs.get("channels_last", 0))
+    y = r.params(s, x, 3, 4, fmt=r.tensors[x].format)
+    source, target = x, s.outputs[0]
+    if last:
+        source, target = r.fresh(f"{x}.nchw"), r.fresh(f"{s.outputs[0]}.nchw")
+        r.emit(s, "transpose", (x,), {"perm": (0, rank - 1, *range(1, rank - 1))}, (source,), [r.tensors[x].quant], f"{s.name}.in")
+    size = r.shape(source)[2:]
+    attrs = _global(s, size) if everything else _attrs(s, size, [int(k) for k in s.attrs["kernel_shape"]])
+    r.emit(s, "average_pool", (source,), attrs, (target,), [y])
+    if last:
+        r.emit(s, "transpose", (target,), {"perm": (0, *range(2, rank), 1)}, s.outputs, [y], f"{s.name}.out")
+
+
+READS = {"AveragePool": _read, "GlobalAveragePool": _read_global, "com.microsoft.QLinearAveragePool": _read_qlinear,
+         "com.microsoft.QLinearGlobalAveragePool": _read_qlinear}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x = inputs[0]
+    assert x is not None
+    return [((*x.shape[:2], *window_of(node.attrs).output(x.shape[2:])), x.format if x.quant is None else "float32")]
+
+
+def counts(node: Node, size: Shape) -> Array:
+    """How many cells each output position divides by, in the shape of the spatial output."""
+    a = node.attrs
+    cells = np.ones((1, 1, *size), np.int64)
+    if a["count_pad"]:
+        pads = [(0, 0), (0, 0), *zip(a["before"], a["counted_after"], strict=True)]
+        counted = np.pad(cells, pads, constant_values=1)
+        extra = [(0, 0), (0, 0), *((0, max(t - c, 0)) for t, c in zip(a["after"], a["counted_after"], strict=True))]
+        cells = np.pad(counted, extra)
+        a = {**a, "before": (0,) * len(size), "after": (0,) * len(size)}
+    windows = take_windows(cells, window_of(a), 0)
+    total: Array = windows.sum(tuple(range(2 + len(size), 2 + 2 * len(size))))[0, 0]
+    return total
+
+
+def _spatial(x: Array) -> tuple[int, ...]:
+    return tuple(range(x.ndim, 2 * x.ndim - 2))
+
+
+def compute(node: Node, x: Array) -> Array:
+    if node.attrs["global"]:
+        return x.mean(tuple(range(2, x.ndim)), keepdims=True, dtype=np.float32).astype(x.dtype)
+    total = take_windows(x, window_of(node.attrs), 0).sum(_spatial(x), dtype=x.dtype)
+    return (total / counts(node, x.shape[2:])).astype(x.dtype)
+
+
+def integer(step: Step, x: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    arithmetic, node = load("arithmetics", step.arithmetic), step.node
+    low, high = bounds(step)
+    if hasattr(arithmetic, "REAL"):
+        return np.clip(target.quantize(compute(node, source.quant.dequantize(x))), low, high).astype(target.format.dtype)
+    if getattr(arithmetic, "AVERAGE_POOL", "") == "float32" and not node.attrs["global"]:
+        return _in_float32(step, x, low, high)
+    zero, count = int(source.quant.zero_point), counts(node, x.shape[2:])
+    total = (take_windows(x.astype(np.int64), window_of(node.attrs), zero) - zero).sum(_spatial(x))
+    scale_of = getattr(arithmetic, "average_scale", _default.average_scale)
+    scales = np.vectorize(lambda n: scale_of(source.quant, target, int(n)), otypes=[np.float64])(count)
+    parameters = _ratio_parameters(arithmetic, scales)
+    return arithmetic.requantize(total, parameters, int(target.zero_point), low, high).astype(target.format.dtype)
+
+
+def _ratio_parameters(arithmetic: Any, ratio: Array) -> tuple[Array, ...]:
+    """The arithmetic's parameters for a plain ratio of scales."""
+    parameters: tuple[Array, ...] = arithmetic.parameters(ratio, np.float32(1), np.float32(1))
+    return parameters
+
+
+def _in_float32(step: Step, x: Array, low: int, high: int) -> Array:
+    """ONNX Runtime: sequential float32 sum of the dequantized window, row by row, then average / scale + zero point."""
+    f32, node = np.float32, step.node
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    windows = take_windows(source.quant.dequantize(x), window_of(node.attrs), f32(0))
+    flat = windows.reshape(*windows.shape[: x.ndim], -1)
+    total = np.zeros(flat.shape[:-1], f32)
+    for k in range(flat.shape[-1]):
+        total = total + flat[..., k]
+    average = (total / counts(node, x.shape[2:]).astype(f32)).astype(f32)
+    v = np.rint((average / f32(target.scale)).astype(f32) + f32(target.zero_point))
+    return np.clip(v, low, high).astype(target.format.dtype)
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {"add": outputs[0].elements * int(np.prod(node.attrs["kernel"])), "requantize": outputs[0].elements}

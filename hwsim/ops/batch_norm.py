@@ -1,0 +1,42 @@
+"""Batch normalization with the stored statistics (inference): gamma (x - mean) / sqrt(variance + epsilon) + beta."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.quant import Array
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    if s.attrs.get("training_mode", 0):
+        raise HwsimError(s.where, "must be in inference mode", "training_mode=1")
+    r.emit(s, "batch_norm", s.inputs, {"epsilon": float(s.attrs.get("epsilon", 1e-5))}, s.outputs[:1])
+
+
+READS = {"BatchNormalization": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    assert inputs[0] is not None
+    return [(inputs[0].shape, inputs[0].format)]
+
+
+def scale_and_shift(node: Node, gamma: Array, beta: Array, mean: Array, variance: Array) -> tuple[Array, Array]:
+    """The equal affine map per channel, in float64: y = scale x + shift."""
+    scale = gamma.astype(np.float64) / np.sqrt(variance.astype(np.float64) + node.attrs["epsilon"])
+    return scale, beta - mean * scale
+
+
+def compute(node: Node, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array) -> Array:
+    shape = (-1, *[1] * (x.ndim - 2))
+    inverse = 1 / np.sqrt(variance + np.float32(node.attrs["epsilon"]))
+    return ((x - mean.reshape(shape)) * (inverse * gamma).reshape(shape) + beta.reshape(shape)).astype(x.dtype)
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {"batch_norm": outputs[0].elements}

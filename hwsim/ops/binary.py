@@ -1,0 +1,108 @@
+"""Functions of two numbers (or more, for Min, Max, Sum and Mean) with broadcasting; `function` names which.
+
+Stored numbers: `add` and `mul` follow the arithmetic's own formula, the others dequantize, compute in float32 and quantize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics import _default
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._mac import bounds
+from hwsim.ops._reading import Reader, Reading
+from hwsim.program import Step
+from hwsim.quant import Array
+from hwsim.shelf import load
+
+
+def _divide(a: Array, b: Array) -> Array:
+    """Integers divide toward zero, as ONNX Runtime does."""
+    return np.trunc(a / b).astype(a.dtype) if a.dtype.kind in "iu" else a / b
+
+
+def _prelu(x: Array, slope: Array) -> Array:
+    return np.where(x >= 0, x, x * slope)
+
+
+FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide, "pow": lambda a, b: np.power(a, b).astype(a.dtype),
+    "min": np.minimum, "max": np.maximum, "mod": np.mod, "fmod": np.fmod, "prelu": _prelu, "atan2": np.arctan2,
+    "equal": np.equal, "greater": np.greater, "less": np.less, "greater_or_equal": np.greater_equal, "less_or_equal": np.less_equal,
+    "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor,
+}
+_TRUTHS = ("equal", "greater", "less", "greater_or_equal", "less_or_equal", "and", "or", "xor")
+_SOURCES = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Min": "min", "Max": "max", "PRelu": "prelu",
+            "Sum": "add", "Equal": "equal", "Greater": "greater", "Less": "less", "GreaterOrEqual": "greater_or_equal",
+            "LessOrEqual": "less_or_equal", "And": "and", "Or": "or", "Xor": "xor"}
+
+
+def _reads(function: str) -> Reading:
+    def read(s: SourceNode, r: Reader) -> None:
+        r.emit(s, "binary", s.inputs, {"function": function})
+
+    return read
+
+
+def _read_mod(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "binary", s.inputs, {"function": "fmod" if s.attrs.get("fmod", 0) else "mod"})
+
+
+def _reads_qlinear(function: str) -> Reading:
+    def read(s: SourceNode, r: Reader) -> None:
+        a, b = r.quantized(s, 0, 1, 2), r.quantized(s, 3, 4, 5)
+        y = r.params(s, a, 6, 7, fmt=r.tensors[a].format)
+        r.emit(s, "binary", (a, b), {"function": function}, quants=[y])
+
+    return read
+
+
+READS = {**{kind: _reads(f) for kind, f in _SOURCES.items()}, "Mod": _read_mod,
+         "com.microsoft.QLinearAdd": _reads_qlinear("add"), "com.microsoft.QLinearMul": _reads_qlinear("mul")}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    tensors = [t for t in inputs if t is not None]
+    shapes = [t.shape for t in tensors]
+    if node.attrs["function"] == "prelu" and len(shapes) == 2 and len(shapes[1]) > len(shapes[0]):
+        raise HwsimError(node.where, "the slope must broadcast to the input", shapes[1])
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise HwsimError(node.where, "the inputs must broadcast", " and ".join(map(str, shapes))) from None
+    x = tensors[0]
+    return [(shape, "bool" if node.attrs["function"] in _TRUTHS else x.format if x.quant is None else "float32")]
+
+
+def compute(node: Node, *arrays: Array) -> Array:
+    with np.errstate(all="ignore"):
+        y: Array = reduce(FUNCTIONS[node.attrs["function"]], arrays)
+    clip = node.attrs.get("clip")
+    return y if clip is None else np.clip(y, *(np.float32(c) for c in clip))
+
+
+def integer(step: Step, *arrays: Array) -> Array:
+    quants = tuple(t.quant for t in (*step.inputs, step.outputs[0]) if t is not None and t.quant is not None)
+    target, function = quants[-1], step.node.attrs["function"]
+    arithmetic, (low, high) = load("arithmetics", step.arithmetic), bounds(step)
+    if len(arrays) == 2 and function in ("add", "mul") and not hasattr(arithmetic, "REAL"):
+        a, b = (v.astype(np.int64) for v in arrays)
+        own = getattr(arithmetic, function, None)
+        if own is None:
+            y = getattr(_default, function)(arithmetic, a, b, quants, low, high)
+        elif a.size == 1 and b.size > 1:
+            y = own(b, a, getattr(arithmetic, f"{function}_parameters")(quants[1], quants[0], target), low, high)
+        else:
+            y = own(a, b, getattr(arithmetic, f"{function}_parameters")(*quants), low, high)
+        return y.astype(target.format.dtype)
+    real = [q.dequantize(v) for q, v in zip(quants, arrays, strict=False)]
+    return np.clip(target.quantize(compute(step.node, *real)), low, high).astype(target.format.dtype)
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {node.attrs["function"]: outputs[0].elements * max(len([t for t in inputs if t]) - 1, 1)}

@@ -1,0 +1,83 @@
+"""Normalization by statistics of the input itself: layer, instance, group, RMS and local response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, input_name
+from hwsim.quant import Array
+
+
+def _read_layer(s: SourceNode, r: Reader) -> None:
+    if any(s.outputs[1:]):
+        raise HwsimError(s.where, "must have one output (mean and deviation are not supported)", len(s.outputs))
+    kind = "rms" if s.kind == "RMSNormalization" else "layer"
+    attrs = {"kind": kind, "axis": int(s.attrs.get("axis", -1)), "epsilon": float(s.attrs.get("epsilon", 1e-5))}
+    r.emit(s, "normalization", s.inputs, attrs, s.outputs[:1])
+
+
+def _read_groups(s: SourceNode, r: Reader) -> None:
+    """InstanceNormalization has one group per channel; GroupNormalization 18 gives scale and bias per group, 21 per channel."""
+    channels = r.shape(s.inputs[0])[1]
+    groups = int(s.attrs.get("num_groups", channels))
+    if channels % groups:
+        raise HwsimError(s.where, f"num_groups must divide {channels} channels", groups)
+    inputs = list(s.inputs)
+    for i in (1, 2):
+        array = r.array(inputs[i])
+        if s.kind == "GroupNormalization" and array is not None and len(array) == groups != channels:
+            inputs[i] = r.add_constant(np.repeat(array, channels // groups), f"{inputs[i]}.per_channel")
+    r.emit(s, "normalization", inputs, {"kind": "group", "groups": groups, "epsilon": float(s.attrs.get("epsilon", 1e-5))})
+
+
+def _read_response(s: SourceNode, r: Reader) -> None:
+    attrs = {"kind": "response", "size": int(s.attrs["size"]), "alpha": float(s.attrs.get("alpha", 1e-4)),
+             "beta": float(s.attrs.get("beta", 0.75)), "bias": float(s.attrs.get("bias", 1.0))}
+    r.emit(s, "normalization", (input_name(s, 0),), attrs)
+
+
+READS = {"LayerNormalization": _read_layer, "RMSNormalization": _read_layer, "InstanceNormalization": _read_groups,
+         "GroupNormalization": _read_groups, "LRN": _read_response}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    assert inputs[0] is not None
+    return [(inputs[0].shape, inputs[0].format)]
+
+
+def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None = None) -> Array:
+    kind, a = node.attrs["kind"], node.attrs
+    if kind == "response":
+        return _response(x, a)
+    assert scale is not None
+    if kind == "group":
+        grouped = x.reshape(x.shape[0], a["groups"], -1)
+        shape = (-1, *[1] * (x.ndim - 2))
+        y = _standardize(grouped, (2,), a["epsilon"]).reshape(x.shape) * scale.reshape(shape)
+        return (y if bias is None else y + bias.reshape(shape)).astype(x.dtype)
+    axes = tuple(range(a["axis"] % x.ndim, x.ndim))
+    if kind == "rms":
+        y = x / np.sqrt(np.mean(x * x, axes, keepdims=True) + np.float32(a["epsilon"])) * scale
+    else:
+        y = _standardize(x, axes, a["epsilon"]) * scale
+    return (y if bias is None else y + bias).astype(x.dtype)
+
+
+def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    centred = x - x.mean(axes, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axes, keepdims=True) + np.float32(epsilon))
+
+
+def _response(x: Array, a: Any) -> Array:
+    size = a["size"]
+    square = np.pad(x * x, [(0, 0), ((size - 1) // 2, size // 2), *[(0, 0)] * (x.ndim - 2)])
+    total = np.lib.stride_tricks.sliding_window_view(square, size, 1).sum(-1)
+    return (x / (np.float32(a["bias"]) + np.float32(a["alpha"] / size) * total) ** np.float32(a["beta"])).astype(x.dtype)
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {f"{node.attrs['kind']}_norm": outputs[0].elements}

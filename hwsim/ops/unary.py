@@ -1,0 +1,143 @@
+"""Functions of one number: activations, roundings, roots and exponentials; `function` names which.
+
+On stored numbers of up to 8 bits any of them is a table of 256 entries: dequantize, compute in float32, quantize.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, Reading
+from hwsim.program import Step
+from hwsim.quant import Array
+from hwsim.shelf import load
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _sigmoid(x: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
+def _softplus(x: Array) -> Array:
+    return np.logaddexp(x, 0)
+
+
+def _gelu(x: Array, approximate: str = "none") -> Array:
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+
+
+def _elu(x: Array, alpha: float = 1.0) -> Array:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def _selu(x: Array, alpha: float = 1.67326319217681884765625, gamma: float = 1.05070102214813232421875) -> Array:
+    return gamma * _elu(x, alpha)
+
+
+def _hard_sigmoid(x: Array, alpha: float = 0.2, beta: float = 0.5) -> Array:
+    return np.clip(alpha * x + beta, 0, 1)
+
+
+FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "leaky_relu": lambda x, alpha=0.01: np.where(x >= 0, x, x * alpha),
+    "thresholded_relu": lambda x, alpha=1.0: np.where(x > alpha, x, 0),
+    "sigmoid": _sigmoid,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
+    "swish": lambda x, alpha=1.0: x * _sigmoid(alpha * x),
+    "quick_gelu": lambda x, alpha=1.702: x * _sigmoid(alpha * x),
+    "gelu": _gelu,
+    "mish": lambda x: x * np.tanh(_softplus(x)),
+    "elu": _elu,
+    "celu": lambda x, alpha=1.0: np.maximum(x, 0) + np.minimum(0, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+    "selu": _selu,
+    "softplus": _softplus,
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "shrink": lambda x, bias=0.0, lambd=0.5: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)),
+    "erf": _erf,
+    "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "neg": np.negative, "sign": np.sign,
+    "floor": np.floor, "ceil": np.ceil, "round": np.rint, "reciprocal": np.reciprocal, "not": np.logical_not,
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "is_nan": np.isnan, "is_inf": np.isinf,
+}
+_TESTS = ("is_nan", "is_inf", "not")
+_SOURCES = {"Relu": "relu", "LeakyRelu": "leaky_relu", "ThresholdedRelu": "thresholded_relu", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid",
+            "HardSwish": "hard_swish", "Swish": "swish", "Gelu": "gelu", "Mish": "mish", "Elu": "elu", "Celu": "celu", "Selu": "selu",
+            "Softplus": "softplus", "Softsign": "softsign", "Shrink": "shrink", "Erf": "erf", "Tanh": "tanh", "Exp": "exp", "Log": "log",
+            "Sqrt": "sqrt", "Abs": "abs", "Neg": "neg", "Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Round": "round",
+            "Reciprocal": "reciprocal", "Not": "not", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Sinh": "sinh", "Cosh": "cosh",
+            "Asin": "asin", "Acos": "acos", "Atan": "atan", "Asinh": "asinh", "Acosh": "acosh", "Atanh": "atanh", "IsNaN": "is_nan",
+            "IsInf": "is_inf", "com.microsoft.Gelu": "gelu", "com.microsoft.QuickGelu": "quick_gelu"}
+
+
+def _reads(function: str) -> Reading:
+    def read(s: SourceNode, r: Reader) -> None:
+        named = {"lambd" if k == "lambda" else k: v for k, v in s.attrs.items()}
+        r.emit(s, "unary", s.inputs[:1], {"function": function, "params": named})
+
+    return read
+
+
+def _read_clip(s: SourceNode, r: Reader) -> None:
+    """Bounds are attributes up to opset 10 and constant inputs later."""
+    big = float(np.finfo(np.float32).max)
+    bounds = []
+    for index, attr, default in ((1, "min", -big), (2, "max", big)):
+        given = len(s.inputs) > index and s.inputs[index]
+        bounds.append(float(r.need(s, index, f"the {attr}imum").ravel()[0]) if given else float(s.attrs.get(attr, default)))
+    r.emit(s, "unary", s.inputs[:1], {"function": "clip", "params": {"low": bounds[0], "high": bounds[1]}})
+
+
+def _reads_qlinear(function: str) -> Reading:
+    def read(s: SourceNode, r: Reader) -> None:
+        x = r.quantized(s, 0, 1, 2)
+        y = r.params(s, x, 3, 4, fmt=r.tensors[x].format)
+        r.emit(s, "unary", (x,), {"function": function, "params": dict(s.attrs)}, quants=[y])
+
+    return read
+
+
+READS = {**{kind: _reads(f) for kind, f in _SOURCES.items()}, "Clip": _read_clip,
+         "com.microsoft.QLinearSigmoid": _reads_qlinear("sigmoid"), "com.microsoft.QLinearLeakyRelu": _reads_qlinear("leaky_relu")}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x = inputs[0]
+    assert x is not None
+    fmt = "bool" if node.attrs["function"] in _TESTS else x.format if x.quant is None else "float32"
+    return [(x.shape, fmt)]
+
+
+def compute(node: Node, x: Array) -> Array:
+    return _apply(FUNCTIONS[node.attrs["function"]], node, x)
+
+
+def _apply(function: Callable[..., Array], node: Node, x: Array) -> Array:
+    params = {k: np.float32(v) if isinstance(v, float) else v for k, v in node.attrs["params"].items()}
+    with np.errstate(all="ignore"):
+        y: Array = function(x, **params)
+    return y if y.dtype == bool else y.astype(x.dtype)
+
+
+def integer(step: Step, x: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    own = getattr(load("arithmetics", step.arithmetic), step.node.attrs["function"], None)
+    real = source.quant.dequantize(x)
+    return target.quantize(_apply(own or FUNCTIONS[step.node.attrs["function"]], step.node, real))
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {node.attrs["function"]: outputs[0].elements}
