@@ -1,0 +1,55 @@
+"""Concatenation along an axis; stored inputs with another scale than the output's are requantized."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.program import Step
+from hwsim.quant import Array
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    r.emit(s, "concat", s.inputs, {"axis": int(s.attrs.get("axis", 1)) % max(len(r.shape(s.inputs[0])), 1)})
+
+
+def _read_qlinear(s: SourceNode, r: Reader) -> None:
+    """QLinearConcat: (y_scale, y_zero_point, then x, scale, zero_point for each input)."""
+    inputs = [r.quantized(s, i, i + 1, i + 2) for i in range(2, len(s.inputs), 3)]
+    y = r.params(s, inputs[0], 0, 1, fmt=r.tensors[s.inputs[1]].format)
+    r.emit(s, "concat", inputs, {"axis": int(s.attrs["axis"]) % len(r.shape(inputs[0]))}, quants=[y])
+
+
+READS = {"Concat": _read, "com.microsoft.QLinearConcat": _read_qlinear}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    axis, shapes = node.attrs["axis"], [t.shape for t in inputs if t is not None]
+    first = shapes[0]
+    if any(len(s) != len(first) or s[:axis] != first[:axis] or s[axis + 1 :] != first[axis + 1 :] for s in shapes):
+        raise HwsimError(node.where, f"the inputs must agree in all dimensions but {axis}", " and ".join(map(str, shapes)))
+    assert inputs[0] is not None
+    return [((*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :]), inputs[0].format if inputs[0].quant is None else "float32")]
+
+
+def compute(node: Node, *arrays: Array) -> Array:
+    return np.concatenate(arrays, node.attrs["axis"])
+
+
+def integer(step: Step, *arrays: Array) -> Array:
+    target = step.outputs[0].quant
+    assert target is not None
+    parts = []
+    for t, q in zip(step.inputs, arrays, strict=True):
+        assert t is not None and t.quant is not None
+        parts.append(q if t.quant.same_grid(target) else target.quantize(t.quant.dequantize(q)))
+    return compute(step.node, *parts)
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    same = all(t is not None and (t.quant is None or outputs[0].quant is None or t.quant.same_grid(outputs[0].quant)) for t in inputs)
+    return {"copy" if same else "requantize": outputs[0].elements}

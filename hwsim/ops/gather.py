@@ -1,0 +1,34 @@
+"""Rows of a table along an axis, chosen by indices (embeddings, and shape arithmetic)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.quant import Array
+
+MOVES = True
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    shape = r.shape(s.inputs[0])
+    axis = int(s.attrs.get("axis", 0)) % max(len(shape), 1)
+    indices = r.array(s.inputs[1])
+    if indices is not None and indices.size and (indices.min() < -shape[axis] or indices.max() >= shape[axis]):
+        raise HwsimError(s.where, f"indices must lie within the {shape[axis]} entries of axis {axis}", f"{indices.min()}..{indices.max()}")
+    r.emit(s, "gather", s.inputs, {"axis": axis})
+
+
+READS = {"Gather": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, indices, axis = inputs[0], inputs[1], node.attrs["axis"]
+    assert x is not None and indices is not None
+    return [((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.format)]
+
+
+def compute(node: Node, x: Array, indices: Array) -> Array:
+    return np.take(x, indices.astype(np.int64), node.attrs["axis"])

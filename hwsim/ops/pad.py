@@ -1,0 +1,66 @@
+"""Padding with a constant (stored tensors: the stored form of that number), an edge, a reflection or a wrap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, input_name
+from hwsim.program import Step
+from hwsim.quant import Array
+
+_MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    rank = len(r.shape(s.inputs[0]))
+    pads = r.ints(s, "pads", 1)
+    axes = r.ints(s, "axes", 3) or list(range(rank))
+    if pads is None or len(pads) != 2 * len(axes):
+        raise HwsimError(s.where, f"pads must have {2 * len(axes)} numbers", pads)
+    widths = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        widths[axis % rank] = (pads[i], pads[len(axes) + i])
+    value = float(r.need(s, 2, "the padding value").ravel()[0]) if input_name(s, 2) else float(s.attrs.get("value", 0))
+    mode = s.attrs.get("mode", "constant")
+    if mode not in _MODES:
+        raise HwsimError(s.where, f"mode must be one of {', '.join(_MODES)}", repr(mode))
+    r.emit(s, "pad", s.inputs[:1], {"widths": tuple(widths), "value": value, "mode": mode})
+
+
+READS = {"Pad": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x = inputs[0]
+    assert x is not None
+    shape = tuple(n + a + b for n, (a, b) in zip(x.shape, node.attrs["widths"], strict=True))
+    if min(shape, default=0) < 0:
+        raise HwsimError(node.where, "negative pads must leave something", shape)
+    return [(shape, x.format if x.quant is None else "float32")]
+
+
+def compute(node: Node, x: Array, value: Any = None) -> Array:
+    widths = node.attrs["widths"]
+    x = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
+    grown = [(max(a, 0), max(b, 0)) for a, b in widths]
+    if node.attrs["mode"] == "constant":
+        return np.pad(x, grown, constant_values=node.attrs["value"] if value is None else value)
+    return np.pad(x, grown, mode=_MODES[node.attrs["mode"]])
+
+
+def integer(step: Step, x: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    stored = target.quantize(np.asarray(node_value(step.node), np.float32))
+    if not source.quant.same_grid(target):
+        x = target.quantize(source.quant.dequantize(x))
+    return compute(step.node, x, stored)
+
+
+def node_value(node: Node) -> float:
+    """The real number that fills the border."""
+    return float(node.attrs["value"])

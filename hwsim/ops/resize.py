@@ -1,0 +1,119 @@
+"""Resize and Upsample: nearest and linear interpolation over the last axes, with every coordinate mode of ONNX but tf_crop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, input_name
+from hwsim.program import Step
+from hwsim.quant import Array
+
+_MODES = ("nearest", "linear")
+_COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric", "tf_half_pixel_for_nn")
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    shape = r.shape(s.inputs[0])
+    upsample = s.kind == "Upsample" or s.opset < 11
+    scales = _scales(s, r, 1 if upsample else 2)
+    sizes = None if upsample or not input_name(s, 3) else [int(v) for v in r.need(s, 3, "the sizes").ravel()]
+    axes = [int(a) % len(shape) for a in s.attrs.get("axes", range(len(shape)))]
+    if bool(scales) == bool(sizes):
+        raise HwsimError(s.where, "exactly one of scales and sizes must be given")
+    out, factors = list(shape), [1.0] * len(shape)
+    for i, a in enumerate(axes):
+        out[a] = sizes[i] if sizes else int(np.floor(shape[a] * (scales or [])[i]))
+        factors[a] = (scales or [])[i] if not sizes else out[a] / shape[a]
+    mode = {"bilinear": "linear"}.get(s.attrs.get("mode", "nearest"), s.attrs.get("mode", "nearest"))
+    coordinate = "asymmetric" if upsample else s.attrs.get("coordinate_transformation_mode", "half_pixel")
+    if mode not in _MODES or coordinate not in _COORDINATES or s.attrs.get("antialias", 0):
+        raise HwsimError(s.where, f"mode must be nearest or linear with one of {', '.join(_COORDINATES)}", f"{mode}, {coordinate}")
+    if s.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise HwsimError(s.where, "keep_aspect_ratio_policy must be stretch", s.attrs["keep_aspect_ratio_policy"])
+    nearest = "floor" if upsample else s.attrs.get("nearest_mode", "round_prefer_floor")
+    r.emit(s, "resize", s.inputs[:1], {"size": tuple(out), "factors": tuple(factors), "mode": mode, "coordinate": coordinate, "nearest": nearest})
+
+
+def _scales(s: SourceNode, r: Reader, index: int) -> list[float] | None:
+    if "scales" in s.attrs:
+        return [float(v) for v in s.attrs["scales"]]
+    return [float(v) for v in r.need(s, index, "the scales").ravel()] if input_name(s, index) else None
+
+
+READS = {"Resize": _read, "Upsample": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    assert inputs[0] is not None
+    return [(node.attrs["size"], inputs[0].format if inputs[0].quant is None else "float32")]
+
+
+def source_positions(node: Node, axis: int, n: int) -> Array:
+    """Where each output index lies on the input axis of n cells, in float32 as ONNX Runtime computes it."""
+    f32 = np.float32
+    mode, m, factor = node.attrs["coordinate"], node.attrs["size"][axis], f32(node.attrs["factors"][axis])
+    i = np.arange(m, dtype=f32)
+    if mode == "asymmetric":
+        return (i / factor).astype(f32)
+    if mode == "align_corners":
+        return (i * f32(n - 1) / f32(m - 1)).astype(f32) if m > 1 else i * 0
+    if mode == "tf_half_pixel_for_nn":
+        return ((i + f32(0.5)) / factor).astype(f32)
+    if mode == "pytorch_half_pixel" and m == 1:
+        return i * 0
+    position = ((i + f32(0.5)) / factor - f32(0.5)).astype(f32)
+    if mode == "half_pixel_symmetric":
+        adjust = f32(m) / f32(factor * f32(n))
+        return (f32(n) / f32(2) * (f32(1) - adjust) + position).astype(f32)
+    return position
+
+
+def nearest_indices(node: Node, axis: int, n: int) -> Array:
+    """The input index that each output index takes."""
+    x = source_positions(node, axis, n)
+    rounded = {"floor": np.floor, "ceil": np.ceil, "round_prefer_ceil": lambda v: np.floor(v + 0.5),
+               "round_prefer_floor": lambda v: np.ceil(v - 0.5)}[node.attrs["nearest"]](x)
+    return np.clip(rounded, 0, n - 1).astype(np.int64)
+
+
+def linear_taps(node: Node, axis: int, n: int) -> tuple[Array, Array, Array]:
+    """Lower and upper input index and the float32 weight of the upper one, for each output index."""
+    x = np.clip(source_positions(node, axis, n), 0, n - 1)
+    low = np.floor(x).astype(np.int64)
+    return low, np.minimum(low + 1, n - 1), (x - low).astype(np.float32)
+
+
+def resized_axes(node: Node, shape: Shape) -> list[int]:
+    """The axes whose size changes or that are scaled."""
+    return [a for a, n in enumerate(shape) if node.attrs["size"][a] != n or node.attrs["factors"][a] != 1]
+
+
+def compute(node: Node, x: Array) -> Array:
+    axes = resized_axes(node, x.shape)
+    if node.attrs["mode"] == "nearest":
+        for a in axes:
+            x = np.take(x, nearest_indices(node, a, x.shape[a]), a)
+        return x
+    y = x.astype(np.float32)
+    for a in reversed(axes):
+        low, high, weight = linear_taps(node, a, x.shape[a])
+        weight = weight.reshape([-1 if i == a else 1 for i in range(x.ndim)])
+        y = np.take(y, low, a) * (1 - weight) + np.take(y, high, a) * weight
+    return y.astype(x.dtype)
+
+
+def integer(step: Step, x: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    if step.node.attrs["mode"] == "nearest":
+        y = compute(step.node, x)
+        return y if source.quant.same_grid(target) else target.quantize(source.quant.dequantize(y))
+    return target.quantize(compute(step.node, source.quant.dequantize(x)))
+
+
+def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
+    return {"copy" if node.attrs["mode"] == "nearest" else "interpolate": outputs[0].elements}

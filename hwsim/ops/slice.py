@@ -1,0 +1,43 @@
+"""A strided box of a tensor."""
+
+from __future__ import annotations
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.quant import Array
+
+MOVES = True
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    shape = r.shape(s.inputs[0])
+    starts, ends = r.ints(s, "starts", 1), r.ints(s, "ends", 2)
+    if starts is None or ends is None:
+        raise HwsimError(s.where, "starts and ends must be given")
+    axes = r.ints(s, "axes", 3) or list(range(len(starts)))
+    steps = r.ints(s, "steps", 4) or [1] * len(starts)
+    box = [slice(None)] * len(shape)
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if step == 0:
+            raise HwsimError(s.where, "steps must not be zero")
+        first, last, step = slice(start, end if end > -(1 << 31) or step > 0 else None, step).indices(shape[axis % len(shape)])
+        box[axis % len(shape)] = slice(first, last if last >= 0 else None, step)
+    r.emit(s, "slice", s.inputs[:1], {"box": tuple((b.start, b.stop, b.step) for b in box)})
+
+
+READS = {"Slice": _read}
+
+
+def _box(node: Node) -> tuple[slice, ...]:
+    return tuple(slice(*b) for b in node.attrs["box"])
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x = inputs[0]
+    assert x is not None
+    return [(tuple(len(range(*b.indices(n))) for b, n in zip(_box(node), x.shape, strict=True)), x.format)]
+
+
+def compute(node: Node, x: Array) -> Array:
+    return x[_box(node)]

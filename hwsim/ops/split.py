@@ -1,0 +1,38 @@
+"""Split along an axis into parts of given or equal size."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwsim.errors import HwsimError
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader
+from hwsim.quant import Array
+
+MOVES = True
+
+
+def _read(s: SourceNode, r: Reader) -> None:
+    shape = r.shape(s.inputs[0])
+    axis = int(s.attrs.get("axis", 0)) % len(shape)
+    sizes = r.ints(s, "split", 1)
+    if sizes is None:
+        n = int(s.attrs.get("num_outputs", len(s.outputs)))
+        each = -(-shape[axis] // n)
+        sizes = [min(each, shape[axis] - i * each) for i in range(n)]
+    if sum(sizes) != shape[axis] or min(sizes) < 0:
+        raise HwsimError(s.where, f"the parts must add up to {shape[axis]}", sizes)
+    r.emit(s, "split", s.inputs[:1], {"axis": axis, "sizes": tuple(sizes)})
+
+
+READS = {"Split": _read}
+
+
+def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, axis = inputs[0], node.attrs["axis"]
+    assert x is not None
+    return [((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.format) for n in node.attrs["sizes"]]
+
+
+def compute(node: Node, x: Array) -> tuple[Array, ...]:
+    return tuple(np.split(x, np.cumsum(node.attrs["sizes"])[:-1], node.attrs["axis"]))
