@@ -46,6 +46,8 @@ def small_float(name: str, exponent_bits: int, mantissa_bits: int, specials: str
         over = np.abs(r) > high
         beyond = np.copysign(high, x) if saturate or specials == "none" else np.copysign(np.inf, x) if specials == "ieee" else np.nan
         r = np.where(over, beyond, r)
+        if specials == "none":
+            r = np.where(np.isnan(r), 0.0, r)
         return r + 0.0 if specials == "fnuz" else r
 
     def decode(codes: Array) -> Array:

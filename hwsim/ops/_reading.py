@@ -26,11 +26,15 @@ class Reader:
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
+        self.dequantized: dict[str, str] = {}
 
     def array(self, name: str) -> Array | None:
         """The numbers of a constant tensor, None when it is absent or computed at run time."""
         tensor = self.tensors.get(name)
-        return tensor.constant.array if tensor is not None and tensor.constant is not None else None
+        if tensor is not None and tensor.constant is not None:
+            return tensor.constant.array
+        stored = self.tensors.get(self.dequantized.get(name, ""))
+        return None if stored is None or stored.quant is None or stored.constant is None else stored.quant.dequantize(stored.constant.array)
 
     def need(self, s: SourceNode, index: int, what: str) -> Array:
         """The numbers of input `index`, which must be constant."""
@@ -93,29 +97,29 @@ class Reader:
     def emit(self, s: SourceNode, op: str, inputs: Iterable[str], attrs: Mapping[str, Any] | None = None,
              outputs: Iterable[str] | None = None, quants: Iterable[QuantParams | None] = (), name: str = "") -> None:
         """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
-        outs = tuple(s.outputs if outputs is None else outputs)
+        outs = tuple(t or self.fresh(f"{s.name}.unused{i}") for i, t in enumerate(s.outputs if outputs is None else outputs))
         node = Node(name or s.name, op, tuple(inputs), outs, dict(attrs or {}), s.kind)
         module = load("ops", op)
         operands = [self.tensors[t] if t else None for t in node.inputs]
         quant = [*quants, *[None] * len(outs)]
         for t, (shape, fmt), q in zip(outs, module.infer(node, operands), quant, strict=False):
-            if t:
-                self.tensors[t] = Tensor(t, tuple(int(d) for d in shape), q.format.name if q else fmt, q)
+            self.tensors[t] = Tensor(t, tuple(int(d) for d in shape), q.format.name if q else fmt, q)
         if self._foldable(node, operands):
             self._fold(node, operands)
         else:
             self.nodes.append(node)
+            if op == "dequantize":
+                self.dequantized[outs[0]] = node.inputs[0]
 
     def _foldable(self, node: Node, operands: list[Tensor | None]) -> bool:
         return (all(t is None or (t.constant is not None and t.constant.load is not None and t.quant is None) for t in operands)
-                and all(self.tensors[t].quant is None and self.tensors[t].elements <= FOLD_LIMIT for t in node.outputs if t))
+                and all(self.tensors[t].quant is None and self.tensors[t].elements <= FOLD_LIMIT for t in node.outputs))
 
     def _fold(self, node: Node, operands: list[Tensor | None]) -> None:
         arrays = load("ops", node.op).compute(node, *[t.constant.array if t and t.constant else None for t in operands])
         for t, array in zip(node.outputs, arrays if isinstance(arrays, tuple) else (arrays,), strict=False):
-            if t:
-                held = formats.get(self.tensors[t].format).dtype
-                self.tensors[t] = replace(self.tensors[t], constant=Constant.of(np.asarray(array, held), t))
+            held = formats.get(self.tensors[t].format).dtype
+            self.tensors[t] = replace(self.tensors[t], constant=Constant.of(np.asarray(array, held), t))
 
 
 def input_name(s: SourceNode, index: int) -> str:
@@ -148,6 +152,8 @@ def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Arra
     else:
         raise HwsimError(s.where, f"the scale of '{tensor.name}' must be one number", f"shape {scale.shape}")
     chosen = formats.get(fmt or tensor.format)
+    if not chosen.is_integer and chosen.bits > 8:
+        raise HwsimError(s.where, f"'{tensor.name}' must be of an integer or small float type to be quantized", chosen.name)
     held = np.int64 if chosen.is_integer else np.float32
     zeros = np.zeros(scale.shape, held) if zero_point is None else zero_point.astype(held)
     if zeros.size == 1:

@@ -31,8 +31,6 @@ def compute(node: Node, x: Array) -> Array:
     if not fmt.is_integer:
         saturate = node.attrs["saturate"] and fmt.bits <= 8
         return fmt.round(_toward(x, node.attrs["round_mode"]) if fmt.name == "float8e8m0" else x, saturate)
-    if x.dtype.kind == "f" and fmt.bits < 8:
-        return fmt.round(x)
     whole = np.trunc(np.clip(x, -(2.0**63), 2.0**63 - 1024)) if x.dtype.kind == "f" else x
     with np.errstate(invalid="ignore"):
         return fmt.round(whole.astype(np.int64), saturate=False)

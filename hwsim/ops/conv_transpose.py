@@ -39,7 +39,7 @@ def _crop(s: SourceNode, full: list[int], size: Shape, strides: tuple[int, ...],
         return pads[:rank], pads[rank:]
     total = [f - int(v) for f, v in zip(full, list(wanted)[-rank:], strict=True)]
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]
-    return (small, large) if auto != "SAME_LOWER" else (large, small)
+    return (small, large) if auto == "SAME_UPPER" else (large, small)
 
 
 READS = {"ConvTranspose": _read}

@@ -15,7 +15,7 @@ def _read(s: SourceNode, r: Reader) -> None:
     b, down = int(s.attrs["blocksize"]), s.kind == "SpaceToDepth"
     if (h % b or w % b) if down else c % (b * b):
         raise HwsimError(s.where, f"blocksize {b} must divide the {'spatial size' if down else 'channels'}", (c, h, w))
-    r.emit(s, "depth_to_space", s.inputs, {"block": b, "order": "down" if down else s.attrs.get("mode", "DCR")})
+    r.emit(s, "depth_to_space", s.inputs, {"block": b, "order": ("down_" if down else "") + s.attrs.get("mode", "DCR")})
 
 
 READS = {"DepthToSpace": _read, "SpaceToDepth": _read}
@@ -25,13 +25,15 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
     x, b = inputs[0], node.attrs["block"]
     assert x is not None
     n, c, h, w = x.shape
-    return [((n, c * b * b, h // b, w // b) if node.attrs["order"] == "down" else (n, c // (b * b), h * b, w * b), x.format)]
+    return [((n, c * b * b, h // b, w // b) if node.attrs["order"].startswith("down") else (n, c // (b * b), h * b, w * b), x.format)]
 
 
 def compute(node: Node, x: Array) -> Array:
     b, (n, c, h, w) = node.attrs["block"], x.shape
-    if node.attrs["order"] == "down":
-        return x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)
+    if node.attrs["order"].startswith("down"):
+        cells = x.reshape(n, c, h // b, b, w // b, b)
+        ordered = cells.transpose(0, 3, 5, 1, 2, 4) if node.attrs["order"] == "down_DCR" else cells.transpose(0, 1, 3, 5, 2, 4)
+        return ordered.reshape(n, c * b * b, h // b, w // b)
     if node.attrs["order"] == "DCR":
         return x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2).reshape(n, -1, h * b, w * b)
     return x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(n, -1, h * b, w * b)

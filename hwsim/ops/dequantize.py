@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader
+from hwsim.ops.quantize import runtime_params
 from hwsim.program import Step
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
     axis, block = int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
-    attrs = {"format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format, "axis": axis}
+    attrs = {"format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format, "axis": axis, "block": block, "stored": r.tensors[s.inputs[0]].format}
     if r.array(s.inputs[1]) is None:
         r.emit(s, "dequantize", s.inputs, attrs)
         return
@@ -31,10 +30,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 def compute(node: Node, x: Array, scale: Array | None = None, zero_point: Array | None = None) -> Array:
     """With a scale that is computed at run time."""
     assert scale is not None, "a constant scale makes this an integer step"
-    shape = [-1 if i == node.attrs["axis"] % x.ndim else 1 for i in range(x.ndim)]
-    scale = scale if scale.size == 1 else scale.reshape(shape)
-    zero = 0 if zero_point is None else zero_point.astype(np.int64) if zero_point.size == 1 else zero_point.astype(np.int64).reshape(shape)
-    return ((x.astype(np.int64) - zero).astype(np.float32) * scale).astype(np.float32)
+    return runtime_params(node, node.attrs["stored"], x, scale, zero_point).dequantize(x)
 
 
 def integer(step: Step, x: Array, *runtime: Array) -> Array:

@@ -13,11 +13,9 @@ from hwsim.quant import Array
 
 
 def _read_layer(s: SourceNode, r: Reader) -> None:
-    if any(s.outputs[1:]):
-        raise HwsimError(s.where, "must have one output (mean and deviation are not supported)", len(s.outputs))
     kind = "rms" if s.kind == "RMSNormalization" else "layer"
     attrs = {"kind": kind, "axis": int(s.attrs.get("axis", -1)), "epsilon": float(s.attrs.get("epsilon", 1e-5))}
-    r.emit(s, "normalization", s.inputs, attrs, s.outputs[:1])
+    r.emit(s, "normalization", s.inputs, attrs)
 
 
 def _read_groups(s: SourceNode, r: Reader) -> None:
@@ -45,11 +43,15 @@ READS = {"LayerNormalization": _read_layer, "RMSNormalization": _read_layer, "In
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
-    assert inputs[0] is not None
-    return [(inputs[0].shape, inputs[0].format)]
+    x = inputs[0]
+    assert x is not None
+    axis = node.attrs.get("axis", len(x.shape)) % max(len(x.shape), 1)
+    statistics = (*x.shape[:axis], *[1] * (len(x.shape) - axis))
+    return [(x.shape, x.format), (statistics, "float32"), (statistics, "float32")]
 
 
-def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None = None) -> Array:
+def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None = None) -> Array | tuple[Array, ...]:
+    """A layer normalization gives its mean and inverse deviation too."""
     kind, a = node.attrs["kind"], node.attrs
     if kind == "response":
         return _response(x, a)
@@ -61,10 +63,11 @@ def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None
         return (y if bias is None else y + bias.reshape(shape)).astype(x.dtype)
     axes = tuple(range(a["axis"] % x.ndim, x.ndim))
     if kind == "rms":
-        y = x / np.sqrt(np.mean(x * x, axes, keepdims=True) + np.float32(a["epsilon"])) * scale
-    else:
-        y = _standardize(x, axes, a["epsilon"]) * scale
-    return (y if bias is None else y + bias).astype(x.dtype)
+        return (x / np.sqrt(np.mean(x * x, axes, keepdims=True) + np.float32(a["epsilon"])) * scale).astype(x.dtype)
+    mean = x.mean(axes, keepdims=True)
+    inverse = 1 / np.sqrt(np.mean((x - mean) ** 2, axes, keepdims=True) + np.float32(a["epsilon"]))
+    y = (x - mean) * inverse * scale
+    return (y if bias is None else y + bias).astype(x.dtype), mean, inverse
 
 
 def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:

@@ -8,7 +8,7 @@ from hwsim import formats
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, input_name
 from hwsim.program import Step
-from hwsim.quant import Array
+from hwsim.quant import Array, QuantParams
 from hwsim.shelf import load
 
 
@@ -16,10 +16,10 @@ def _read(s: SourceNode, r: Reader) -> None:
     x, axis, block = s.inputs[0], int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
     fmt = r.tensors[s.inputs[2]].format if input_name(s, 2) else s.attrs.get("output_dtype") or "uint8"
     if r.array(s.inputs[1]) is None:
-        r.emit(s, "quantize", s.inputs, {"format": fmt, "axis": axis})
+        r.emit(s, "quantize", s.inputs, {"format": fmt, "axis": axis, "block": block})
         return
     quant = r.params(s, x, 1, 2, axis, block, fmt)
-    r.emit(s, "quantize", (x,), {"format": fmt, "axis": axis}, quants=[quant])
+    r.emit(s, "quantize", (x,), {"format": fmt, "axis": axis, "block": block}, quants=[quant])
 
 
 READS = {"QuantizeLinear": _read, "com.microsoft.QuantizeLinear": _read}
@@ -33,12 +33,16 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 def compute(node: Node, x: Array, scale: Array | None = None, zero_point: Array | None = None) -> Array:
     """With a scale that is computed at run time."""
     assert scale is not None, "a constant scale makes this an integer step"
-    fmt = formats.get(node.attrs["format"])
-    zero = np.zeros(scale.shape) if zero_point is None else zero_point.astype(np.float64)
-    shape = [-1 if i == node.attrs["axis"] % x.ndim else 1 for i in range(x.ndim)]
-    scale, zero = (scale, zero) if scale.size == 1 else (scale.reshape(shape), zero.reshape(shape))
-    v = np.rint(x.astype(np.float32) / scale.astype(np.float32)) if fmt.is_integer else x / scale
-    return fmt.round(v + zero)
+    return runtime_params(node, node.attrs["format"], x, scale, zero_point).quantize(x)
+
+
+def runtime_params(node: Node, fmt: str, x: Array, scale: Array, zero_point: Array | None) -> QuantParams:
+    """The QuantParams of scales that are computed at run time."""
+    chosen, whole = formats.get(fmt), scale.size == 1
+    zero = (np.zeros(scale.shape) if zero_point is None else zero_point).astype(np.int64 if chosen.is_integer else np.float32)
+    axis = None if whole else node.attrs["axis"] % x.ndim
+    scale, zero = (scale.reshape(()), zero.reshape(())) if whole else (scale, zero)
+    return QuantParams(chosen, scale, zero, axis, 0 if whole else node.attrs["block"])
 
 
 def integer(step: Step, x: Array, *runtime: Array) -> Array:

@@ -47,6 +47,10 @@ def _hard_sigmoid(x: Array, alpha: float = 0.2, beta: float = 0.5) -> Array:
     return np.clip(alpha * x + beta, 0, 1)
 
 
+def _is_inf(x: Array, detect_negative: int = 1, detect_positive: int = 1) -> Array:
+    return (np.isposinf(x) & bool(detect_positive)) | (np.isneginf(x) & bool(detect_negative))
+
+
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     "relu": lambda x: np.maximum(x, 0),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
@@ -70,7 +74,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "floor": np.floor, "ceil": np.ceil, "round": np.rint, "reciprocal": np.reciprocal, "not": np.logical_not,
     "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-    "is_nan": np.isnan, "is_inf": np.isinf,
+    "is_nan": np.isnan, "is_inf": _is_inf,
 }
 _TESTS = ("is_nan", "is_inf", "not")
 _SOURCES = {"Relu": "relu", "LeakyRelu": "leaky_relu", "ThresholdedRelu": "thresholded_relu", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid",

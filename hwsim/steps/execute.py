@@ -1,0 +1,115 @@
+"""What a Program computes, bit for bit, by either of two executors: `reference` (NumPy, obviously right) or `numba` (compiled)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.errors import HwsimError, suggest
+from hwsim.graph import Tensor
+from hwsim.program import Program, Step
+from hwsim.quant import Array
+from hwsim.shelf import load
+
+__all__ = ["ENGINES", "Execution", "check_feeds", "execute", "run_step"]
+
+ENGINES = ("numba", "reference")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The tensors of one run (the network's outputs, or all of them) and the overflowed accumulations of each step."""
+
+    tensors: Mapping[str, Array]
+    overflowed: Mapping[str, int] = field(default_factory=dict)
+
+
+def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False) -> Execution:
+    """Run a program in NumPy.  `feeds` gives every input of the network, stored numbers where the input is stored."""
+    graph = program.graph
+    values = check_feeds(program, feeds)
+    overflowed: dict[str, int] = {}
+    last_use = {} if all_tensors else _last_uses(program)
+    for index, step in enumerate(s for layer in program.layers for s in layer.steps):
+        arrays, over = run_step(step, [_operand(t, values) for t in step.inputs])
+        if over:
+            overflowed[step.name] = over
+        values.update(zip((t.name for t in step.outputs), arrays, strict=True))
+        for name in [n for n in step.node.inputs if last_use.get(n) == index]:
+            values.pop(name, None)
+    kept = values if all_tensors else {t: values.get(t) for t in graph.outputs}
+    constants = {t: c.array for t in graph.outputs if (c := program.tensors[t].constant) is not None}
+    return Execution({**kept, **constants}, overflowed)
+
+
+def _last_uses(program: Program) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for index, step in enumerate(s for layer in program.layers for s in layer.steps):
+        last.update(dict.fromkeys(step.node.inputs, index))
+    return {t: i for t, i in last.items() if t not in program.graph.outputs}
+
+
+def _operand(tensor: Tensor | None, values: Mapping[str, Array]) -> Array | None:
+    if tensor is None:
+        return None
+    return tensor.constant.array if tensor.constant is not None else values[tensor.name]
+
+
+def check_feeds(program: Program, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The inputs in the dtypes that hwsim holds.  Raises HwsimError for missing, unknown or misshapen ones."""
+    graph = program.graph
+    for name in feeds:
+        if name not in graph.inputs:
+            raise HwsimError("inputs", f"must be among {', '.join(graph.inputs) or 'none'}", repr(name), suggest(name, graph.inputs))
+    values = {}
+    for name in graph.inputs:
+        tensor = program.tensors[name]
+        if name not in feeds:
+            raise HwsimError("inputs", f"must give '{name}'", ", ".join(feeds) or "nothing")
+        array = np.asarray(feeds[name])
+        if array.shape != tensor.shape:
+            raise HwsimError(f"input '{name}'", f"must have shape {tensor.shape}", array.shape)
+        fmt = formats.get(tensor.format)
+        if fmt.is_integer and array.dtype.kind == "f" and array.dtype.itemsize >= 2 and fmt.bits <= 32:
+            raise HwsimError(f"input '{name}'", f"must hold {fmt.name} numbers", array.dtype)
+        values[name] = array.astype(fmt.dtype)
+    return values
+
+
+def run_step(step: Step, arrays: list[Array | None]) -> tuple[tuple[Array, ...], int]:
+    """The outputs of one step in NumPy, and how many accumulations overflowed."""
+    module = load("ops", step.op)
+    if step.integer and hasattr(module, "integer"):
+        result = module.integer(step, *arrays)
+        if hasattr(module, "loops"):
+            return (_held(step.outputs[0], result[0]),), result[1]
+        return _tuple(step, result), 0
+    if step.integer:
+        return _moved(step, _tuple(step, module.compute(step.node, *arrays))), 0
+    reals = [a if t is None or t.quant is None or a is None else t.quant.dequantize(a) for t, a in zip(step.inputs, arrays, strict=True)]
+    results = _tuple(step, module.compute(step.node, *reals))
+    return tuple(r if t.quant is None else t.quant.quantize(r) for t, r in zip(step.outputs, results, strict=True)), 0
+
+
+def _moved(step: Step, results: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Moved stored numbers, requantized where the output has another grid."""
+    source = step.inputs[0]
+    assert source is not None and source.quant is not None
+    q = source.quant
+    return tuple(r if t.quant is None or t.quant.same_grid(q) else t.quant.quantize(q.dequantize(r)) for t, r in zip(step.outputs, results, strict=True))
+
+
+def _tuple(step: Step, result: Array | tuple[Array, ...]) -> tuple[Array, ...]:
+    results = result if isinstance(result, tuple) else (result,)
+    return tuple(_held(t, r) for t, r in zip(step.outputs, results, strict=False))
+
+
+def _held(tensor: Tensor, array: Array) -> Array:
+    """An output on the grid of its format: real numbers narrower than float32 are rounded to theirs."""
+    fmt = formats.get(tensor.format)
+    if tensor.quant is None and not fmt.is_integer and fmt.name not in ("float32", "float64", "bool"):
+        return fmt.round(array, saturate=False)
+    return np.asarray(array, fmt.dtype)
