@@ -14,7 +14,7 @@ from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.quant import Array, QuantParams
 from hwsim.shelf import load
 
-__all__ = ["Reader", "Reading", "format_of", "reads"]
+__all__ = ["Reader", "Reading", "accumulator_bias", "format_of", "reads"]
 
 Reading = Callable[[SourceNode, "Reader"], None]
 FOLD_LIMIT = 1 << 26
@@ -130,6 +130,20 @@ def input_name(s: SourceNode, index: int) -> str:
 def format_of(array: Array) -> str:
     """The format that holds an array's own dtype."""
     return array.dtype.name
+
+
+def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, alpha: float = 1.0) -> str:
+    """An int32 bias in units of the accumulator, x_scale w_scale: a stored tensor, "" when the input is absent."""
+    if not input_name(s, index):
+        return ""
+    xq, wq = r.tensors[x].quant, r.tensors[w].quant
+    assert xq is not None and wq is not None
+    array = r.need(s, index, "the bias")
+    scale = (np.float32(alpha) * xq.scale * wq.scale).astype(np.float32)
+    quant = QuantParams(formats.get("int32"), scale, np.zeros(scale.shape, np.int64), None if scale.ndim == 0 else array.ndim - 1)
+    name = r.add_constant(array, f"{s.inputs[index]}.bias", "int32")
+    r.tensors[name] = replace(r.tensors[name], quant=quant)
+    return name
 
 
 def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Array | None, axis: int | None, block: int,

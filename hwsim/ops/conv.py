@@ -7,7 +7,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._mac import accumulate, epilogue, finish
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, accumulator_bias, input_name
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
@@ -33,7 +33,7 @@ def _read(s: SourceNode, r: Reader) -> None:
 def _read_qlinear(s: SourceNode, r: Reader) -> None:
     x, w = r.quantized(s, 0, 1, 2), r.quantized(s, 3, 4, 5, axis=0)
     y = r.params(s, x, 6, 7, fmt=_output_format(s, r, 7))
-    r.emit(s, "conv", (x, w, input_name(s, 8)), _attrs(s, r, x, w), quants=[y])
+    r.emit(s, "conv", (x, w, accumulator_bias(s, r, 8, x, w)), _attrs(s, r, x, w), quants=[y])
 
 
 def _output_format(s: SourceNode, r: Reader, zero_point: int) -> str:

@@ -8,7 +8,7 @@ from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.ops._mac import accumulate, epilogue, finish
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, accumulator_bias, input_name
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
 
@@ -35,25 +35,12 @@ def _read_qlinear(s: SourceNode, r: Reader) -> None:
 
 
 def _read_qgemm(s: SourceNode, r: Reader) -> None:
+    """The int32 C is added to the accumulator; beta does not scale it."""
     a = r.quantized(s, 0, 1, 2)
     b = r.quantized(s, 3, 4, 5, axis=0 if s.attrs.get("transB", 0) else 1)
     y = r.params(s, a, 7, 8, fmt=r.tensors[input_name(s, 8)].format) if input_name(s, 7) else None
-    bias = _stored_bias(s, r, a, b)
+    bias = accumulator_bias(s, r, 6, a, b, float(s.attrs.get("alpha", 1.0)))
     r.emit(s, "matmul", (a, b, bias), _attrs(s), quants=[y])
-
-
-def _stored_bias(s: SourceNode, r: Reader, a: str, b: str) -> str:
-    """QGemm's int32 C, in units of the accumulator and not scaled by beta."""
-    if not input_name(s, 6):
-        return ""
-    aq, bq = r.tensors[a].quant, r.tensors[b].quant
-    assert aq is not None and bq is not None
-    scale = (np.float32(s.attrs.get("alpha", 1.0)) * aq.scale * bq.scale).astype(np.float32)
-    array = r.need(s, 6, "the bias")
-    quant = QuantParams(formats.get("int32"), scale, np.zeros(scale.shape, np.int64), None if scale.ndim == 0 else array.ndim - 1)
-    name = r.add_constant(array, f"{s.inputs[6]}.bias")
-    r.tensors[name] = Tensor(name, array.shape, "int32", quant, Constant.of(array, name))
-    return name
 
 
 def _read_nbits(s: SourceNode, r: Reader) -> None:
