@@ -85,8 +85,8 @@ class Step:
 class Layer:
     """What the chip runs as one: a first step and the steps fused behind it, on one unit.
 
-    `unit` names an array, a vector unit or the fallback of the chip; `runs_weight_bits` and `runs_activation_bits` are the
-    widths that the unit really multiplies, after promotion; `note` says in words why (promotion, fallback).
+    `unit` names an array, a vector unit or the fallback of the chip.  `weight` and `activation` are stored formats, `precision`
+    is what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion, fallback).
     """
 
     name: str
@@ -97,6 +97,7 @@ class Layer:
     activation: str = ""
     precision: str = ""
     note: str = ""
+    rate: float = 0.0
 
     @property
     def op(self) -> str:

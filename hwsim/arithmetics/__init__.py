@@ -3,6 +3,7 @@
 A file defines
 
 * `BIAS`: `int32` when the bias enters the accumulator, `float32` when it is added after scaling;
+* `MULTIPLIER`: what scales the accumulator (`int32`, `int16`, `int8`, `fp32`, `fp16`, or "" for a shift), which is what costs energy;
 * `parameters(x_scale, w_scale, y_scale, bias)`: float64 arrays, one number per output channel each (every int32 and float32
   is a float64, so nothing is lost);
 * `requantize(acc, p, zero_point, low, high)`: the stored output of an accumulator, p = what `parameters` gave.

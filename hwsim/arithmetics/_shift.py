@@ -9,6 +9,7 @@ from hwsim.errors import HwsimError
 from hwsim.quant import Array
 
 BIAS = "int32"
+MULTIPLIER = ""
 POWER_OF_TWO = True
 
 

@@ -15,6 +15,7 @@ from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array
 
 BIAS = "int32"
+MULTIPLIER = "fp16"
 REAL = "float16"
 f32 = np.float32
 

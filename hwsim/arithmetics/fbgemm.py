@@ -10,9 +10,10 @@ from hwsim.arithmetics._rounding import clamp
 from hwsim.arithmetics.onnxruntime import parameters
 from hwsim.kernels.compiling import scalar
 
-__all__ = ["BIAS", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "parameters", "requantize"]
 
 BIAS = "int32"
+MULTIPLIER = "fp32"
 
 
 @scalar

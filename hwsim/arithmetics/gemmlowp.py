@@ -15,6 +15,7 @@ from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array
 
 BIAS = "int32"
+MULTIPLIER = "int32"
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:

@@ -10,9 +10,10 @@ from hwsim.arithmetics._rounding import clamp, wrap32
 from hwsim.arithmetics.gemmlowp import parameters
 from hwsim.kernels.compiling import scalar
 
-__all__ = ["BIAS", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "parameters", "requantize"]
 
 BIAS = "int64"
+MULTIPLIER = "int16"
 
 
 @scalar

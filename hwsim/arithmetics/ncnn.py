@@ -11,9 +11,10 @@ from hwsim.arithmetics.tensorrt import parameters
 from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["BIAS", "REAL", "parameters", "quantize", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "REAL", "parameters", "quantize", "requantize"]
 
 BIAS = "float32"
+MULTIPLIER = "fp32"
 REAL = "float32"
 
 

@@ -11,6 +11,7 @@ from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array
 
 BIAS = "int32"
+MULTIPLIER = "int16"
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:

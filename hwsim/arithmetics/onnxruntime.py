@@ -15,6 +15,7 @@ from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array, QuantParams
 
 BIAS = "int32"
+MULTIPLIER = "fp32"
 AVERAGE_POOL = "float32"
 f32 = np.float32
 

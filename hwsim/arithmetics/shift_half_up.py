@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp
-from hwsim.arithmetics._shift import BIAS, POWER_OF_TWO, parameters
+from hwsim.arithmetics._shift import BIAS, MULTIPLIER, POWER_OF_TWO, parameters
 from hwsim.kernels.compiling import scalar
 
-__all__ = ["BIAS", "POWER_OF_TWO", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "POWER_OF_TWO", "parameters", "requantize"]
 
 
 @scalar

@@ -11,6 +11,7 @@ from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array
 
 BIAS = "float32"
+MULTIPLIER = "fp32"
 REAL = "float32"
 f32 = np.float32
 

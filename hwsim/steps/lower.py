@@ -1,34 +1,86 @@
-"""The graph lowered to what is executed and priced."""
+"""The graph lowered for one chip: fused layers on their units, with the chip's arithmetic.  What is executed is what is priced."""
 
 from __future__ import annotations
 
-from hwsim.graph import Graph, Node
-from hwsim.program import Accumulator, Layer, Program, Step
+from dataclasses import replace
+
+from hwsim.arch import Arch
+from hwsim.graph import Graph, Tensor
+from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
+from hwsim.steps.place import FALLBACK, FREE, Placement, place, real_format
+from hwsim.steps.step import is_mac, step_of
 
-__all__ = ["as_written", "step_of"]
-
-
-def step_of(graph: Graph, node: Node, arithmetic: str, accumulator: Accumulator | None = None) -> Step:
-    """One node with its tensors.  It runs on stored integers when all its data is stored and the operator has such a meaning."""
-    inputs = tuple(graph.tensor(t) for t in node.inputs)
-    outputs = tuple(graph.tensors[t] for t in node.outputs if t)
-    return Step(node, inputs, outputs, _is_integer(node, inputs, outputs), arithmetic, accumulator or Accumulator())
-
-
-def _is_integer(node: Node, inputs: tuple, outputs: tuple) -> bool:
-    module = load("ops", node.op)
-    stored_in = [t is not None and t.quant is not None and t.quant.format.is_integer for t in inputs]
-    stored_out = outputs[0].quant is not None and outputs[0].quant.format.is_integer
-    if node.op in ("quantize", "dequantize"):
-        return True
-    if hasattr(module, "loops"):
-        return hasattr(module, "integer") and len(stored_in) > 1 and stored_in[0] and stored_in[1]
-    data = stored_in[:1] if getattr(module, "MOVES", False) else stored_in
-    return (hasattr(module, "integer") or getattr(module, "MOVES", False)) and stored_out and all(data)
+__all__ = ["as_written", "lower"]
 
 
 def as_written(graph: Graph) -> Program:
     """The network with no chip: one layer per node, in the arithmetic of the file's own runtime."""
     layers = tuple(Layer(n.name, (step_of(graph, n, graph.source.arithmetic),)) for n in graph.nodes)
     return Program(graph, "", layers, graph.tensors)
+
+
+def lower(graph: Graph, arch: Arch) -> Program:
+    """The network as the chip runs it: each operator placed, operators fused behind arrays, real numbers in the chip's format."""
+    graph = _in_real_format(graph, real_format(arch))
+    layers: list[Layer] = []
+    made_by: dict[str, int] = {}
+    for p in place(arch, graph):
+        host = _host(arch, graph, layers, made_by, p)
+        if host is None:
+            layers.append(_layer(p))
+            host = len(layers) - 1
+        else:
+            layers[host] = replace(layers[host], steps=(*layers[host].steps, p.step))
+        made_by.update(dict.fromkeys(p.node.outputs, host))
+    return Program(graph, arch.name, tuple(layers), graph.tensors)
+
+
+def _in_real_format(graph: Graph, name: str) -> Graph:
+    """float32 tensors between operators kept in the chip's own real format; the network's inputs and outputs stay as they are."""
+    if name == "float32":
+        return graph
+    fixed = {*graph.inputs, *graph.outputs}
+    tensors = {k: replace(t, format=name) if _computed_real(t) and k not in fixed else t for k, t in graph.tensors.items()}
+    return graph.with_nodes(graph.nodes, tensors)
+
+
+def _computed_real(t: Tensor) -> bool:
+    return t.format == "float32" and t.quant is None and t.constant is None
+
+
+def _layer(p: Placement) -> Layer:
+    step = p.step
+    loops = load("ops", step.op).loops(p.node, step.inputs, step.outputs) if is_mac(step.op) else None
+    x, w = step.inputs[0], step.inputs[1] if len(step.inputs) > 1 and is_mac(step.op) else None
+    return Layer(p.node.name, (step,), p.unit, loops, w.format if w else "", x.format if x else "", p.runs, _note(p), p.carried.rate if p.carried else 0.0)
+
+
+def _note(p: Placement) -> str:
+    if p.reason:
+        return p.reason
+    return p.carried.how if p.carried and p.carried.how != "native" else ""
+
+
+def _host(arch: Arch, graph: Graph, layers: list[Layer], made_by: dict[str, int], p: Placement) -> int | None:
+    """The layer that this node is fused into, None when it stands alone.
+
+    A node that costs nothing joins what makes its input; an array takes the operators that it fuses while nothing else reads
+    what lies between, and their other operands exist before it starts.
+    """
+    sources = [t for t in p.node.inputs if t in made_by]
+    if not sources or p.unit == FALLBACK:
+        return None
+    host = max(made_by[t] for t in sources)
+    between = [t for t in sources if made_by[t] == host]
+    if p.unit == FREE:
+        return host
+    layer = layers[host]
+    if layer.unit not in arch.arrays or layer.steps[-1].outputs[0].name not in between or len(between) > 1:
+        return None
+    private = len(graph.consumers[between[0]]) == 1 and between[0] not in graph.outputs
+    return host if private and _fused_name(p.step) in (*arch.arrays[layer.unit].fuses, "quantize") else None
+
+
+def _fused_name(step: Step) -> str:
+    return str(step.node.attrs.get("function", step.op))

@@ -1,0 +1,355 @@
+"""A chip, as its YAML file states it: the schema and the noun are one.
+
+Every block says where its numbers come from (`source`) or why they are assumed (`assumed`).  Quantities keep the printed form in
+the file and become bits, cycles, pJ and Hz here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from hwsim import units
+from hwsim.errors import HwsimError
+from hwsim.program import Accumulator
+
+__all__ = ["OPERANDS", "Arch", "Block", "CostTable", "Fallback", "MacArray", "Memory", "Rules", "Scaling", "Vector", "parse_precision"]
+
+OPERANDS = ("weights", "inputs", "outputs")
+
+
+def _quantity(parse: Callable[[Any], Any], example: str, held: Any) -> Any:
+    """A field that is printed with its unit."""
+
+    def read(value: Any) -> Any:
+        try:
+            return parse(value)
+        except HwsimError as e:
+            raise ValueError(str(e).removeprefix(": ")) from None
+
+    return Annotated[held, BeforeValidator(read), WithJsonSchema({"type": "string", "examples": [example]})]
+
+
+def _in(dimension: str) -> Callable[[Any], float]:
+    return lambda text: units.parse(text, dimension)
+
+
+Size = _quantity(lambda t: round(units.parse(t, "size")), "512 KiB", int)
+Frequency = _quantity(_in("frequency"), "1.2 GHz", float)
+Energy = _quantity(_in("energy"), "0.2 pJ", float)
+EnergyPerBit = _quantity(_in("energy_per_bit"), "15 pJ/bit", float)
+Power = _quantity(_in("power"), "2.5 W", float)
+Voltage = _quantity(_in("voltage"), "0.9 V", float)
+Length = _quantity(_in("length"), "45 nm", float)
+Bandwidth = _quantity(lambda t: units.parse_rate(t, "bits"), "64 B/cycle", units.Rate)
+Count = _quantity(lambda t: units.parse_rate(t, "count"), "128 /cycle", units.Rate)
+Duration = _quantity(units.parse_duration, "20 us", units.Rate)
+
+
+class Strict(BaseModel):
+    """No unknown keys, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class Block(Strict):
+    """A block of numbers with its provenance."""
+
+    source: str | None = Field(None, description="where the numbers of this block come from: document, table, measurement")
+    assumed: str | None = Field(None, description="why numbers of this block are assumed instead")
+
+    @model_validator(mode="after")
+    def _says_where_from(self) -> Any:
+        if not self.source and not self.assumed:
+            raise ValueError("must say where its numbers come from: `source:` or `assumed:`")
+        return self
+
+
+class Clock(Block):
+    frequency: Frequency = Field(description="of the arrays, vector units and on-chip memories")
+
+
+class Process(Block):
+    node: Length = Field(description="process node")
+    voltage: Voltage = Field(description="core supply")
+
+
+class Serial(Strict):
+    """Operands cut into pieces that go through the multiplier one after the other (Stripes, Loom, BISMO)."""
+
+    weights: int = Field(ge=1, le=32, description="weight bits per cycle")
+    activations: int = Field(ge=1, le=32, description="activation bits per cycle")
+    most: int = Field(16, ge=1, le=32, description="widest operand in bits")
+
+
+class Compose(Strict):
+    """Small multipliers joined for wide operands (BitFusion): widths round up to a power of two from `smallest` to `largest`."""
+
+    smallest: int = Field(2, ge=1, le=16)
+    largest: int = Field(8, ge=2, le=32)
+
+
+class AccumulatorSpec(Strict):
+    """How products are summed; see hwsim.program.Accumulator."""
+
+    bits: int = Field(32, ge=8, le=64)
+    overflow: Literal["wrap", "saturate"] = "wrap"
+    every: Literal["mac", "tile", "pair"] = "mac"
+    tile: int = Field(1, ge=1)
+    zero_points: Literal["folded", "subtracted"] = "folded"
+
+    def spec(self) -> Accumulator:
+        return Accumulator(self.bits, self.overflow, self.every, self.tile, self.zero_points)
+
+
+class MacArray(Block):
+    """Multipliers that work in lockstep on the loops of a convolution or matrix product."""
+
+    unroll: list[dict[Literal["N", "G", "K", "C", "OY", "OX", "FY", "FX"], int]] = Field(
+        min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer")
+    dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
+        description="which operand stays in the multipliers' registers while others stream")
+    rates: dict[str, float] = Field(description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle")
+    serial: Serial | None = None
+    compose: Compose | None = None
+    runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
+    fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, ...")
+    accumulator: AccumulatorSpec = AccumulatorSpec()
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Any:
+        for u in self.unroll:
+            if not u or min(u.values()) < 1:
+                raise ValueError("unroll must spread at least one loop over 1 or more multipliers")
+        for name, rate in self.rates.items():
+            parse_precision(name)
+            if rate <= 0:
+                raise ValueError(f"rates.{name} must be positive")
+        return self
+
+    @property
+    def multipliers(self) -> int:
+        """The size of the array: of its largest unrolling."""
+        return max(_product(u.values()) for u in self.unroll)
+
+
+class Vector(Block):
+    """Lanes for everything that is not a matrix product: requantization, sums, pools, activations."""
+
+    rates: dict[str, Count] = Field(description="8-bit elements per cycle for an operator; `default` for the ones not named")
+    wide: float = Field(0.5, gt=0, le=1, description="rate of 16-bit elements relative to 8-bit ones")
+    real: float = Field(0.25, ge=0, le=1, description="rate of floating-point elements relative to 8-bit ones; 0: it has none")
+
+    @model_validator(mode="after")
+    def _has_default(self) -> Any:
+        if "default" not in self.rates:
+            raise ValueError("rates must give a `default`")
+        return self
+
+
+class Memory(Block):
+    """A memory.  Memories stand in the file from the nearest to the multipliers to the farthest."""
+
+    size: Size | None = Field(None, description="capacity; left out: large enough for everything")
+    holds: list[Literal["weights", "inputs", "outputs"]] = Field(list(OPERANDS), min_length=1)
+    read: Bandwidth = Field(description="bits read per cycle or second")
+    write: Bandwidth = Field(description="bits written per cycle or second")
+    latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
+    banks: int = Field(1, ge=1)
+    double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
+    on_chip: bool = True
+    read_energy: EnergyPerBit | None = Field(None, description="left out: from the cost table, by size or `kind`")
+    write_energy: EnergyPerBit | None = None
+    kind: str | None = Field(None, description="row of the cost table's memories for off-chip ones: lpddr4, ddr3, flash, ...")
+
+
+class Dma(Block):
+    channels: int = Field(1, ge=1)
+    setup: Duration = Field(units.Rate(0, False), description="cost of starting one tile transfer")
+
+
+class Overheads(Block):
+    per_inference: Duration
+    per_layer: Duration
+
+
+class Arithmetic(Block):
+    """The integer arithmetic of each operator: names of arithmetics/."""
+
+    default: str
+    ops: dict[str, str] = Field(default_factory=dict, description="operators that have another one")
+
+    def of(self, op: str) -> str:
+        return self.ops.get(op, self.default)
+
+
+class Grid(Strict):
+    """What the chip accepts as the quantization of one kind of tensor."""
+
+    formats: list[str] = Field(min_length=1, description="number formats in integers: int8, uint8, int4, ...")
+    granularity: Literal["per_tensor", "per_channel"] = "per_tensor"
+    symmetric: bool = Field(False, description="zero points must be 0 (or the middle of an unsigned format)")
+    power_of_two: bool = Field(False, description="scales must be powers of two")
+    narrow: bool = Field(False, description="the lowest number is not used: -127 ... 127")
+
+
+class Rules(Block):
+    """Deployability: which quantized networks the chip runs in integers (MQBench, Li et al. 2021)."""
+
+    weights: Grid
+    activations: Grid
+    bias: Literal["int32", "float32"] = "int32"
+    graph: Literal[1, 2, 3] = Field(description="1: only inputs and weights of convolutions and linear layers are quantized; "
+                                                "2: every operator's inputs, but one convolution output into an addition is not; 3: all of it")
+    first_last_bits: int = Field(8, ge=1, le=32, description="least width of the first and last layer")
+    batch_norm: Literal["folded", "any"] = "folded"
+    same_scale: list[str] = Field(default_factory=list, description="operators whose inputs and output must share one scale")
+
+
+class Fallback(Block):
+    """Where operators go that the chip cannot run."""
+
+    name: str
+    macs: Count = Field(description="multiply-accumulates in `format` per cycle or second")
+    elements: Count = Field(description="elements of other operators per cycle or second")
+    format: Literal["float32", "float16", "bfloat16"] = "float32"
+    handover: Duration = Field(description="of one switch to it and back")
+    energy_per_op: Energy = Field(description="of one multiply-accumulate or element")
+
+
+class EnergySpec(Block):
+    table: str = Field(description="a technology of archs/costs/")
+    leakage: Power = Field(0.0, description="static power while an inference runs")
+
+
+class Validation(Strict):
+    """How far the chip's numbers have been held against measurements."""
+
+    status: Literal["UNVALIDATED", "MODELLED", "FITTED"] = "UNVALIDATED"
+    arithmetic: str = "not compared with the chip"
+    note: str = ""
+
+
+class Arch(Strict):
+    """A chip."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    title: str
+    description: str = ""
+    clock: Clock
+    process: Process
+    arrays: dict[str, MacArray] = Field(min_length=1)
+    vector: dict[str, Vector] = Field(min_length=1)
+    memories: dict[str, Memory] = Field(min_length=1)
+    dma: Dma
+    overheads: Overheads
+    arithmetic: Arithmetic
+    quantization: Rules
+    fallback: Fallback | None = None
+    energy: EnergySpec
+    validation: Validation = Validation()
+
+    @model_validator(mode="after")
+    def _complete(self) -> Any:
+        for operand in OPERANDS:
+            if not self.path(operand):
+                raise ValueError(f"memories: one of them must hold {operand}")
+        return self
+
+    def path(self, operand: str) -> list[str]:
+        """The memories that hold an operand, from the nearest to the farthest."""
+        return [name for name, m in self.memories.items() if operand in m.holds]
+
+    @cached_property
+    def clock_hz(self) -> float:
+        return float(self.clock.frequency)
+
+    @cached_property
+    def assumed(self) -> tuple[str, ...]:
+        """The blocks whose numbers are assumed, with the reason."""
+        blocks: list[tuple[str, Any]] = [(k, getattr(self, k)) for k in ("clock", "process", "dma", "overheads", "arithmetic", "quantization",
+                                                                         "fallback", "energy")]
+        for group in ("arrays", "vector", "memories"):
+            blocks += [(f"{group}.{k}", v) for k, v in getattr(self, group).items()]
+        return tuple(f"{name}: {b.assumed}" for name, b in blocks if b is not None and b.assumed)
+
+
+class Law(Block):
+    """An energy at one width and how it grows with the widths."""
+
+    energy: Energy
+    bits: int
+    law: Literal["product", "linear"] = Field(description="product of the operand widths (multiplier), or linear in the width (adder)")
+
+
+class Floats(Block):
+    multiply: dict[str, Energy]
+    add: dict[str, Energy]
+
+
+class Sram(Block):
+    """Energy of a read per bit against capacity; between the points it follows a power law, beyond them the last one."""
+
+    read: dict[str, EnergyPerBit] = Field(min_length=2)
+    write_ratio: float = Field(gt=0)
+
+
+class Prices(Block):
+    prices: dict[str, EnergyPerBit]
+
+
+class CostTable(Strict):
+    """Energy per action of one technology."""
+
+    name: str
+    node: Length
+    voltage: Voltage
+    multiply: Law
+    add: Law
+    floats: Floats
+    register_access: Prices
+    sram: Sram
+    off_chip: Prices
+
+
+class Polynomial(Strict):
+    """E = a V^2 + b V + c."""
+
+    a: float
+    b: float
+    c: float
+
+
+class Scaling(Strict):
+    """Energy of a gate against process node and supply voltage."""
+
+    name: str
+    source: str
+    nodes: dict[str, Polynomial] = Field(min_length=2)
+
+
+def parse_precision(name: str) -> tuple[str | int, str | int]:
+    """Weight and activation of a precision's name: w4a8 -> (4, 8); fp16 -> both; w4fp16 -> (4, 'fp16').
+
+    Raises ValueError for anything else.
+    """
+    floats = ("fp32", "fp16", "bf16", "fp8")
+    if name in floats:
+        return name, name
+    weight, _, activation = name.removeprefix("w").partition("a")
+    if name.startswith("w") and weight.isdigit() and activation.isdigit() and 1 <= int(weight) <= 32 and 1 <= int(activation) <= 32:
+        return int(weight), int(activation)
+    for f in floats:
+        if name.startswith("w") and name.endswith(f) and name[1 : -len(f)].isdigit():
+            return int(name[1 : -len(f)]), f
+    raise ValueError(f"a precision must be like w8a8, w4fp16, fp16, bf16 or fp32, not '{name}'")
+
+
+def _product(values: Any) -> int:
+    total = 1
+    for v in values:
+        total *= v
+    return total

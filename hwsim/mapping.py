@@ -1,0 +1,80 @@
+"""How a layer is laid out on a chip: loops over the multipliers, tiles in the memories, and the traffic that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass, field
+
+__all__ = ["Mapping", "Problem", "Tiling", "Traffic"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a mapper sees of a layer at one level of memory: sizes of loops and widths in bits.
+
+    `rows` are output rows (of `inner` positions each) or rows of a matrix product; an output row needs `kernel_rows` input
+    rows and the next one `stride` further; an input row has `row_elements` per channel.
+    """
+
+    groups: int
+    outputs: int
+    channels: int
+    rows: int
+    inner: int
+    kernel: int
+    kernel_rows: int
+    stride: int
+    input_rows: int
+    row_elements: int
+    weight_bits: int
+    input_bits: int
+    output_bits: int
+    sum_bits: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The tile of a layer that one level of memories holds at a time, and which operand's tiles the outer loop walks over."""
+
+    groups: int
+    outputs: int
+    channels: int
+    rows: int
+    outer: str
+    trips: int
+    fits: bool
+    resident_bits: MappingType[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Traffic:
+    """Bits that go in and out of one memory during a layer, by operand."""
+
+    read: dict[str, int] = field(default_factory=dict)
+    write: dict[str, int] = field(default_factory=dict)
+
+    def add(self, direction: str, operand: str, bits: int) -> None:
+        side: dict[str, int] = getattr(self, direction)
+        side[operand] = side.get(operand, 0) + bits
+
+    @property
+    def read_bits(self) -> int:
+        return sum(self.read.values())
+
+    @property
+    def write_bits(self) -> int:
+        return sum(self.write.values())
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One layer on one chip: the unrolling taken, compute cycles that follow, tiles per level, and traffic per memory."""
+
+    unroll: MappingType[str, int]
+    compute_cycles: int
+    slots: int
+    tilings: tuple[Tiling, ...]
+    traffic: MappingType[str, Traffic]
+    transfers: int = 0
+    resident: bool = False
+    fits: bool = True

@@ -1,0 +1,230 @@
+"""What the mapped Program costs: cycles from units that overlap where the chip lets them, energy from counted actions and prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from hwsim import formats
+from hwsim.arch import Arch, Vector, parse_precision
+from hwsim.cost import Cost, LayerCost, grid_pj
+from hwsim.graph import Tensor
+from hwsim.mapping import Mapping, Traffic
+from hwsim.program import Layer, Program, Step
+from hwsim.shelf import load
+from hwsim.steps.place import FALLBACK
+from hwsim.steps.prices import Prices
+from hwsim.steps.residency import Residency, weight_bits
+from hwsim.steps.step import is_mac
+from hwsim.units import Rate
+
+__all__ = ["estimate"]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A chip with its prices at hand."""
+
+    arch: Arch
+    prices: Prices
+
+    def cycles(self, duration: Rate) -> float:
+        return duration.cycles(self.arch.clock_hz)
+
+
+def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: Residency, prices: Prices) -> Cost:
+    """The cost of one inference.  The overhead of an inference is a row of its own, so that rows add up to the total exactly."""
+    chip = Chip(arch, prices)
+    rows = [_layer_cost(chip, layer, m, residency.live_bits[i]) for i, (layer, m) in enumerate(zip(program.layers, mappings, strict=True))]
+    start = ceil(chip.cycles(arch.overheads.per_inference))
+    if start:
+        rows.append(_overhead_row(chip, start))
+    return Cost(arch.clock_hz, tuple(rows), residency.problems)
+
+
+def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
+    energy = {"leakage": _leakage(chip, cycles)}
+    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", 0, 0, {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}, {},
+                     "overhead", {}, {}, {}, energy, 0, 0, True, "start and end of one inference")
+
+
+def _leakage(chip: Chip, cycles: int) -> float:
+    return grid_pj(chip.arch.energy.leakage * cycles / chip.arch.clock_hz * 1e12)
+
+
+def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int) -> LayerCost:
+    work = _vector_work(chip.arch, layer, mapping)
+    busy = _busy(chip, layer, mapping, work)
+    cycles = _cycles(chip, layer, mapping, busy)
+    actions = _actions(layer, mapping, work)
+    energy = _energy(chip, layer, mapping, actions, work)
+    energy["leakage"] = _leakage(chip, sum(cycles.values()))
+    mac = layer.loops is not None
+    tile = mapping.tilings[0].resident_bits if mapping.tilings else {}
+    onchip = sum(tile.values()) if tile and not mapping.resident else live_bits if mapping.resident else 0
+    return LayerCost(
+        layer.name, _op_name(layer), layer.unit or "none", layer.output.shape,
+        formats.get(layer.weight).bits if mac and layer.weight else 0, _stored_bits(layer.steps[0].inputs[0]),
+        layer.steps[0].accumulator.bits if mac else 0, layer.precision, layer.loops.macs if layer.loops else 0, mapping.slots, cycles, busy,
+        _bound(cycles, busy), {n: t.read_bits for n, t in mapping.traffic.items()}, {n: t.write_bits for n, t in mapping.traffic.items()},
+        actions, energy, weight_bits(layer), onchip, mapping.fits, layer.note)
+
+
+def _op_name(layer: Layer) -> str:
+    names = [str(s.node.attrs.get("function", s.op)) for s in layer.steps]
+    first = layer.steps[0]
+    if first.op == "conv" and first.node.attrs["group"] > 1:
+        names[0] = "depthwise" if first.inputs[1] is not None and first.inputs[1].shape[1] == 1 else "grouped conv"
+    return "+".join(dict.fromkeys(n for i, n in enumerate(names) if i == 0 or n not in ("reshape", "quantize")))
+
+
+def _stored_bits(t: Tensor | None) -> int:
+    return formats.get(t.format).bits if t is not None else 0
+
+
+def _vector_work(arch: Arch, layer: Layer, mapping: Mapping) -> dict[str, int]:
+    """Elementary vector operations of a layer by name: the steps' own, requantization on the way out, unpacking on the way in."""
+    work: dict[str, int] = {}
+    for step in layer.steps:
+        module = load("ops", step.op)
+        if is_mac(step.op):
+            work["requantize"] = work.get("requantize", 0) + step.outputs[0].elements
+        elif hasattr(module, "work"):
+            for name, count in module.work(step.node, step.inputs, step.outputs).items():
+                work[name] = work.get(name, 0) + int(count)
+        else:
+            work["copy"] = work.get("copy", 0) + sum(t.elements for t in step.outputs)
+    if layer.loops is not None and layer.unit in arch.arrays and _unpacks(layer):
+        fetched = mapping.traffic[arch.path("weights")[0]].read.get("weights", 0)
+        work["unpack"] = fetched // formats.get(layer.weight).bits
+    return work
+
+
+def _unpacks(layer: Layer) -> bool:
+    """Whether stored weights are widened, or made real, before they meet the multipliers."""
+    weight = parse_precision(layer.precision)[0]
+    stored = formats.get(layer.weight)
+    return stored.is_integer and (isinstance(weight, str) or weight > stored.bits)
+
+
+def _rate(unit: Vector, name: str, clock_hz: float, layer: Layer) -> float:
+    """Elements per cycle of one vector operation at the width of the layer's data."""
+    per_cycle: float = unit.rates.get(name, unit.rates["default"]).per_cycle(clock_hz)
+    tensor = layer.output
+    if tensor.format.startswith(("float", "bfloat")) and not layer.steps[0].integer:
+        return per_cycle * max(unit.real, 1e-9)
+    return per_cycle * (unit.wide if formats.get(tensor.format).bits > 8 and name != "requantize" else 1.0)
+
+
+def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, int]:
+    """How long each unit works for this layer."""
+    arch = chip.arch
+    if layer.unit == FALLBACK:
+        assert arch.fallback is not None, "placement without a fallback is refused before"
+        macs = layer.loops.macs / arch.fallback.macs.per_cycle(arch.clock_hz) if layer.loops else 0
+        return {FALLBACK: ceil(macs + sum(work.values()) / arch.fallback.elements.per_cycle(arch.clock_hz)), **_memory_busy(chip, mapping)}
+    name, unit = next(iter(arch.vector.items()))
+    vector = ceil(sum(count / _rate(unit, op, arch.clock_hz, layer) for op, count in work.items()))
+    array = {layer.unit: mapping.compute_cycles} if layer.unit in arch.arrays else {}
+    return {**array, name: vector, **_memory_busy(chip, mapping)}
+
+
+def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
+    """Cycles of each memory's port: on chip reads and writes go side by side, off chip they share the pins."""
+    busy = {}
+    for name, traffic in mapping.traffic.items():
+        memory, hz = chip.arch.memories[name], chip.arch.clock_hz
+        read, write = traffic.read_bits / memory.read.per_cycle(hz), traffic.write_bits / memory.write.per_cycle(hz)
+        busy[name] = ceil(max(read, write) if memory.on_chip else read + write)
+    return busy
+
+
+def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int]) -> dict[str, int]:
+    """Parts that add up to the layer's time: each part is what it adds beyond the parts before it."""
+    arch = chip.arch
+    compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
+    vector = sum(busy.get(v, 0) for v in arch.vector)
+    hidden = max((busy[m] for m, spec in arch.memories.items() if spec.double_buffered), default=0)
+    exposed = sum(busy[m] for m, spec in arch.memories.items() if not spec.double_buffered)
+    touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
+    latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
+    off_chip = any(not arch.memories[m].on_chip for m in touched)
+    setup = ceil(mapping.transfers * chip.cycles(arch.dma.setup) / arch.dma.channels) if off_chip else 0
+    memory = max(0, max(hidden, setup) - max(compute, vector)) + exposed + latency
+    overhead = ceil(chip.cycles(arch.overheads.per_layer))
+    if layer.unit == FALLBACK and arch.fallback is not None:
+        overhead += ceil(chip.cycles(arch.fallback.handover))
+    return {"compute": compute, "vector": max(0, vector - compute), "memory": memory, "overhead": overhead}
+
+
+def _bound(cycles: dict[str, int], busy: dict[str, int]) -> str:
+    """What the layer waits for: the busiest unit, or the overhead when that is longer."""
+    if not busy:
+        return "overhead"
+    unit = max(busy, key=lambda u: busy[u])
+    return "overhead" if cycles["overhead"] > busy[unit] else unit
+
+
+def _actions(layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, int]:
+    """Counts of everything that is priced, apart from memory accesses."""
+    actions = dict(work)
+    if layer.loops is not None:
+        actions["mac"] = layer.loops.macs
+        step = layer.steps[0]
+        w = step.inputs[1]
+        if step.integer and w is not None and w.quant is not None and w.quant.has_zero_point and step.accumulator.zero_points == "folded":
+            loops = layer.loops
+            actions["zero_point"] = loops.N * loops.G * loops.OY * loops.OX * loops.C * loops.FY * loops.FX
+        if w is not None and w.quant is not None:
+            actions["scale"] = int(w.quant.scale.size)
+    return actions
+
+
+def _energy(chip: Chip, layer: Layer, mapping: Mapping, actions: dict[str, int], work: dict[str, int]) -> dict[str, float]:
+    arch, prices = chip.arch, chip.prices
+    energy: dict[str, float] = {}
+    if layer.unit == FALLBACK:
+        assert arch.fallback is not None
+        energy["fallback"] = (actions.get("mac", 0) + sum(work.values())) * arch.fallback.energy_per_op
+    else:
+        energy |= _array_energy(prices, layer, actions)
+        energy |= _vector_energy(chip, layer, work)
+    for name, traffic in mapping.traffic.items():
+        energy[name] = _access_energy(chip, name, traffic)
+    return {k: grid_pj(v) for k, v in energy.items()}
+
+
+def _array_energy(prices: Prices, layer: Layer, actions: dict[str, int]) -> dict[str, float]:
+    if layer.loops is None:
+        return {}
+    accumulator = layer.steps[0].accumulator.bits
+    weight, activation = parse_precision(layer.precision)
+    operand_bits = sum(p if isinstance(p, int) else {"fp32": 32, "fp8": 8}.get(p, 16) for p in (weight, activation))
+    return {"mac": actions["mac"] * prices.mac(layer.precision, accumulator),
+            "register": actions["mac"] * prices.register(operand_bits + 2 * accumulator),
+            "zero_point": actions.get("zero_point", 0) * prices.add(accumulator)}
+
+
+def _vector_energy(chip: Chip, layer: Layer, work: dict[str, int]) -> dict[str, float]:
+    """Requantization by what multiplies in it; other vector work by lane time, at one multiply and add per element of `default`."""
+    prices, unit = chip.prices, next(iter(chip.arch.vector.values()))
+    step = layer.steps[0]
+    requantize = _requantize_pj(prices, step, 32 if layer.loops is None else step.accumulator.bits)
+    bits = max(_stored_bits(layer.output), 8)
+    element = prices.mac("fp16" if not step.integer and layer.output.format.startswith(("float", "bfloat")) else f"w{min(bits, 32)}a{min(bits, 32)}", bits)
+    hz, default = chip.arch.clock_hz, unit.rates["default"].per_cycle(chip.arch.clock_hz)
+    other = sum(n * element * default / unit.rates.get(op, unit.rates["default"]).per_cycle(hz)
+                for op, n in work.items() if op not in ("requantize", "unpack"))
+    return {"requantize": work.get("requantize", 0) * requantize, "unpack": work.get("unpack", 0) * prices.add(8), "vector": other}
+
+
+def _requantize_pj(prices: Prices, step: Step, accumulator_bits: int) -> float:
+    kind = load("arithmetics", step.arithmetic).MULTIPLIER
+    if kind.startswith("fp"):
+        return prices.mac(kind, 32)
+    return (prices.multiply(accumulator_bits, int(kind.removeprefix("int"))) if kind else 0.0) + prices.add(accumulator_bits)
+
+
+def _access_energy(chip: Chip, name: str, traffic: Traffic) -> float:
+    memory = chip.arch.memories[name]
+    return (traffic.read_bits * chip.prices.memory(memory, "read", name) + traffic.write_bits * chip.prices.memory(memory, "write", name))

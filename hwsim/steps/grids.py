@@ -1,0 +1,49 @@
+"""Whether the quantization of a tensor is one that a chip's hardware can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwsim import formats
+from hwsim.arch import Grid, Rules
+from hwsim.arithmetics._rounding import exact_power_of_two
+from hwsim.graph import Tensor
+from hwsim.program import Step
+
+__all__ = ["Fault", "grid_faults"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A quantizer that the chip cannot take: which rule it breaks, and in words why."""
+
+    node: str
+    rule: str
+    message: str
+
+
+def grid_faults(rules: Rules, step: Step) -> list[Fault]:
+    """Every rule of the chip that the stored tensors of a step break."""
+    faults = []
+    for t in [*step.inputs[:2], *step.outputs]:
+        if t is None or t.quant is None:
+            continue
+        kind = "weights" if t.constant is not None else "activations"
+        faults += [Fault(step.name, f"{kind}.{rule}", text) for rule, text in _broken(getattr(rules, kind), t, kind)]
+    return faults
+
+
+def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
+    q = t.quant
+    assert q is not None
+    widest = max(formats.get(f).bits for f in grid.formats)
+    found = []
+    if q.bits > widest:
+        found.append(("formats", f"{kind} '{t.name}' are {q.format.name}, wider than {' or '.join(grid.formats)}"))
+    if q.granularity == "per_block" or (grid.granularity == "per_tensor" and q.granularity == "per_channel"):
+        found.append(("granularity", f"{kind} '{t.name}' are quantized {q.granularity}, the chip has one scale {grid.granularity}"))
+    if grid.symmetric and not q.is_symmetric:
+        found.append(("symmetric", f"{kind} '{t.name}' are asymmetric (zero point {int(q.zero_point.flat[0])}), the chip has no zero points"))
+    if grid.power_of_two and not exact_power_of_two(q.scale):
+        found.append(("power_of_two", f"{kind} '{t.name}' have scale {float(q.scale.flat[0]):.6g}, the chip's scales are powers of two"))
+    return found

@@ -1,0 +1,212 @@
+"""Where a chip runs each operator, at which widths, and why not in integers when it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.arch import Arch, MacArray, parse_precision
+from hwsim.errors import HwsimError
+from hwsim.graph import Graph, Node, Tensor
+from hwsim.program import Step
+from hwsim.shelf import load
+from hwsim.steps.grids import grid_faults
+from hwsim.steps.step import step_of
+
+__all__ = ["FALLBACK", "FREE", "Carried", "Placement", "carry", "mac_kind", "place", "precision_of", "real_format"]
+
+FALLBACK, FREE = "fallback", ""
+FLOATS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
+
+
+@dataclass(frozen=True)
+class Carried:
+    """How an array carries a precision: MACs per multiplier and cycle, and the operand widths that it really multiplies."""
+
+    rate: float
+    precision: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one node runs.  `stored` is its precision in the file, `runs` what the unit multiplies; `reason` explains a fallback."""
+
+    node: Node
+    step: Step
+    unit: str
+    stored: str = ""
+    carried: Carried | None = None
+    reason: str = ""
+
+    @property
+    def runs(self) -> str:
+        return self.carried.precision if self.carried else self.stored
+
+
+def precision_of(step: Step) -> str:
+    """The precision of a MAC step as stored: w4a8, w4fp16 (real activations, stored weights), fp32, ..."""
+    x, w = step.inputs[0], step.inputs[1]
+    assert x is not None and w is not None
+    if step.integer or (x.format in ("int8", "uint8") and w.format in ("int8", "uint8")):
+        return f"w{formats.get(w.format).bits}a{formats.get(x.format).bits}"
+    real = FLOATS.get(x.format if x.quant is None else "float32", "fp8")
+    return real if w.quant is None else f"w{w.quant.bits}{real}"
+
+
+@lru_cache(maxsize=4096)
+def _carry(rates: tuple[tuple[str, float], ...], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None,
+           precision: str) -> Carried | None:
+    known = dict(rates)
+    if precision in known:
+        return Carried(known[precision], precision, "native")
+    weight, activation = parse_precision(precision)
+    if isinstance(weight, int) and isinstance(activation, int):
+        return _carry_integers(known, serial, compose, weight, activation)
+    wider = {"fp8": ("fp8", "fp16", "bf16", "fp32"), "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"),
+             "fp32": ("fp32", "fp16", "bf16")}[str(activation)]
+    for real in wider:
+        if real in known:
+            how = "native" if real == precision else "unpacked" if isinstance(weight, int) else f"as {real}"
+            return Carried(known[real], real, how)
+    return None
+
+
+def _carry_integers(known: dict[str, float], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None, w: int,
+                    a: int) -> Carried | None:
+    if serial is not None and max(w, a) <= serial[2]:
+        passes = -(-w // serial[0]) * -(-a // serial[1])
+        return Carried(1 / passes, f"w{w}a{a}", f"{passes} passes")
+    if compose is not None and max(w, a) <= compose[1]:
+        rw, ra = (_round_up(v, *compose) for v in (w, a))
+        return Carried((compose[1] // rw) * (compose[1] // ra), f"w{rw}a{ra}", "composed" if (rw, ra) == (w, a) else "composed wider")
+    wide = [(rate, name) for name, rate in known.items() for p in [parse_precision(name)]
+            if isinstance(p[0], int) and isinstance(p[1], int) and p[0] >= w and p[1] >= a]
+    if not wide:
+        return None
+    rate, name = max(wide, key=lambda r: (r[0], -sum(int(v) for v in parse_precision(r[1]))))
+    return Carried(rate, name, f"promoted to {name}")
+
+
+def _round_up(bits: int, smallest: int, largest: int) -> int:
+    width = smallest
+    while width < bits:
+        width *= 2
+    return min(width, largest)
+
+
+def carry(array: MacArray, precision: str) -> Carried | None:
+    """How an array runs a precision: natively, piece by piece, composed, or promoted to the next wider; None when it cannot."""
+    serial = (array.serial.weights, array.serial.activations, array.serial.most) if array.serial else None
+    compose = (array.compose.smallest, array.compose.largest) if array.compose else None
+    return _carry(tuple(array.rates.items()), serial, compose, precision)
+
+
+def mac_kind(step: Step) -> str:
+    """What an array's `runs` calls the operator: a convolution with one input channel per group is depthwise."""
+    if step.op == "conv" and step.node.attrs["group"] > 1:
+        w = step.inputs[1]
+        assert w is not None
+        return "depthwise" if w.shape[1] == 1 else "conv"
+    return step.op
+
+
+def real_format(arch: Arch) -> str:
+    """The format in which the chip keeps real numbers: its arrays' widest float, or the fallback's."""
+    for key, name in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
+        if any(key in a.rates for a in arch.arrays.values()):
+            return name
+    return arch.fallback.format if arch.fallback else "float32"
+
+
+def place(arch: Arch, graph: Graph) -> list[Placement]:
+    """A placement for every node, in run order."""
+    return [_place_node(arch, graph, n) for n in graph.nodes]
+
+
+def _place_node(arch: Arch, graph: Graph, node: Node) -> Placement:
+    arithmetic = arch.arithmetic.of(node.attrs.get("function", node.op))
+    step = step_of(graph, node, arithmetic)
+    if hasattr(load("ops", node.op), "loops"):
+        return _place_mac(arch, node, step)
+    return _place_vector(arch, node, step)
+
+
+def _place_mac(arch: Arch, node: Node, step: Step) -> Placement:
+    stored, kind = precision_of(step), mac_kind(step)
+    faults = grid_faults(arch.quantization, step) if step.integer else []
+    if faults:
+        return _fall_back(node, step, stored, faults[0].message)
+    reason = f"no array runs {kind}"
+    for name, array in arch.arrays.items():
+        if kind not in array.runs:
+            continue
+        carried = carry(array, stored)
+        if carried is None:
+            reason = _why_not(stored)
+            continue
+        broken = _arithmetic_fault(step)
+        if broken:
+            return _fall_back(node, step, stored, broken)
+        own = replace(step, accumulator=array.accumulator.spec())
+        return Placement(node, own, name, stored, carried)
+    return _fall_back(node, step, stored, reason)
+
+
+def _fall_back(node: Node, step: Step, stored: str, reason: str) -> Placement:
+    """The fallback dequantizes, computes real numbers, and quantizes again."""
+    return Placement(node, replace(step, integer=False), FALLBACK, stored, None, reason)
+
+
+def _why_not(stored: str) -> str:
+    if stored in ("fp32", "fp16", "bf16"):
+        return f"its operands are not quantized and no array runs {stored}"
+    return f"no array runs {stored}"
+
+
+def _arithmetic_fault(step: Step) -> str:
+    """Why the chip's requantization cannot take the scales of a MAC step; "" when it can."""
+    x, w, y = (t.quant if t is not None else None for t in (*step.inputs[:2], step.outputs[0]))
+    if not step.integer or x is None or w is None or y is None:
+        return ""
+    return _scales_fault(step.arithmetic, x.scale, w.scale, y.scale)
+
+
+def _scales_fault(arithmetic: str, x: Any, w: Any, y: Any) -> str:
+    try:
+        load("arithmetics", arithmetic).parameters(x, w, y)
+    except HwsimError as e:
+        return e.must
+    return ""
+
+
+def _place_vector(arch: Arch, node: Node, step: Step) -> Placement:
+    name, unit = next(iter(arch.vector.items()))
+    work = load("ops", node.op).work(node, step.inputs, step.outputs) if hasattr(load("ops", node.op), "work") else {"copy": 1}
+    if not work:
+        return Placement(node, step, FREE)
+    if _touches_reals(step) and unit.real == 0:
+        return _fall_back(node, step, "", "it computes real numbers and the vector unit has integers only")
+    broken = _rescale_fault(step) if step.integer and node.op in ("binary", "average_pool") else ""
+    return _fall_back(node, step, "", broken) if broken else Placement(node, step, name)
+
+
+def _rescale_fault(step: Step) -> str:
+    """Why an operand cannot be rescaled to the output's grid."""
+    y = step.outputs[0].quant
+    assert y is not None
+    quants = [t.quant for t in step.inputs if t is not None and t.quant is not None]
+    faults = [_scales_fault(step.arithmetic, q.scale, np.float32(1), y.scale) for q in quants]
+    return next((f for f in faults if f), "")
+
+
+def _touches_reals(step: Step) -> bool:
+    """Whether real numbers go in or come out, beyond quantizing the network's input and dequantizing its output."""
+    if step.op in ("quantize", "dequantize"):
+        return False
+    data: list[Tensor] = [t for t in (*step.inputs, *step.outputs) if t is not None and t.constant is None]
+    return not step.integer and any(t.format.startswith(("float", "bfloat")) for t in data)

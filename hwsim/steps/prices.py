@@ -1,0 +1,91 @@
+"""What an action costs on a chip: its technology's table, scaled to the chip's node and supply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log
+
+from hwsim.arch import Arch, CostTable, Memory, Scaling, parse_precision
+from hwsim.errors import HwsimError
+from hwsim.units import parse
+
+__all__ = ["Prices", "prices_of"]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Energy per action in pJ, at the chip's node and supply."""
+
+    table: CostTable
+    factor: float
+
+    def multiply(self, weight_bits: int, activation_bits: int) -> float:
+        """An integer multiply: the table's, times the product of the widths over the product of its own (multiplier law)."""
+        law = self.table.multiply
+        return law.energy * weight_bits * activation_bits / law.bits**2 * self.factor
+
+    def add(self, bits: int) -> float:
+        """An integer add, linear in its width."""
+        return self.table.add.energy * bits / self.table.add.bits * self.factor
+
+    def mac(self, precision: str, accumulator_bits: int) -> float:
+        """One multiply-accumulate of a precision such as w8a8 or fp16; floats accumulate in float32."""
+        weight, activation = parse_precision(precision)
+        if isinstance(weight, int) and isinstance(activation, int):
+            return self.multiply(weight, activation) + self.add(accumulator_bits)
+        kind = str(activation)
+        return (self.table.floats.multiply[kind] + self.table.floats.add["fp32"]) * self.factor
+
+    def register(self, bits: int) -> float:
+        """Reading or writing bits of a register next to a multiplier."""
+        return self.table.register_access.prices["read"] * bits * self.factor
+
+    def memory(self, memory: Memory, direction: str, name: str) -> float:
+        """pJ per bit: the memory's own figure, the table's row of its `kind`, or the SRAM law at the size of one bank."""
+        own = memory.read_energy if direction == "read" else memory.write_energy
+        if own is not None:
+            return own
+        if memory.kind is not None:
+            known = self.table.off_chip.prices
+            if memory.kind not in known:
+                raise HwsimError(f"memories.{name}.kind", f"must be one of {', '.join(known)}", repr(memory.kind))
+            return known[memory.kind]
+        if memory.size is None:
+            raise HwsimError(f"memories.{name}", "must have a size, a kind or its own read_energy and write_energy, to be priced")
+        ratio = 1.0 if direction == "read" else self.table.sram.write_ratio
+        return self._sram(memory.size / memory.banks) * ratio * self.factor
+
+    def _sram(self, bits: float) -> float:
+        """A power law between the table's sizes and beyond them."""
+        points = sorted((parse(k, "size"), v) for k, v in self.table.sram.read.items())
+        pair = next(((a, b) for a, b in zip(points, points[1:], strict=False) if bits <= b[0]), (points[-2], points[-1]))
+        (x0, y0), (x1, y1) = pair
+        slope = log(y1 / y0) / log(x1 / x0)
+        return y0 * exp(slope * (log(bits) - log(x0)))
+
+
+def prices_of(arch: Arch, table: CostTable, scaling: Scaling) -> Prices:
+    """The table's prices at the chip's own node and supply."""
+    here = gate_energy(scaling, arch.process.node, arch.process.voltage)
+    return Prices(table, here / gate_energy(scaling, table.node, table.voltage))
+
+
+@lru_cache(maxsize=256)
+def _curve(nodes: tuple[tuple[float, tuple[float, float, float]], ...], node: float, voltage: float) -> float:
+    def at(c: tuple[float, float, float]) -> float:
+        return c[0] * voltage**2 + c[1] * voltage + c[2]
+
+    known = sorted(nodes)
+    node = min(max(node, known[0][0]), known[-1][0])
+    for (n0, c0), (n1, c1) in zip(known, known[1:], strict=False):
+        if n0 <= node <= n1:
+            share = (log(node) - log(n0)) / (log(n1) - log(n0))
+            return exp((1 - share) * log(at(c0)) + share * log(at(c1)))
+    raise AssertionError("the nodes cover the clipped node")
+
+
+def gate_energy(scaling: Scaling, node_nm: float, voltage: float) -> float:
+    """Relative energy of a gate (Stillmaker and Baas 2017): a V^2 + b V + c per node, log-interpolated between nodes."""
+    nodes = tuple((parse(k, "length"), (v.a, v.b, v.c)) for k, v in scaling.nodes.items())
+    return _curve(nodes, node_nm, voltage)

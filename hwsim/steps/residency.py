@@ -1,0 +1,116 @@
+"""Which activations stay in on-chip memory between layers, and whether everything has a place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwsim import formats
+from hwsim.arch import Arch
+from hwsim.graph import Tensor
+from hwsim.program import Layer, Program
+
+__all__ = ["Residency", "plan_residency", "storage_bits", "weight_bits"]
+
+
+@dataclass(frozen=True)
+class Residency:
+    """The memory that keeps activations between layers (None: the chip has none), the tensors that stay in it for all their life,
+    the live bits at each layer, whether each layer's live set fits, and what is wrong with the whole."""
+
+    memory: str | None
+    tensors: frozenset[str]
+    live_bits: tuple[int, ...]
+    fits: tuple[bool, ...]
+    problems: tuple[str, ...] = ()
+
+
+def storage_bits(tensor: Tensor) -> int:
+    """Packed size of a tensor's elements."""
+    return tensor.elements * formats.get(tensor.format).bits
+
+
+def weight_bits(layer: Layer) -> int:
+    """Packed size of a layer's constants: weights, biases, and the scales and zero points of stored ones."""
+    bits = 0
+    for tensor in {t.name: t for s in layer.steps for t in s.inputs if t is not None and t.constant is not None}.values():
+        bits += storage_bits(tensor)
+        if tensor.quant is not None and tensor.quant.granularity != "per_tensor":
+            bits += tensor.quant.scale.size * (32 + (tensor.quant.bits if tensor.quant.has_zero_point else 0))
+    return bits
+
+
+def plan_residency(program: Program, arch: Arch) -> Residency:
+    """An activation stays on chip when, at every layer of its life, all live activations and a minimal weight tile fit.
+
+    Deciding by whole live sets makes it monotone: more memory or fewer bits never send a tensor away.
+    """
+    memory = _activation_memory(arch)
+    lives = lifetimes(program)
+    live = [sum(storage_bits(program.tensors[t]) for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
+    size = arch.memories[memory].size if memory else 0
+    shared = memory is not None and "weights" in arch.memories[memory].holds
+    fits = []
+    for i, layer in enumerate(program.layers):
+        needed = live[i] + (2 * _least_weights(layer) if shared else 0)
+        off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
+        fits.append(memory is not None and not off_limits and (size is None or needed <= size))
+    staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
+    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)))
+
+
+def _activation_memory(arch: Arch) -> str | None:
+    """The farthest on-chip memory that holds inputs and outputs alike."""
+    shared = [n for n, m in arch.memories.items() if m.on_chip and {"inputs", "outputs"} <= set(m.holds)]
+    return shared[-1] if shared else None
+
+
+def _home(arch: Arch, operand: str) -> bool:
+    """Whether an operand's farthest memory is on chip."""
+    return arch.memories[arch.path(operand)[-1]].on_chip
+
+
+def _least_weights(layer: Layer) -> int:
+    """The weights of one output channel."""
+    if layer.loops is None:
+        return 0
+    return layer.loops.C * layer.loops.FY * layer.loops.FX * (formats.get(layer.weight).bits if layer.weight else 0)
+
+
+def lifetimes(program: Program) -> dict[str, tuple[int, int]]:
+    """First and last layer of every activation that exists between layers; the network's outputs live to the end."""
+    first: dict[str, int] = dict.fromkeys(program.graph.inputs, 0)
+    last: dict[str, int] = dict.fromkeys(program.graph.inputs, 0)
+    inside: set[str] = set()
+    for i, layer in enumerate(program.layers):
+        for step in layer.steps:
+            for t in step.inputs:
+                if t is not None and t.constant is None:
+                    last[t.name] = i
+            for t in step.outputs:
+                first[t.name] = last[t.name] = i
+        inside |= _private(program, layer)
+    for t in program.graph.outputs:
+        if t in last:
+            last[t] = len(program.layers) - 1
+    return {t: (first[t], last[t]) for t in first if t not in inside}
+
+
+def _private(program: Program, layer: Layer) -> set[str]:
+    """Tensors that never leave a fused layer, and those that are another's elements under a new shape."""
+    own = {step.name for step in layer.steps}
+    made = [t.name for step in layer.steps for t in step.outputs]
+    return {t for t in made if t not in program.graph.outputs and program.graph.consumers.get(t) is not None
+            and all(n.name in own for n in program.graph.consumers[t])}
+
+
+def _problems(program: Program, arch: Arch, live: list[int]) -> list[str]:
+    """What has no place at all: constants or live activations larger than the farthest memory of their kind."""
+    found = []
+    weights = sum(weight_bits(layer) for layer in program.layers)
+    for operand, bits, what in (("weights", weights, "weights"), ("outputs", max(live, default=0), "live activations")):
+        home = arch.path(operand)[-1]
+        size = arch.memories[home].size
+        if size is not None and bits > size:
+            at = "" if what == "weights" else f" at layer '{program.layers[live.index(bits)].name}'"
+            found.append(f"{what} need {-(-bits // 8)} bytes{at}, {home} has {size // 8}")
+    return found

@@ -1,0 +1,36 @@
+"""A node made a Step: its tensors at hand, and whether it runs on stored integers."""
+
+from __future__ import annotations
+
+from hwsim.graph import Graph, Node, Tensor
+from hwsim.program import Accumulator, Step
+from hwsim.shelf import load
+
+__all__ = ["is_mac", "step_of"]
+
+
+def is_mac(op: str) -> bool:
+    """Whether an operator multiplies and accumulates."""
+    return hasattr(load("ops", op), "loops")
+
+
+def step_of(graph: Graph, node: Node, arithmetic: str, accumulator: Accumulator | None = None) -> Step:
+    """One node with its tensors.  It runs on stored integers when all its data is stored and the operator has such a meaning."""
+    inputs = tuple(graph.tensor(t) for t in node.inputs)
+    outputs = tuple(graph.tensors[t] for t in node.outputs)
+    return Step(node, inputs, outputs, _is_integer(node, inputs, outputs), arithmetic, accumulator or Accumulator())
+
+
+def _is_integer(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> bool:
+    if node.op in ("quantize", "dequantize"):
+        return True
+    module = load("ops", node.op)
+    stored = [_is_stored(t) for t in inputs]
+    if is_mac(node.op):
+        return hasattr(module, "integer") and stored[0] and stored[1]
+    moves = getattr(module, "MOVES", False)
+    return (moves or hasattr(module, "integer")) and _is_stored(outputs[0]) and all(stored[:1] if moves else stored)
+
+
+def _is_stored(tensor: Tensor | None) -> bool:
+    return tensor is not None and tensor.quant is not None and tensor.quant.format.is_integer

@@ -1,0 +1,223 @@
+"""The layer vocabulary that topologies are written in; it makes ONNX operators of opset 21 with lazily drawn random weights."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from math import prod, sqrt
+from typing import Any
+
+import numpy as np
+
+from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
+from hwsim.quant import Array
+
+__all__ = ["OPSET", "Net"]
+
+OPSET = 21
+Pair = int | tuple[int, int]
+
+
+class Net:
+    """A network under construction.  Every method adds a layer behind tensor `x` and returns the name of its output."""
+
+    def __init__(self, name: str, seed: int = 0) -> None:
+        self.name, self.seed = name, seed
+        self.nodes: list[SourceNode] = []
+        self.tensors: dict[str, SourceTensor] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.inputs: list[str] = []
+        self.count = 0
+
+    def input(self, name: str, shape: Sequence[int], fmt: str = "float32") -> str:
+        """A network input; its first dimension becomes the symbolic batch N."""
+        self.tensors[name] = SourceTensor(name, fmt, ("N", *shape[1:]))
+        self.shapes[name] = tuple(shape)
+        self.inputs.append(name)
+        return name
+
+    def weight(self, name: str, shape: Sequence[int], deviation: float, mean: float = 0.0) -> str:
+        """A constant of normal random numbers, drawn when first needed; the seed and the name decide them."""
+        self.tensors[name] = SourceTensor(name, "float32", tuple(shape), Constant(lambda: self._draw(name, shape, deviation, mean), name))
+        return name
+
+    def _draw(self, name: str, shape: Sequence[int], deviation: float, mean: float) -> Array:
+        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+        return (mean + deviation * rng.standard_normal(tuple(shape), np.float32)).astype(np.float32)
+
+    def constant(self, name: str, array: Any) -> str:
+        """A constant with given numbers."""
+        held = np.asarray(array)
+        self.tensors[name] = SourceTensor(name, held.dtype.name, held.shape, Constant.of(held, name))
+        return name
+
+    def node(self, kind: str, inputs: Sequence[str], shape: Sequence[int], name: str = "", **attrs: Any) -> str:
+        """Any operator with one output of the given shape."""
+        self.count += 1
+        name = name or f"{kind.rpartition('.')[2].lower()}{self.count}"
+        output = f"{name}.out"
+        self.nodes.append(SourceNode(kind, name, tuple(inputs), (output,), attrs, OPSET))
+        self.shapes[output] = tuple(shape)
+        return output
+
+    def conv(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pair | None = None, groups: int = 1, dilation: int = 1,
+             bias: bool = False, name: str = "") -> str:
+        """A 2-D convolution; `pad` defaults to the half of the kernel that keeps the size at stride 1."""
+        self.count += 1
+        name = name or f"conv{self.count}"
+        n, c, h, w = self.shapes[x]
+        k, s = _pair(kernel), _pair(stride)
+        p = _pair(pad) if pad is not None else tuple((v - 1) // 2 * dilation for v in k)
+        fan_in = c // groups * prod(k)
+        inputs = [x, self.weight(f"{name}.weight", (channels, c // groups, *k), sqrt(2 / fan_in))]
+        if bias:
+            inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
+        size = [(v + 2 * q - dilation * (m - 1) - 1) // t + 1 for v, q, m, t in zip((h, w), p, k, s, strict=True)]
+        return self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*p, *p],
+                         dilations=[dilation, dilation], group=groups)
+
+    def conv_transpose(self, x: str, channels: int, kernel: int, stride: int, bias: bool = True) -> str:
+        """A transposed convolution without padding: the size grows by the stride when kernel = stride."""
+        self.count += 1
+        name = f"upconv{self.count}"
+        n, c, h, w = self.shapes[x]
+        inputs = [x, self.weight(f"{name}.weight", (c, channels, kernel, kernel), sqrt(2 / c))]
+        if bias:
+            inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
+        return self.node("ConvTranspose", inputs, (n, channels, (h - 1) * stride + kernel, (w - 1) * stride + kernel), name,
+                         kernel_shape=[kernel, kernel], strides=[stride, stride])
+
+    def batch_norm(self, x: str) -> str:
+        """Batch normalization whose statistics match random weights of unit gain."""
+        self.count += 1
+        name, c = f"bn{self.count}", self.shapes[x][1]
+        parts = [self.weight(f"{name}.{p}", (c,), d, m) for p, d, m in
+                 (("scale", 0.1, 1.0), ("shift", 0.1, 0.0), ("mean", 0.1, 0.0))]
+        variance = self.constant(f"{name}.variance", np.ones(c, np.float32))
+        return self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=1e-5)
+
+    def conv_bn(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pair | None = None, groups: int = 1, dilation: int = 1,
+                act: str | None = "Relu") -> str:
+        """Convolution, batch normalization, and an activation (an operator without attributes, `Relu6`, or None)."""
+        return self.act(self.batch_norm(self.conv(x, channels, kernel, stride, pad, groups, dilation)), act)
+
+    def act(self, x: str, kind: str | None, **attrs: Any) -> str:
+        """An elementwise operator; `Relu6` is Clip(0, 6), `Silu` is x sigmoid(x)."""
+        if kind is None:
+            return x
+        if kind == "Relu6":
+            bounds = [self.constant("clip.low", np.float32(0)), self.constant("clip.high", np.float32(6))]
+            return self.node("Clip", [x, *bounds], self.shapes[x])
+        if kind == "Silu":
+            return self.mul(x, self.act(x, "Sigmoid"))
+        return self.node(kind, [x], self.shapes[x], **attrs)
+
+    def relu(self, x: str) -> str:
+        return self.act(x, "Relu")
+
+    def linear(self, x: str, features: int, bias: bool = True, name: str = "") -> str:
+        """A fully-connected layer over the last axis: Gemm on matrices, MatMul and Add on longer tensors."""
+        self.count += 1
+        name, shape = name or f"fc{self.count}", self.shapes[x]
+        if len(shape) == 2:
+            inputs = [x, self.weight(f"{name}.weight", (features, shape[1]), sqrt(1 / shape[1]))]
+            if bias:
+                inputs.append(self.weight(f"{name}.bias", (features,), 0.1))
+            return self.node("Gemm", inputs, (shape[0], features), name, transB=1)
+        y = self.node("MatMul", [x, self.weight(f"{name}.weight", (shape[-1], features), sqrt(1 / shape[-1]))], (*shape[:-1], features), name)
+        return self.node("Add", [y, self.weight(f"{name}.bias", (features,), 0.1)], self.shapes[y], f"{name}.add") if bias else y
+
+    def matmul(self, a: str, b: str) -> str:
+        left, right = self.shapes[a], self.shapes[b]
+        return self.node("MatMul", [a, b], (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1]))
+
+    def _pool(self, kind: str, x: str, kernel: Pair, stride: Pair, pad: Pair, ceil: bool, **attrs: Any) -> str:
+        n, c, h, w = self.shapes[x]
+        k, s, p = _pair(kernel), _pair(stride), _pair(pad)
+        size = []
+        for v, m, t, q in zip((h, w), k, s, p, strict=True):
+            out = -(-(v + 2 * q - m) // t) + 1 if ceil else (v + 2 * q - m) // t + 1
+            size.append(out - 1 if ceil and (out - 1) * t >= v + q else out)
+        return self.node(kind, [x], (n, c, *size), kernel_shape=list(k), strides=list(s), pads=[*p, *p], ceil_mode=int(ceil), **attrs)
+
+    def max_pool(self, x: str, kernel: Pair, stride: Pair, pad: Pair = 0, ceil: bool = False) -> str:
+        return self._pool("MaxPool", x, kernel, stride, pad, ceil)
+
+    def avg_pool(self, x: str, kernel: Pair, stride: Pair, pad: Pair = 0, count_pad: bool = True) -> str:
+        return self._pool("AveragePool", x, kernel, stride, pad, False, count_include_pad=int(count_pad))
+
+    def global_pool(self, x: str) -> str:
+        """Mean over all positions, kept as N C 1 1."""
+        return self.node("GlobalAveragePool", [x], (*self.shapes[x][:2], 1, 1))
+
+    def flatten(self, x: str) -> str:
+        return self.node("Flatten", [x], (self.shapes[x][0], prod(self.shapes[x][1:])))
+
+    def _binary(self, kind: str, a: str, b: str) -> str:
+        return self.node(kind, [a, b], np.broadcast_shapes(self.shapes[a], self.shapes[b]))
+
+    def add(self, a: str, b: str) -> str:
+        return self._binary("Add", a, b)
+
+    def mul(self, a: str, b: str) -> str:
+        return self._binary("Mul", a, b)
+
+    def concat(self, xs: Sequence[str], axis: int = 1) -> str:
+        shape = list(self.shapes[xs[0]])
+        shape[axis] = sum(self.shapes[x][axis] for x in xs)
+        return self.node("Concat", xs, shape, axis=axis)
+
+    def split(self, x: str, parts: int, axis: int = 1) -> list[str]:
+        """Equal parts along an axis."""
+        self.count += 1
+        shape = list(self.shapes[x])
+        shape[axis] //= parts
+        names = [f"split{self.count}.out{i}" for i in range(parts)]
+        self.nodes.append(SourceNode("Split", f"split{self.count}", (x,), tuple(names), {"axis": axis, "num_outputs": parts}, OPSET))
+        self.shapes.update(dict.fromkeys(names, tuple(shape)))
+        return names
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """Another shape; the first dimension, the batch, is kept."""
+        full = (self.shapes[x][0], *shape[1:])
+        known = prod(d for d in full if d != -1)
+        full = tuple(prod(self.shapes[x]) // known if d == -1 else d for d in full)
+        wanted = self.constant(f"shape{self.count}", np.array([0, *full[1:]], np.int64))
+        return self.node("Reshape", [x, wanted], full)
+
+    def transpose(self, x: str, perm: Sequence[int]) -> str:
+        return self.node("Transpose", [x], [self.shapes[x][p] for p in perm], perm=list(perm))
+
+    def softmax(self, x: str, axis: int = -1) -> str:
+        return self.node("Softmax", [x], self.shapes[x], axis=axis)
+
+    def layer_norm(self, x: str, epsilon: float = 1e-5) -> str:
+        """Over the last axis, with scale and shift."""
+        self.count += 1
+        name, n = f"ln{self.count}", self.shapes[x][-1]
+        parts = [self.weight(f"{name}.scale", (n,), 0.1, 1.0), self.weight(f"{name}.shift", (n,), 0.1)]
+        return self.node("LayerNormalization", [x, *parts], self.shapes[x], name, axis=-1, epsilon=epsilon)
+
+    def gelu(self, x: str) -> str:
+        return self.act(x, "Gelu")
+
+    def resize(self, x: str, size: Sequence[int], mode: str = "linear") -> str:
+        """Spatial size changed to `size`, by half-pixel coordinates."""
+        n, c, *_ = self.shapes[x]
+        factor = self.constant(f"scale{self.count}", np.array([1, 1, *(a / b for a, b in zip(size, self.shapes[x][2:], strict=True))], np.float32))
+        return self.node("Resize", [x, "", factor], (n, c, *size), mode=mode,
+                         **({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}))
+
+    def finish(self, output: str) -> SourceGraph:
+        """The complete network."""
+        shape = self.shapes[output]
+        self.tensors[output] = SourceTensor(output, "float32", ("N", *shape[1:]))
+        text = repr([(n.kind, n.inputs, n.outputs, sorted(n.attrs.items())) for n in self.nodes]) + f"{self.name}{self.seed}"
+        text += repr([(t.name, t.shape) for t in self.tensors.values()])
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return SourceGraph(self.name, tuple(self.nodes), self.tensors, tuple(self.inputs), (output,), digest, "onnxruntime", OPSET)
+
+
+def _pair(value: Pair) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
