@@ -229,7 +229,7 @@ def _model_proto(source: SourceGraph) -> Any:
 def _tensor_proto(t: SourceTensor) -> Any:
     assert t.constant is not None
     array = outward(t.constant.array, t.format)
-    return numpy_helper.from_array(np.ascontiguousarray(array), t.name)
+    return numpy_helper.from_array(np.asarray(array, order="C"), t.name)
 
 
 def _value_info(t: SourceTensor) -> Any:

@@ -117,7 +117,7 @@ def _sink_dequantize(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         quant = _moved_quant(node, source)
-        if quant is None:
+        if quant is None or (source.constant is None and all(_quantized_as(graph, t) for t in node.outputs)):
             nodes.append(node)
             continue
         moved = []

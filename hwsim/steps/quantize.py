@@ -1,0 +1,236 @@
+"""A float network quantized by a chip's rules: ranges measured on data, QuantizeLinear and DequantizeLinear put where the rules say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hwsim import formats
+from hwsim.arch import Grid, Rules, parse_precision
+from hwsim.errors import HwsimError
+from hwsim.graph import Constant, Graph, Node, SourceGraph, SourceNode, SourceTensor
+from hwsim.quant import Array, Format
+from hwsim.quantizers.minmax import fit
+from hwsim.steps.absorb import MAC_OPS, output_axis
+from hwsim.steps.execute import execute
+from hwsim.steps.lower import as_written
+from hwsim.steps.read import read
+
+__all__ = ["Ranges", "quantize", "ranges_of", "standard_rules"]
+
+Ranges = Mapping[str, tuple[float, float]]
+PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand")
+
+
+def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of every real tensor over calibration batches (each a full set of inputs)."""
+    program, found = as_written(graph), {}
+    for feeds in batches:
+        for name, array in execute(program, feeds, all_tensors=True).tensors.items():
+            if array.dtype.kind == "f" and array.size:
+                low, high = found.get(name, (np.inf, -np.inf))
+                found[name] = (min(low, float(array.min())), max(high, float(array.max())))
+    return found
+
+
+def standard_rules() -> Rules:
+    """What most integer runtimes take: signed symmetric weights per channel, unsigned asymmetric activations, the whole graph."""
+    return Rules(weights=Grid(formats=["int8"], granularity="per_channel", symmetric=True),
+                 activations=Grid(formats=["uint8"]), graph=3, source="ONNX Runtime quantize_static defaults for u8s8")
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is needed to quantize one network: its float graph, the rules, widths, and the ranges."""
+
+    graph: Graph
+    rules: Rules
+    weight_bits: int
+    activation_bits: int
+    ranges: Ranges
+    ends: frozenset[str]
+
+    def format(self, grid: Grid, bits: int) -> Format:
+        """The grid's number format at a width: its own where it has that width, else the same signedness."""
+        own = [f for f in grid.formats if formats.get(f).bits == bits]
+        return formats.get(own[0] if own else f"{grid.formats[0].rstrip('0123456789')}{bits}")
+
+    def width(self, node: Node, bits: int) -> int:
+        """The first and last layer keep at least the rule's width."""
+        return max(bits, self.rules.first_last_bits) if node.name in self.ends else bits
+
+
+def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges, shapes: Mapping[str, tuple[int, ...]] | None = None) -> SourceGraph:
+    """A QDQ network: `source` (float, batch normalization already folded) with quantizers by the rules.
+
+    `ranges` are of the activations.  Raises HwsimError when a range is missing.
+    """
+    weight, activation = parse_precision(precision)
+    if not isinstance(weight, int) or not isinstance(activation, int):
+        raise HwsimError("bits", "must be integers such as w8a8", repr(precision))
+    graph = read(source, shapes)
+    macs = [n for n in graph.nodes if n.op in MAC_OPS and _weights_constant(graph, n)]
+    if not macs:
+        raise HwsimError(source.name, "must have a convolution or linear layer to quantize")
+    plan = _Plan(graph, rules, weight, activation, ranges, frozenset({macs[0].name, macs[-1].name}))
+    edges = _quantized_edges(plan)
+    writer = _Writer(plan, source)
+    for node in source.nodes:
+        writer.rewrite(node, edges)
+    return writer.finish()
+
+
+def _weights_constant(graph: Graph, node: Node) -> bool:
+    return graph.tensors[node.inputs[1]].constant is not None
+
+
+def _quantized_edges(plan: _Plan) -> set[tuple[str, str]]:
+    """The (tensor, reading node) pairs that pass through a quantizer."""
+    graph, edges = plan.graph, set()
+    for node in graph.nodes:
+        data = [t for t in node.inputs if t and graph.tensors[t].constant is None and graph.tensors[t].format == "float32"]
+        if node.op in MAC_OPS:
+            edges |= {(t, node.name) for t in data[:2]}
+        elif plan.rules.graph == 3 and _inside(plan, node) and not _rides_along(graph, node):
+            edges |= {(t, node.name) for t in data}
+        elif plan.rules.graph == 2 and node.op in ("binary", "average_pool", "max_pool", "concat"):
+            kept = _accumulated_branch(graph, node)
+            edges |= {(t, node.name) for t in data if t != kept}
+    return edges
+
+
+def _inside(plan: _Plan, node: Node) -> bool:
+    """Whether the node lies between multiply-accumulates: the network's tail stays real, and so does its output."""
+    wanted = {t for n in plan.graph.nodes if n.op in MAC_OPS for t in n.inputs}
+    for other in reversed(plan.graph.nodes):
+        if wanted & set(other.outputs):
+            wanted |= set(other.inputs)
+    return bool(wanted & set(node.outputs))
+
+
+def _rides_along(graph: Graph, node: Node) -> bool:
+    """An activation right behind a convolution, linear layer or sum shares its quantizer (conv -> relu, add -> relu)."""
+    maker = graph.producer.get(node.inputs[0])
+    clips = node.op == "unary" and node.attrs["function"] in ("relu", "clip")
+    return clips and maker is not None and maker.op in (*MAC_OPS, "binary") and len(graph.consumers[node.inputs[0]]) == 1
+
+
+def _accumulated_branch(graph: Graph, node: Node) -> str | None:
+    """The input of a sum that comes straight from a convolution and stays unquantized (TensorRT adds it in the epilogue)."""
+    if node.op != "binary" or node.attrs["function"] != "add":
+        return None
+    for t in node.inputs:
+        maker = graph.producer.get(t)
+        while maker is not None and maker.op == "unary" and maker.attrs["function"] == "relu":
+            maker = graph.producer.get(maker.inputs[0])
+        if maker is not None and maker.op in MAC_OPS and len(graph.consumers[t]) == 1:
+            return t
+    return None
+
+
+class _Writer:
+    """Rewrites a file's nodes one by one with quantizers on the chosen edges."""
+
+    def __init__(self, plan: _Plan, source: SourceGraph) -> None:
+        self.plan, self.source = plan, source
+        self.nodes: list[SourceNode] = []
+        self.tensors = dict(source.tensors)
+        self.done: dict[tuple[str, int], str] = {}
+        self.scales: dict[str, Array] = {}
+
+    def rewrite(self, node: SourceNode, edges: set[tuple[str, str]]) -> None:
+        """The node with quantized inputs, and quantized weights and bias when it multiplies and accumulates."""
+        own = next((n for n in self.plan.graph.nodes if n.name == node.name), None)
+        bits = self.plan.width(own, self.plan.activation_bits) if own is not None else 0
+        inputs = [self.activation(t, bits) if (t, node.name) in edges else t for t in node.inputs]
+        if own is not None and own.op in MAC_OPS and _weights_constant(self.plan.graph, own) and (node.inputs[0], node.name) in edges:
+            inputs[1] = self.weights(own, node.inputs[1])
+            if len(inputs) > 2 and inputs[2] and self.plan.rules.bias == "int32":
+                inputs[2] = self.bias(node.inputs[2], self.scales[inputs[0]], self.scales[inputs[1]])
+        self.nodes.append(replace(node, inputs=tuple(inputs)))
+
+    def activation(self, name: str, bits: int) -> str:
+        """QuantizeLinear and DequantizeLinear behind an activation, made once per width."""
+        key = (name, bits)
+        if key not in self.done:
+            grid, fmt = self.plan.rules.activations, self.plan.format(self.plan.rules.activations, bits)
+            low, high = self._range(name)
+            unsigned_zero = grid.symmetric and not fmt.is_signed and low >= 0
+            scale, zero = fit(np.float64(low), np.float64(high), _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero,
+                              grid.power_of_two)
+            self.done[key] = self._pair(name, scale, zero, fmt, f"{name}.a{bits}")
+        return self.done[key]
+
+    def _range(self, name: str) -> tuple[float, float]:
+        """The range of a tensor; data that only moved keeps the range of where it came from, so that its scale is the same."""
+        graph = self.plan.graph
+        maker = graph.producer.get(name)
+        if maker is not None and maker.op in PASSIVE and self.plan.rules.graph == 3:
+            return self._range(maker.inputs[0])
+        if name not in self.plan.ranges:
+            raise HwsimError(f"tensor '{name}'", "must have a range from calibration")
+        return self.plan.ranges[name]
+
+    def _pair(self, name: str, scale: Array, zero: Array, fmt: Format, base: str) -> str:
+        stored, back = f"{base}.quantized", f"{base}.dequantized"
+        parameters = self._parameters(base, scale, zero, fmt)
+        self.nodes.append(SourceNode("QuantizeLinear", f"{base}.quantize", (name, *parameters), (stored,), {}, self.source.opset))
+        self.nodes.append(SourceNode("DequantizeLinear", f"{base}.dequantize", (stored, *parameters), (back,), {}, self.source.opset))
+        self.scales[back] = scale
+        return back
+
+    def _parameters(self, base: str, scale: Array, zero: Array, fmt: Format) -> tuple[str, str]:
+        names = f"{base}.scale", f"{base}.zero_point"
+        self.tensors[names[0]] = SourceTensor(names[0], "float32", scale.shape, Constant.of(scale, names[0]))
+        self.tensors[names[1]] = SourceTensor(names[1], fmt.name, zero.shape, Constant.of(zero.astype(fmt.dtype), names[1]))
+        return names
+
+    def weights(self, node: Node, name: str) -> str:
+        """Stored weights behind a DequantizeLinear."""
+        bits = self.plan.width(node, self.plan.weight_bits)
+        back = f"{name}.w{bits}"
+        if back in self.scales:
+            return back
+        grid, constant = self.plan.rules.weights, self.source.tensors[name].constant
+        assert constant is not None
+        fmt, array = self.plan.format(grid, bits), constant.array
+        axis = output_axis(node, self.plan.graph.tensors[name])
+        per_channel = grid.granularity == "per_channel" and not (node.op == "conv_transpose" and node.attrs["group"] > 1)
+        others = tuple(i for i in range(array.ndim) if i != axis) if per_channel else None
+        scale, zero = fit(array.min(others), array.max(others), _lowest(grid, fmt), int(fmt.high), grid.symmetric, grid.power_of_two)
+        shape = [-1 if i == axis else 1 for i in range(array.ndim)] if per_channel else []
+        stored = np.clip(np.rint(array / scale.reshape(shape)) + zero.reshape(shape), _lowest(grid, fmt), fmt.high)
+        self._dequantize(back, stored, scale, zero, fmt, axis if per_channel else None)
+        return back
+
+    def bias(self, name: str, x_scale: Array, w_scale: Array) -> str:
+        """The bias in int32 with scale x_scale w_scale."""
+        scale = (x_scale * w_scale).astype(np.float32)
+        constant = self.source.tensors[name].constant
+        if constant is None or constant.array.ndim != 1:
+            return name
+        back, fmt = f"{name}.int32", formats.get("int32")
+        while back in self.scales:
+            back += "_"
+        stored = np.clip(np.rint(constant.array.astype(np.float64) / scale), fmt.low, fmt.high)
+        self._dequantize(back, stored, scale, np.zeros(scale.shape, np.int64), fmt, 0 if scale.ndim else None)
+        return back
+
+    def _dequantize(self, back: str, stored: Array, scale: Array, zero: Array, fmt: Format, axis: int | None) -> None:
+        name = f"{back}.stored"
+        self.tensors[name] = SourceTensor(name, fmt.name, stored.shape, Constant.of(stored.astype(fmt.dtype), name))
+        parameters = self._parameters(back, scale, zero, fmt)
+        attrs = {} if axis is None else {"axis": axis}
+        self.nodes.append(SourceNode("DequantizeLinear", f"{back}.dequantize", (name, *parameters), (back,), attrs, self.source.opset))
+        self.scales[back] = scale
+
+    def finish(self) -> SourceGraph:
+        """The rewritten network; constants that nothing reads any more are dropped."""
+        used = {t for n in self.nodes for t in (*n.inputs, *n.outputs)} | {*self.source.inputs, *self.source.outputs}
+        return replace(self.source, nodes=tuple(self.nodes), tensors={k: t for k, t in self.tensors.items() if k in used})
+
+
+def _lowest(grid: Grid, fmt: Format) -> int:
+    return int(fmt.low) + (1 if grid.narrow and fmt.is_signed else 0)
