@@ -6,6 +6,7 @@ the file and become bits, cycles, pJ and Hz here.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -232,6 +233,11 @@ class Validation(Strict):
     arithmetic: str = "not compared with the chip"
     note: str = ""
 
+    @property
+    def text(self) -> str:
+        """One line for headers: status, what the arithmetic equals, and any note."""
+        return f"{self.status}; arithmetic {self.arithmetic}" + (f"; {self.note}" if self.note else "")
+
 
 class Arch(Strict):
     """A chip."""
@@ -266,6 +272,11 @@ class Arch(Strict):
     @cached_property
     def clock_hz(self) -> float:
         return float(self.clock.frequency)
+
+    @cached_property
+    def hash(self) -> str:
+        """Of all fields, however the file is laid out."""
+        return hashlib.sha256(repr(self.model_dump()).encode()).hexdigest()
 
     @cached_property
     def assumed(self) -> tuple[str, ...]:

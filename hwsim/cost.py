@@ -40,7 +40,9 @@ class LayerCost:
     weight_bits: int
     activation_bits: int
     accumulator_bits: int
+    stored: str
     precision: str
+    rate: float
     macs: int
     slots: int
     cycles: Mapping[str, int]

@@ -110,7 +110,10 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network in run order.  Every tensor has a fixed shape; float and quantized networks are the same type."""
+    """A network in run order.  Every tensor has a fixed shape; float and quantized networks are the same type.
+
+    `qdq` is how quantizers were read: `integer` (absorbed into the operators) or `literal` (computed as written).
+    """
 
     name: str
     nodes: tuple[Node, ...]
@@ -118,6 +121,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     source: SourceGraph
+    qdq: str = "integer"
 
     @cached_property
     def producer(self) -> dict[str, Node]:

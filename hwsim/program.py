@@ -85,8 +85,8 @@ class Step:
 class Layer:
     """What the chip runs as one: a first step and the steps fused behind it, on one unit.
 
-    `unit` names an array, a vector unit or the fallback of the chip.  `weight` and `activation` are stored formats, `precision`
-    is what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion, fallback).
+    `unit` names an array, a vector unit or the fallback of the chip.  `weight` and `activation` are stored formats, `stored`
+    their precision, `precision` what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion, fallback).
     """
 
     name: str
@@ -95,6 +95,7 @@ class Layer:
     loops: LoopNest | None = None
     weight: str = ""
     activation: str = ""
+    stored: str = ""
     precision: str = ""
     note: str = ""
     rate: float = 0.0

@@ -44,7 +44,7 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
 
 def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
     energy = {"leakage": _leakage(chip, cycles)}
-    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", 0, 0, {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}, {},
+    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", "", 0.0, 0, 0, {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}, {},
                      "overhead", {}, {}, {}, energy, 0, 0, True, "start and end of one inference")
 
 
@@ -65,7 +65,7 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int) -> L
     return LayerCost(
         layer.name, _op_name(layer), layer.unit or "none", layer.output.shape,
         formats.get(layer.weight).bits if mac and layer.weight else 0, _stored_bits(layer.steps[0].inputs[0]),
-        layer.steps[0].accumulator.bits if mac else 0, layer.precision, layer.loops.macs if layer.loops else 0, mapping.slots, cycles, busy,
+        layer.steps[0].accumulator.bits if mac else 0, layer.stored, layer.precision, layer.rate, layer.loops.macs if layer.loops else 0, mapping.slots, cycles, busy,
         _bound(cycles, busy), {n: t.read_bits for n, t in mapping.traffic.items()}, {n: t.write_bits for n, t in mapping.traffic.items()},
         actions, energy, weight_bits(layer), onchip, mapping.fits, layer.note)
 

@@ -27,8 +27,8 @@ class Execution:
     overflowed: Mapping[str, int] = field(default_factory=dict)
 
 
-def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False) -> Execution:
-    """Run a program in NumPy.  `feeds` gives every input of the network, stored numbers where the input is stored."""
+def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False, engine: str = "reference") -> Execution:
+    """Run a program.  `feeds` gives every input of the network, stored numbers where the input is stored."""
     graph = program.graph
     values = check_feeds(program, feeds)
     overflowed: dict[str, int] = {}
@@ -90,8 +90,9 @@ def run_step(step: Step, arrays: list[Array | None]) -> tuple[tuple[Array, ...],
     if step.integer:
         return _moved(step, _tuple(step, module.compute(step.node, *arrays))), 0
     reals = [a if t is None or t.quant is None or a is None else t.quant.dequantize(a) for t, a in zip(step.inputs, arrays, strict=True)]
-    results = _tuple(step, module.compute(step.node, *reals))
-    return tuple(r if t.quant is None else t.quant.quantize(r) for t, r in zip(step.outputs, results, strict=True)), 0
+    computed = module.compute(step.node, *reals)
+    results = computed if isinstance(computed, tuple) else (computed,)
+    return tuple(_held(t, r) if t.quant is None else t.quant.quantize(r) for t, r in zip(step.outputs, results, strict=False)), 0
 
 
 def _moved(step: Step, results: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -14,7 +14,7 @@ from hwsim.ops._reading import Reader
 from hwsim.quant import Array
 from hwsim.steps.absorb import absorb
 
-__all__ = ["QDQ_READINGS", "read"]
+__all__ = ["QDQ_READINGS", "read", "with_batch"]
 
 QDQ_READINGS = ("integer", "literal")
 MAX_ELEMENTS = 1 << 40
@@ -46,9 +46,19 @@ def read(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]] | None = Non
     missing = [t for t in source.outputs if t not in reader.tensors]
     if missing:
         raise HwsimError("graph", "must make all its outputs, and nothing makes", f"'{missing[0]}'")
-    graph = Graph(source.name, tuple(reader.nodes), reader.tensors, inputs, source.outputs, source)
+    graph = Graph(source.name, tuple(reader.nodes), reader.tensors, inputs, source.outputs, source, qdq)
     graph = graph.with_nodes(_needed(graph), reader.tensors)
     return absorb(graph) if qdq == "integer" else graph
+
+
+def with_batch(graph: Graph, batch: int) -> Graph:
+    """The same network for another batch size.  A file with a fixed batch keeps it."""
+    source = graph.source
+    symbolic = [t for t in graph.inputs if (declared := source.tensors[t].shape) and isinstance(declared[0], str)]
+    if not symbolic or batch == graph.tensors[graph.inputs[0]].shape[0]:
+        return graph
+    shapes = {t: (batch, *graph.tensors[t].shape[1:]) if t in symbolic else graph.tensors[t].shape for t in graph.inputs}
+    return read(source, shapes, qdq=graph.qdq)
 
 
 def _check_operators(source: SourceGraph) -> None:

@@ -17,10 +17,14 @@ __all__ = ["OPSET", "Net"]
 
 OPSET = 21
 Pair = int | tuple[int, int]
+Pad = Pair | str | None
 
 
 class Net:
-    """A network under construction.  Every method adds a layer behind tensor `x` and returns the name of its output."""
+    """A network under construction.  Every method adds a layer behind tensor `x` and returns the name of its output.
+
+    `epsilon` is that of batch normalization; a family sets it where its reference code differs.
+    """
 
     def __init__(self, name: str, seed: int = 0) -> None:
         self.name, self.seed = name, seed
@@ -29,6 +33,7 @@ class Net:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.inputs: list[str] = []
         self.count = 0
+        self.epsilon = 1e-5
 
     def input(self, name: str, shape: Sequence[int], fmt: str = "float32") -> str:
         """A network input; its first dimension becomes the symbolic batch N."""
@@ -40,6 +45,7 @@ class Net:
     def weight(self, name: str, shape: Sequence[int], deviation: float, mean: float = 0.0) -> str:
         """A constant of normal random numbers, drawn when first needed; the seed and the name decide them."""
         self.tensors[name] = SourceTensor(name, "float32", tuple(shape), Constant(lambda: self._draw(name, shape, deviation, mean), name))
+        self.shapes[name] = tuple(shape)
         return name
 
     def _draw(self, name: str, shape: Sequence[int], deviation: float, mean: float) -> Array:
@@ -50,6 +56,7 @@ class Net:
         """A constant with given numbers."""
         held = np.asarray(array)
         self.tensors[name] = SourceTensor(name, held.dtype.name, held.shape, Constant.of(held, name))
+        self.shapes[name] = held.shape
         return name
 
     def node(self, kind: str, inputs: Sequence[str], shape: Sequence[int], name: str = "", **attrs: Any) -> str:
@@ -61,20 +68,20 @@ class Net:
         self.shapes[output] = tuple(shape)
         return output
 
-    def conv(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pair | None = None, groups: int = 1, dilation: int = 1,
+    def conv(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
              bias: bool = False, name: str = "") -> str:
-        """A 2-D convolution; `pad` defaults to the half of the kernel that keeps the size at stride 1."""
+        """A 2-D convolution; `pad` defaults to the half of the kernel that keeps the size at stride 1, `same` is TensorFlow's padding."""
         self.count += 1
         name = name or f"conv{self.count}"
         n, c, h, w = self.shapes[x]
         k, s = _pair(kernel), _pair(stride)
-        p = _pair(pad) if pad is not None else tuple((v - 1) // 2 * dilation for v in k)
+        before, after = _pads((h, w), k, s, pad, dilation)
         fan_in = c // groups * prod(k)
         inputs = [x, self.weight(f"{name}.weight", (channels, c // groups, *k), sqrt(2 / fan_in))]
         if bias:
             inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
-        size = [(v + 2 * q - dilation * (m - 1) - 1) // t + 1 for v, q, m, t in zip((h, w), p, k, s, strict=True)]
-        return self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*p, *p],
+        size = [(v + b + a - dilation * (m - 1) - 1) // t + 1 for v, b, a, m, t in zip((h, w), before, after, k, s, strict=True)]
+        return self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*before, *after],
                          dilations=[dilation, dilation], group=groups)
 
     def conv_transpose(self, x: str, channels: int, kernel: int, stride: int, bias: bool = True) -> str:
@@ -95,15 +102,15 @@ class Net:
         parts = [self.weight(f"{name}.{p}", (c,), d, m) for p, d, m in
                  (("scale", 0.1, 1.0), ("shift", 0.1, 0.0), ("mean", 0.1, 0.0))]
         variance = self.constant(f"{name}.variance", np.ones(c, np.float32))
-        return self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=1e-5)
+        return self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=self.epsilon)
 
-    def conv_bn(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pair | None = None, groups: int = 1, dilation: int = 1,
-                act: str | None = "Relu") -> str:
-        """Convolution, batch normalization, and an activation (an operator without attributes, `Relu6`, or None)."""
-        return self.act(self.batch_norm(self.conv(x, channels, kernel, stride, pad, groups, dilation)), act)
+    def conv_bn(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
+                act: str | None = "Relu", bias: bool = False) -> str:
+        """Convolution, batch normalization, and an activation (an operator without attributes, `Relu6`, `Silu`, or None)."""
+        return self.act(self.batch_norm(self.conv(x, channels, kernel, stride, pad, groups, dilation, bias)), act)
 
     def act(self, x: str, kind: str | None, **attrs: Any) -> str:
-        """An elementwise operator; `Relu6` is Clip(0, 6), `Silu` is x sigmoid(x)."""
+        """An elementwise operator; `Relu6` is Clip(0, 6), `Silu` is x sigmoid(x), `HardSigmoid` has PyTorch's slope 1/6."""
         if kind is None:
             return x
         if kind == "Relu6":
@@ -111,6 +118,8 @@ class Net:
             return self.node("Clip", [x, *bounds], self.shapes[x])
         if kind == "Silu":
             return self.mul(x, self.act(x, "Sigmoid"))
+        if kind == "HardSigmoid":
+            attrs = {"alpha": 1 / 6, "beta": 0.5, **attrs}
         return self.node(kind, [x], self.shapes[x], **attrs)
 
     def relu(self, x: str) -> str:
@@ -129,6 +138,7 @@ class Net:
         return self.node("Add", [y, self.weight(f"{name}.bias", (features,), 0.1)], self.shapes[y], f"{name}.add") if bias else y
 
     def matmul(self, a: str, b: str) -> str:
+        """The product of the last two axes of two computed tensors."""
         left, right = self.shapes[a], self.shapes[b]
         return self.node("MatMul", [a, b], (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1]))
 
@@ -154,6 +164,10 @@ class Net:
     def flatten(self, x: str) -> str:
         return self.node("Flatten", [x], (self.shapes[x][0], prod(self.shapes[x][1:])))
 
+    def classify(self, x: str, classes: int = 1000) -> str:
+        """The usual head: mean over all positions, then a fully-connected layer."""
+        return self.linear(self.flatten(self.global_pool(x)), classes)
+
     def _binary(self, kind: str, a: str, b: str) -> str:
         return self.node(kind, [a, b], np.broadcast_shapes(self.shapes[a], self.shapes[b]))
 
@@ -162,6 +176,10 @@ class Net:
 
     def mul(self, a: str, b: str) -> str:
         return self._binary("Mul", a, b)
+
+    def scale(self, x: str, factor: float) -> str:
+        """Every number times a constant."""
+        return self.mul(x, self.constant(f"mul{self.count}.factor", np.float32(factor)))
 
     def concat(self, xs: Sequence[str], axis: int = 1) -> str:
         shape = list(self.shapes[xs[0]])
@@ -177,6 +195,31 @@ class Net:
         self.nodes.append(SourceNode("Split", f"split{self.count}", (x,), tuple(names), {"axis": axis, "num_outputs": parts}, OPSET))
         self.shapes.update(dict.fromkeys(names, tuple(shape)))
         return names
+
+    def slice(self, x: str, start: int, end: int, axis: int) -> str:
+        """The entries from `start` up to `end` of an axis."""
+        box = [self.constant(f"slice{self.count}.{k}", np.array([v], np.int64)) for k, v in (("start", start), ("end", end), ("axis", axis))]
+        shape = list(self.shapes[x])
+        shape[axis] = end - start
+        return self.node("Slice", [x, *box], shape)
+
+    def roll(self, x: str, shift: int, axis: int) -> str:
+        """Entries moved `shift` places up an axis; what leaves at its end comes in at its start."""
+        size = self.shapes[x][axis]
+        cut = -shift % size
+        return self.concat([self.slice(x, cut, size, axis), self.slice(x, 0, cut, axis)], axis)
+
+    def gather(self, table: str, indices: str, axis: int = 0) -> str:
+        """The entries of an axis that integer indices choose."""
+        shape = self.shapes[table]
+        return self.node("Gather", [table, indices], (*shape[:axis], *self.shapes[indices], *shape[axis + 1 :]), axis=axis)
+
+    def for_each_image(self, constant: str, x: str) -> str:
+        """A constant whose first dimension is 1, repeated for every image in the batch of `x`."""
+        shape = self.shapes[constant][1:]
+        batch = self.node("Shape", [x], (1,), start=0, end=1)
+        rest = self.constant(f"shape{self.count}", np.array(shape, np.int64))
+        return self.node("Expand", [constant, self.concat([batch, rest], 0)], (self.shapes[x][0], *shape))
 
     def reshape(self, x: str, shape: Sequence[int]) -> str:
         """Another shape; the first dimension, the batch, is kept."""
@@ -204,9 +247,8 @@ class Net:
 
     def resize(self, x: str, size: Sequence[int], mode: str = "linear") -> str:
         """Spatial size changed to `size`, by half-pixel coordinates."""
-        n, c, *_ = self.shapes[x]
-        factor = self.constant(f"scale{self.count}", np.array([1, 1, *(a / b for a, b in zip(size, self.shapes[x][2:], strict=True))], np.float32))
-        return self.node("Resize", [x, "", factor], (n, c, *size), mode=mode,
+        wanted = self.constant(f"size{self.count}", np.array(size, np.int64))
+        return self.node("Resize", [x, "", "", wanted], (*self.shapes[x][:2], *size), mode=mode, axes=[2, 3],
                          **({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}))
 
     def finish(self, output: str) -> SourceGraph:
@@ -221,3 +263,13 @@ class Net:
 
 def _pair(value: Pair) -> tuple[int, int]:
     return value if isinstance(value, tuple) else (value, value)
+
+
+def _pads(size: Pair, kernel: tuple[int, int], stride: tuple[int, int], pad: Pad, dilation: int) -> tuple[list[int], list[int]]:
+    """Cells before and behind each axis.  `same` gives size / stride outputs, rounded up; an odd cell goes behind."""
+    if pad == "same":
+        total = [max((-(-v // t) - 1) * t + (m - 1) * dilation + 1 - v, 0) for v, m, t in zip(_pair(size), kernel, stride, strict=True)]
+        return [t // 2 for t in total], [t - t // 2 for t in total]
+    assert not isinstance(pad, str), pad
+    half = [(m - 1) // 2 * dilation for m in kernel] if pad is None else list(_pair(pad))
+    return half, half
