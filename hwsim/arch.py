@@ -279,13 +279,18 @@ class Arch(Strict):
         return hashlib.sha256(repr(self.model_dump()).encode()).hexdigest()
 
     @cached_property
+    def blocks(self) -> tuple[tuple[str, Block], ...]:
+        """Every block that states its provenance, by its dotted name."""
+        single = ("clock", "process", "dma", "overheads", "arithmetic", "quantization", "fallback", "energy")
+        found: list[tuple[str, Any]] = [(k, getattr(self, k)) for k in single]
+        for group in ("arrays", "vector", "memories"):
+            found += [(f"{group}.{k}", v) for k, v in getattr(self, group).items()]
+        return tuple((name, b) for name, b in found if b is not None)
+
+    @cached_property
     def assumed(self) -> tuple[str, ...]:
         """The blocks whose numbers are assumed, with the reason."""
-        blocks: list[tuple[str, Any]] = [(k, getattr(self, k)) for k in ("clock", "process", "dma", "overheads", "arithmetic", "quantization",
-                                                                         "fallback", "energy")]
-        for group in ("arrays", "vector", "memories"):
-            blocks += [(f"{group}.{k}", v) for k, v in getattr(self, group).items()]
-        return tuple(f"{name}: {b.assumed}" for name, b in blocks if b is not None and b.assumed)
+        return tuple(f"{name}: {b.assumed}" for name, b in self.blocks if b.assumed)
 
 
 class Law(Block):

@@ -19,7 +19,7 @@ from hwsim.io.dataset import Dataset
 from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.result import Result
-from hwsim.steps.check import check
+from hwsim.steps.check import CheckReport, check
 from hwsim.steps.estimate import estimate
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written, lower
@@ -30,7 +30,7 @@ from hwsim.steps.residency import plan_residency
 from hwsim.steps.score import agreement, choose_metric, score
 from hwsim.steps.timeline import timeline
 
-__all__ = ["price", "simulate"]
+__all__ = ["check_fit", "price", "simulate"]
 
 Progress = Callable[[int, int], None]
 
@@ -46,6 +46,11 @@ def simulate(arch: Arch, graph: Graph, data: Dataset | None = None, metric: str 
     cost = price(arch, program)
     result = _result(arch, graph, cost, tuple(f.message for f in report.findings))
     return result if data is None else _scored(result, arch, graph, data, metric, engine, batch, progress)
+
+
+def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost]:
+    """The deployability report of a network, and the cost that says whether its weights and activations fit."""
+    return check(arch, graph), price(arch, lower(graph, arch))
 
 
 def price(arch: Arch, program: Program, mapper: str = "greedy") -> Cost:

@@ -26,17 +26,21 @@ class Dataset:
         return len(self.x)
 
 
-def load_dataset(path: str | Path, limit: int | None = None) -> Dataset:
-    """The dataset of a file, or its first `limit` samples.  Raises HwsimError that says what is wanted."""
+def load_dataset(path: str | Path, limit: int | None = None, labels: bool = True) -> Dataset:
+    """The dataset of a file, or its first `limit` samples; without `labels` only x is needed.
+
+    Raises HwsimError that says what is wanted.
+    """
     file = Path(path)
     wanted = "must be an .npz file with arrays x (samples first) and y (labels or targets)"
     try:
         with np.load(file, allow_pickle=False) as archive:
-            missing = [k for k in ("x", "y") if k not in archive.files]
+            missing = [k for k in ("x", "y")[: 2 if labels else 1] if k not in archive.files]
             if missing:
                 found = ", ".join(archive.files) or "no arrays"
                 raise HwsimError(file, wanted, f"one with {found}", suggest(missing[0], archive.files) or "np.savez(path, x=inputs, y=labels)")
-            x, y = archive["x"], archive["y"]
+            x = archive["x"]
+            y = archive["y"] if labels else np.zeros(len(x), np.int64)
     except OSError as e:
         raise HwsimError(file, wanted, e.strerror or str(e)) from None
     except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as e:

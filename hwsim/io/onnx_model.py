@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from onnx.external_data_helper import ExternalDataInfo
 from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
+from hwsim.io.files import write_whole
 from hwsim.quant import Array
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "read_onnx", "source_of", "write_onnx"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "write_onnx"]
 
 MIN_OPSET, MAX_OPSET = 7, 28
 _NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
@@ -202,22 +203,16 @@ def outward(array: Array, fmt: str) -> Array:
 
 def write_onnx(source: SourceGraph, path: str | os.PathLike[str]) -> None:
     """Write a network as an ONNX file, completely or not at all.  Raises HwsimError when the folder cannot be written."""
-    file = Path(path)
-    model = _model_proto(source)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        temporary.replace(file)
-    except OSError as e:
-        temporary.unlink(missing_ok=True)
-        raise HwsimError(file, "must be a file that can be written", e.strerror or str(e)) from None
+    write_whole(Path(path), model_proto(source).SerializeToString(deterministic=True))
 
 
-def _model_proto(source: SourceGraph) -> Any:
+def model_proto(source: SourceGraph, extra_outputs: Sequence[str] = ()) -> Any:
+    """The ModelProto of a network; `extra_outputs` are inner tensors to be given out too, their types left to the runtime."""
     constants = [t for t in source.tensors.values() if t.constant is not None]
     initializers = [_tensor_proto(t) for t in constants]
     nodes = [_node_proto(n) for n in source.nodes]
     values = {k: [_value_info(source.tensors[t]) for t in getattr(source, k)] for k in ("inputs", "outputs")}
+    values["outputs"] += [onnx.helper.make_empty_tensor_value_info(t) for t in extra_outputs]
     graph = onnx.helper.make_graph(nodes, source.name, values["inputs"], values["outputs"], initializers)
     domains = {n.kind.rpartition(".")[0] for n in source.nodes} - {""}
     imports = [onnx.helper.make_opsetid("", source.opset), *(onnx.helper.make_opsetid(d, 1) for d in sorted(domains))]

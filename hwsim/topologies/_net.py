@@ -134,7 +134,8 @@ class Net:
             if bias:
                 inputs.append(self.weight(f"{name}.bias", (features,), 0.1))
             return self.node("Gemm", inputs, (shape[0], features), name, transB=1)
-        y = self.node("MatMul", [x, self.weight(f"{name}.weight", (shape[-1], features), sqrt(1 / shape[-1]))], (*shape[:-1], features), name)
+        weight = self.weight(f"{name}.weight", (shape[-1], features), sqrt(1 / shape[-1]))
+        y = self.node("MatMul", [x, weight], (*shape[:-1], features), name)
         return self.node("Add", [y, self.weight(f"{name}.bias", (features,), 0.1)], self.shapes[y], f"{name}.add") if bias else y
 
     def matmul(self, a: str, b: str) -> str:
@@ -198,7 +199,7 @@ class Net:
 
     def slice(self, x: str, start: int, end: int, axis: int) -> str:
         """The entries from `start` up to `end` of an axis."""
-        box = [self.constant(f"slice{self.count}.{k}", np.array([v], np.int64)) for k, v in (("start", start), ("end", end), ("axis", axis))]
+        box = [self.constant(f"slice{self.count}.{k}", np.array([v])) for k, v in (("start", start), ("end", end), ("axis", axis))]
         shape = list(self.shapes[x])
         shape[axis] = end - start
         return self.node("Slice", [x, *box], shape)

@@ -1,0 +1,93 @@
+"""hwsim: what a quantized network computes on a chip, bit for bit, how long it takes, what energy it uses, how accurate it stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version as _version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from hwsim.arch import Arch
+    from hwsim.cost import Cost
+    from hwsim.graph import Graph
+    from hwsim.quant import Array
+    from hwsim.result import Result
+
+__all__ = ["HwsimError", "__version__", "check", "estimate", "execute", "load_arch", "load_model", "run"]
+__version__ = _version("hwsim")
+
+
+def load_arch(name: str | Path, overrides: Mapping[str, str] | None = None) -> Arch:
+    """A chip, by a preset's name or the path of a YAML file; `overrides` sets fields, {"memories.vtcm.size": "4 MiB"}.
+
+    Raises HwsimError with file, line and column for what is wrong.
+    """
+    from hwsim.io.arch_yaml import load_arch as load
+
+    return load(name, dict(overrides or {}))
+
+
+def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None, constants: Mapping[str, Array] | None = None,
+               qdq: str = "integer", sample_shape: tuple[int, ...] | None = None) -> Graph:
+    """A network from an ONNX file (float, QDQ or QOperator).
+
+    `shapes` fixes inputs that the file leaves open (a symbolic first dimension is a batch of 1 otherwise), `sample_shape` those
+    of a single input without its batch.  `constants` gives values to inputs that hwsim must know, such as a scale.  `qdq` is
+    `integer` or `literal`.  Raises HwsimError that names every operator that cannot be read.
+    """
+    from hwsim.io.onnx_model import read_onnx
+    from hwsim.steps.read import read
+
+    source = read_onnx(path)
+    known = dict(shapes or {})
+    open_inputs = [t for t in source.inputs if t not in (constants or {})]
+    if sample_shape is not None and len(open_inputs) == 1 and not known:
+        declared = source.tensors[open_inputs[0]].shape or ()
+        if any(isinstance(d, str) for d in declared[1:]) and len(declared) == len(sample_shape) + 1:
+            known[open_inputs[0]] = (declared[0] if isinstance(declared[0], int) else 1, *sample_shape)
+    return read(source, known, constants, qdq)
+
+
+def execute(model: Graph, inputs: Mapping[str, Array], arch: Arch | None = None, engine: str = "numba", all_tensors: bool = False) -> dict[str, Array]:
+    """What a network computes, bit for bit: output name (with `all_tensors` every tensor's name) -> array.
+
+    Without a chip it is what the file itself says, in its runtime's arithmetic; with one, what the chip would compute.  Stored
+    tensors come as integers.  A symbolic batch follows the inputs.  Raises HwsimError for inputs that do not fit.
+    """
+    import numpy as np
+
+    from hwsim.steps.execute import execute as run_program
+    from hwsim.steps.lower import as_written, lower
+    from hwsim.steps.read import with_batch
+
+    first = next(iter(inputs.values()), None)
+    if first is not None and np.ndim(first) and np.shape(first)[0] > 0:
+        model = with_batch(model, np.shape(first)[0])
+    program = as_written(model) if arch is None else lower(model, arch)
+    return dict(run_program(program, inputs, all_tensors, engine).tensors)
+
+
+def estimate(arch: Arch, model: Graph) -> Cost:
+    """What one inference costs: `.latency_s`, `.energy_j`, `.layers` and their parts."""
+    from hwsim.simulate import price
+    from hwsim.steps.lower import lower
+
+    return price(arch, lower(model, arch))
+
+
+def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """Where the chip runs every operator and which of its rules the network breaks: a CheckReport."""
+    from hwsim.steps.check import check as check_graph
+
+    return check_graph(arch, model)
+
+
+def run(arch: Arch, model: Graph, data: str | Path | None = None, metric: str | None = None, engine: str = "numba") -> Result:
+    """Cost, and with data (an .npz file with x and y) accuracy on the chip and agreement with the file's own arithmetic."""
+    from hwsim.io.dataset import load_dataset
+    from hwsim.simulate import simulate
+
+    return simulate(arch, model, None if data is None else load_dataset(data), metric, engine)

@@ -1,0 +1,61 @@
+"""What is on the shelves, and the state of the machine."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from hwsim.errors import HwsimError, suggest
+from hwsim.shelf import SHELVES, load, names
+
+__all__ = ["catalogue", "diagnose"]
+
+Table = tuple[tuple[str, ...], list[list[Any]]]
+
+
+def catalogue(what: str) -> Table:
+    """Columns and rows of one list.  Raises HwsimError for an unknown one."""
+    lists = (*SHELVES[:-1], "networks", "operators", "metrics")
+    if what not in lists:
+        raise HwsimError("list", f"must be one of {', '.join(lists)}", repr(what), suggest(what, lists))
+    if what == "operators":
+        return _operators()
+    if what == "networks":
+        from hwsim.topologies import networks
+
+        return ("name", "family"), [[n, _first_line(m)] for n, m in networks().items()]
+    if what == "metrics":
+        from hwsim.steps.score import METRICS
+
+        return ("name",), [[n] for n in METRICS]
+    return ("name", "what"), [[n, _first_line(load(what, n))] for n in names(what)]
+
+
+def _operators() -> Table:
+    """Every source operator with the file that reads it and how it can run."""
+    from hwsim.ops import readers
+
+    rows = []
+    for kind, read in sorted(readers().items()):
+        op = next(n for n in names("ops") if load("ops", n).READS.get(kind) is read)
+        module = load("ops", op)
+        integer = "integer" if hasattr(module, "integer") else "moves" if getattr(module, "MOVES", False) else "real"
+        rows.append([kind, op, integer, "yes" if hasattr(module, "loops") else ""])
+    return ("operator", "op", "on_stored_numbers", "multiplies"), rows
+
+
+def _first_line(module: Any) -> str:
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def diagnose() -> list[list[str]]:
+    """Versions, processor and caches."""
+    rows = [["hwsim", version("hwsim")], ["python", sys.version.split()[0]], ["platform", platform.platform()]]
+    for package in ("numpy", "numba", "llvmlite", "onnx", "pydantic", "scipy", "simpy", "networkx", "matplotlib", "onnxruntime", "torch"):
+        try:
+            rows.append([package, version(package)])
+        except PackageNotFoundError:
+            rows.append([package, "not installed"])
+    return rows

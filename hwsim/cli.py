@@ -1,0 +1,236 @@
+"""The command line: one verb per job, no logic.  Data goes to standard output, progress and complaints to standard error."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwsim.errors import HwsimError
+
+if TYPE_CHECKING:
+    from hwsim.arch import Arch
+    from hwsim.graph import Graph
+
+OK, FINDING, USAGE, BUG = 0, 1, 2, 101
+
+app = typer.Typer(add_completion=True, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="What a quantized network computes on a chip, bit for bit, how long it takes, what energy it uses, how accurate it stays.")
+
+
+class Format(str, Enum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"hwsim {version('hwsim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False) -> None:
+    """Options before the verb."""
+
+
+ArchOption = Annotated[str, typer.Option("--arch", help="a chip: a preset's name (see `hwsim archs`) or a YAML file")]
+ModelOption = Annotated[Path, typer.Option("--model", help="an ONNX file")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="override a field of the chip: memories.vtcm.size=4MiB")]
+ShapeOption = Annotated[list[str] | None, typer.Option("--shape", help="an input's shape where the file leaves it open: input=1x3x224x224")]
+FormatOption = Annotated[Format, typer.Option("--format", help="form of the output")]
+QdqOption = Annotated[str, typer.Option("--qdq", help="integer: quantizers absorbed into operators; literal: computed as written")]
+EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or reference (NumPy)")]
+
+
+@app.command()
+def run(arch: ArchOption, model: ModelOption, data: Annotated[Path | None, typer.Option(help="an .npz file with x and y")] = None,
+        set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table, qdq: QdqOption = "integer",
+        engine: EngineOption = "numba", metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
+        samples: Annotated[int | None, typer.Option(help="only the first samples of the data")] = None,
+        batch: Annotated[int, typer.Option(help="images executed at a time")] = 64,
+        out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
+        report: Annotated[bool, typer.Option(help="write result.json, layers.csv and report.html")] = True) -> None:
+    """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
+    from hwsim.io.report import write_report
+    from hwsim.io.text import LAYER_COLUMNS, layer_rows, print_result, to_csv
+    from hwsim.simulate import simulate
+
+    chip = _arch(arch, set_)
+    dataset = _dataset(data, samples)
+    graph = _graph(model, shape, qdq, dataset)
+    with _progress("executing") as step:
+        result = simulate(chip, graph, dataset, metric, engine, batch, step)
+    offchip = [n for n, m in chip.memories.items() if not m.on_chip]
+    if report:
+        write_report(result, out or Path("reports") / f"{result.arch}-{result.model}", offchip, chip)
+    if format is Format.json:
+        print(result.to_json())
+    elif format is Format.csv:
+        sys.stdout.write(to_csv(LAYER_COLUMNS, layer_rows(result, offchip)))
+    else:
+        print_result(result, offchip)
+    raise typer.Exit(FINDING if result.findings or not result.cost.fits else OK)
+
+
+@app.command()
+def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
+    """Whether a chip can run a network in integers: every node's place and width, and every rule that its quantizers break."""
+    from hwsim.io.check_report import print_check
+    from hwsim.simulate import check_fit
+
+    chip = _arch(arch, set_)
+    found, cost = check_fit(chip, _graph(model, shape, "integer", None))
+    print_check(chip, found, cost, format.value)
+    raise typer.Exit(OK if found.deployable and cost.fits else FINDING)
+
+
+@app.command()
+def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="first run: this chip; left out: the file's own arithmetic")] = None,
+         other: Annotated[str, typer.Option("--against", help="second run: a chip, `file`, `literal` or `onnxruntime`")] = "file",
+         data: Annotated[Path | None, typer.Option(help="an .npz file with x; left out: random numbers")] = None,
+         samples: Annotated[int, typer.Option(help="samples compared")] = 8, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
+    """Compare two runs of a network layer by layer: cumulative and isolated error, and the first tensor and element that differ."""
+    from hwsim.compare import compare_runs
+    from hwsim.io.diff_report import print_diff
+
+    dataset = _dataset(data, samples, labels=False)
+    found = compare_runs(_graph(model, shape, "integer", dataset), arch, other, dataset, samples)
+    print_diff(found, format.value)
+    raise typer.Exit(OK if found.equal else FINDING)
+
+
+@app.command()
+def build(name: Annotated[str, typer.Argument(help="a classic network (see `hwsim list networks`)")],
+          out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],
+          bits: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8a8, w4a8, w8a16, w4fp16 ...")] = "fp32",
+          image: Annotated[int | None, typer.Option(help="input size; left out: the customary one")] = None,
+          arch: Annotated[str | None, typer.Option(help="quantize by this chip's rules")] = None,
+          seed: Annotated[int, typer.Option(help="of the random weights")] = 0) -> None:
+    """Write a classic network with random weights, in float or quantized."""
+    from hwsim.building import build_network
+    from hwsim.io.arch_yaml import load_arch
+    from hwsim.io.onnx_model import write_onnx
+
+    write_onnx(build_network(name, bits, image, load_arch(arch).quantization if arch else None, seed), out)
+
+
+@app.command()
+def archs(format: FormatOption = Format.table) -> None:
+    """The chips that come with hwsim."""
+    from hwsim.io.arch_yaml import load_arch, presets
+
+    rows = []
+    for name in presets():
+        a = load_arch(name)
+        rows.append([name, a.title, f"{a.clock_hz / 1e9:g}", sum(m.multipliers for m in a.arrays.values()), a.validation.status, len(a.assumed)])
+    _rows(("arch", "title", "clock_ghz", "multipliers", "validation", "assumed_blocks"), rows, format)
+
+
+@app.command()
+def show(arch: Annotated[str, typer.Argument(help="a preset's name or a YAML file")], set_: SetOption = None) -> None:
+    """A chip as hwsim understands it: every field in inside units (bits, cycles, pJ, Hz), as JSON."""
+    print(_arch(arch, set_).model_dump_json(indent=1))
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help="ops, operators, arithmetics, formats, quantizers, mappers or networks")],
+          format: FormatOption = Format.table) -> None:
+    """What is on a shelf."""
+    from hwsim.catalogue import catalogue
+
+    _rows(*catalogue(what), format)
+
+
+@app.command()
+def schema(kind: Annotated[str, typer.Argument(help="arch, costs or scaling")] = "arch") -> None:
+    """The JSON schema of a kind of file, for editors."""
+    import json
+
+    from hwsim.io.arch_yaml import schema as schema_of
+
+    print(json.dumps(schema_of(kind), indent=1))
+
+
+@app.command()
+def doctor() -> None:
+    """Versions, processor features and caches: what to send with a bug report."""
+    from hwsim.catalogue import diagnose
+
+    _rows(("thing", "state"), diagnose(), Format.table)
+
+
+def _rows(columns: Any, rows: Any, format: Format) -> None:
+    import json
+
+    from hwsim.io.text import print_table, to_csv
+
+    if format is Format.json:
+        print(json.dumps([dict(zip(columns, r, strict=True)) for r in rows], indent=1))
+    elif format is Format.csv:
+        sys.stdout.write(to_csv(columns, rows))
+    else:
+        print_table(columns, rows)
+
+
+def _arch(name: str, overrides: list[str] | None) -> Arch:
+    from hwsim.io.arch_yaml import load_arch
+
+    pairs = {}
+    for text in overrides or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise HwsimError("--set", "must be field=value such as memories.vtcm.size=4MiB", repr(text))
+        pairs[key] = value
+    return load_arch(name, pairs)
+
+
+def _dataset(path: Path | None, samples: int | None, labels: bool = True) -> Any:
+    from hwsim.io.dataset import load_dataset
+
+    return None if path is None else load_dataset(path, samples, labels)
+
+
+def _graph(model: Path, shapes: list[str] | None, qdq: str, data: Any) -> Graph:
+    from hwsim import load_model
+
+    given = {}
+    for text in shapes or []:
+        name, equals, dims = text.rpartition("=")
+        if not equals or not all(d.isdigit() for d in dims.split("x")):
+            raise HwsimError("--shape", "must be input=1x3x224x224", repr(text))
+        given[name] = tuple(int(d) for d in dims.split("x"))
+    return load_model(model, shapes=given, qdq=qdq, sample_shape=None if data is None else data.x.shape[1:])
+
+
+def _progress(text: str) -> Any:
+    from hwsim.io.progress import progress
+
+    return progress(text)
+
+
+def main() -> None:
+    """Run the command line; every way out has its exit code."""
+    try:
+        app()
+    except HwsimError as e:
+        print(f"hwsim: error: {e}", file=sys.stderr)
+        sys.exit(USAGE)
+    except BrokenPipeError:
+        sys.exit(OK)
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print("hwsim: this is a bug in hwsim; please report it with the command and `hwsim doctor`", file=sys.stderr)
+        sys.exit(BUG)
+
+
+if __name__ == "__main__":
+    main()

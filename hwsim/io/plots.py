@@ -1,0 +1,110 @@
+"""The door to matplotlib: figures of a Result as SVG text, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+
+from matplotlib.figure import Figure  # noqa: E402
+
+from hwsim.cost import CYCLE_PARTS, LayerCost  # noqa: E402
+from hwsim.result import Result  # noqa: E402
+
+__all__ = ["energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
+
+COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
+PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
+matplotlib.rcParams.update({"svg.hashsalt": "hwsim", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
+                            "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6,
+                            "legend.frameon": False, "figure.facecolor": "none", "savefig.facecolor": "none"})
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _short(name: str, most: int = 26) -> str:
+    return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
+
+
+def _stacked(rows: Sequence[LayerCost], parts: Sequence[str], value: Any, unit: str, colours: Sequence[str]) -> str:
+    """Horizontal bars, one per layer, cut into parts."""
+    figure = Figure(figsize=(10, max(2.2, 0.2 * len(rows) + 1.1)))
+    axes = figure.subplots()
+    left = [0.0] * len(rows)
+    for part, colour in zip(parts, colours, strict=False):
+        widths = [value(c, part) for c in rows]
+        if any(widths):
+            axes.barh(range(len(rows)), widths, left=left, color=colour, label=part, height=0.78)
+            left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(rows)), [_short(c.name) for c in rows])
+    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlabel(unit)
+    axes.grid(axis="y", visible=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
+    return _svg(figure)
+
+
+def latency_plot(result: Result) -> str:
+    """Time per layer in microseconds by part."""
+    scale = 1e6 / result.cost.clock_hz
+    return _stacked(result.cost.layers, CYCLE_PARTS, lambda c, p: c.cycles[p] * scale, "time [µs]", list(PART_COLOURS.values()))
+
+
+def energy_plot(result: Result) -> str:
+    """Energy per layer in nanojoules by part, the largest part first."""
+    parts = sorted(result.energy_parts_pj, key=lambda p: -result.energy_parts_pj[p])
+    return _stacked(result.cost.layers, parts, lambda c, p: c.energy_pj.get(p, 0.0) / 1e3, "energy [nJ]", COLOURS)
+
+
+def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: float, memory: str) -> str:
+    """Every MAC layer under the roof of the array and of one memory: MACs per byte against MACs per cycle."""
+    layers = [c for c in result.cost.layers if c.slots]
+    figure = Figure(figsize=(7.5, 4.6))
+    axes = figure.subplots()
+    points = []
+    for c in layers:
+        moved = (c.read_bits[memory] + c.write_bits[memory]) / 8
+        busy = max(sum(c.cycles[p] for p in ("compute", "vector", "memory")), 1)
+        points.append((c.macs / moved if moved else None, c.macs / busy, c))
+    finite = [x for x, _, _ in points if x] or [1.0]
+    low, high = min(finite) / 3, max([*finite, peak_macs_per_cycle / bytes_per_cycle]) * 4
+    axes.loglog([low, peak_macs_per_cycle / bytes_per_cycle, high], [low * bytes_per_cycle, peak_macs_per_cycle, peak_macs_per_cycle], color="#333333")
+    kinds = list(dict.fromkeys(c.op.split("+")[0] for c in layers))
+    for kind, colour in zip(kinds, COLOURS * 3, strict=False):
+        own = [(x or high, y) for x, y, c in points if c.op.split("+")[0] == kind]
+        axes.scatter([x for x, _ in own], [y for _, y in own], s=26, color=colour, label=kind, zorder=3)
+    if any(x is None for x, _, _ in points):
+        axes.annotate(f"no {memory} traffic", (high, peak_macs_per_cycle), ha="right", va="bottom", fontsize=8)
+    axes.set_xlabel(f"MACs per byte of {memory}")
+    axes.set_ylabel("MACs per cycle")
+    axes.legend(loc="lower right")
+    return _svg(figure)
+
+
+def memory_plot(result: Result) -> str:
+    """On-chip memory in use over time, against what the chip has."""
+    figure = Figure(figsize=(10, 2.8))
+    axes = figure.subplots()
+    scale = 1e6 / result.cost.clock_hz
+    slices = [s for s in result.timeline if s.end > s.start]
+    times = [s.start * scale for s in slices] + [slices[-1].end * scale]
+    used = [s.onchip_bytes / 1024 for s in slices]
+    axes.stairs(used, times, fill=True, color=COLOURS[0], alpha=0.75)
+    capacity = result.onchip_capacity_bytes
+    if capacity is not None and capacity / 1024 < 20 * max([*used, 1]):
+        axes.axhline(capacity / 1024, color=COLOURS[3], linewidth=1)
+        axes.annotate("capacity", (times[-1], capacity / 1024), ha="right", va="bottom", fontsize=8, color=COLOURS[3])
+    axes.set_xlabel("time [µs]")
+    axes.set_ylabel("on-chip memory [KiB]")
+    axes.set_xlim(0, times[-1])
+    return _svg(figure)

@@ -1,0 +1,82 @@
+"""The report folder of a run: result.json, layers.csv and report.html."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from hwsim.arch import Arch
+from hwsim.io.files import write_whole
+from hwsim.io.plots import energy_plot, latency_plot, memory_plot, roofline_plot
+from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
+from hwsim.result import Result
+from hwsim.units import format_bytes, format_si
+
+__all__ = ["write_report"]
+
+TEXT = ("name", "op", "unit", "output_shape", "runs_as", "bound_by", "note")
+
+
+def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arch) -> None:
+    """Write all files of a report.  Raises HwsimError when the folder cannot be written."""
+    rows = layer_rows(result, offchip)
+    write_whole(folder / "result.json", result.to_json() + "\n")
+    write_whole(folder / "layers.csv", to_csv(LAYER_COLUMNS, rows))
+    write_whole(folder / "report.html", _page(result, rows, offchip, arch))
+
+
+def _page(result: Result, rows: list[list[Any]], offchip: Sequence[str], arch: Arch) -> str:
+    environment = Environment(loader=PackageLoader("hwsim", "io"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    peak, memory, width = _roof(arch, offchip)
+    has_macs = any(c.slots for c in result.cost.layers)
+    return environment.get_template("report.html.j2").render(
+        r=result, fits=result.cost.fits, findings=(*result.cost.problems, *result.findings), cards=_cards(result), summary=summary_rows(result),
+        latency=Markup(latency_plot(result)), energy=Markup(energy_plot(result)), memory=Markup(memory_plot(result)),
+        roofline=Markup(roofline_plot(result, peak, width, memory)) if has_macs else "", roof_memory=memory,
+        columns=[{"name": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
+        rows=[[_cell(v) for v in r] for r in rows], totals=_totals(result, rows), sources=_sources(arch))
+
+
+def _roof(arch: Arch, offchip: Sequence[str]) -> tuple[float, str, float]:
+    """MACs per cycle of all arrays at their best native rate, and the memory whose bandwidth is drawn: off chip, or the farthest."""
+    peak = sum(a.multipliers * max([*a.rates.values(), 1.0] if a.serial or a.compose else a.rates.values()) for a in arch.arrays.values())
+    memory = offchip[-1] if offchip else list(arch.memories)[-1]
+    return peak, memory, arch.memories[memory].read.per_cycle(arch.clock_hz) / 8
+
+
+def _cards(result: Result) -> list[tuple[str, str, str]]:
+    cost = result.cost
+    cards = [("latency", format_si(result.latency_s, "s"), f"{result.inferences_per_s:,.1f} inferences/s"),
+             ("energy", format_si(result.energy_j, "J"), f"{format_si(cost.average_power_w, 'W')} on average")]
+    if result.accuracy is not None:
+        s = result.accuracy
+        text = f"{100 * s.value:.2f} %" if s.metric.startswith("top") else f"{s.value:.4f}"
+        cards.append((f"accuracy ({s.metric})", text, f"{s.samples} samples, {s.low:.4f} to {s.high:.4f}"))
+    cards += [("MAC utilisation", f"{100 * result.mac_utilisation:.2f} %", f"{cost.macs:,} MACs"),
+              ("reached", f"{result.tops:.3g} TOPS", f"{result.tops_per_w:.3g} TOPS/W"),
+              ("weights", format_bytes(cost.weight_bytes), f"peak on-chip {format_bytes(cost.peak_onchip_bytes)}")]
+    return cards
+
+
+def _cell(value: Any) -> dict[str, Any]:
+    """A cell's text and the key that it is sorted by."""
+    if isinstance(value, int):
+        return {"text": f"{value:,}", "sort": value}
+    return {"text": value, "sort": value}
+
+
+def _totals(result: Result, rows: list[list[Any]]) -> list[str]:
+    sums = {"name": "total", "macs": f"{result.cost.macs:,}", "cycles": f"{result.cost.cycles:,}", "energy_pj": f"{result.cost.energy_pj:.1f}",
+            **{f"{p}_cycles": f"{n:,}" for p, n in result.cycle_parts.items()}}
+    for i, name in enumerate(LAYER_COLUMNS):
+        if name.endswith("traffic_bytes") or name == "offchip_bytes":
+            sums[name] = f"{sum(r[i] for r in rows):,}"
+    return [sums.get(name, "") for name in LAYER_COLUMNS]
+
+
+def _sources(arch: Arch) -> list[tuple[str, str]]:
+    return [(name, b.source) for name, b in arch.blocks if b.source]

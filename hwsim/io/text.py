@@ -1,0 +1,105 @@
+"""Results as text: tables for people, CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from hwsim.result import Result
+from hwsim.units import format_bytes, format_si
+
+__all__ = ["LAYER_COLUMNS", "console", "layer_rows", "print_result", "print_table", "to_csv"]
+
+
+def console() -> Console:
+    """Standard output: coloured on a terminal, plain and wide enough for every column elsewhere."""
+    return Console(width=None if sys.stdout.isatty() else 240, highlight=False, soft_wrap=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """A table; columns whose cells are numbers go to the right."""
+    rows = [[str(c) for c in r] for r in rows]
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
+    for i, name in enumerate(columns):
+        numeric = rows and all(r[i][:1].isdigit() or r[i][:1] in "-." or r[i] == "" for r in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for r in rows:
+        table.add_row(*r)
+    console().print(table)
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV text with a header line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+LAYER_COLUMNS = ("name", "op", "unit", "output_shape", "weight_bits", "activation_bits", "accumulator_bits", "runs_as", "macs", "cycles",
+                 "compute_cycles", "vector_cycles", "memory_cycles", "overhead_cycles", "bound_by", "utilisation_percent", "traffic_bytes",
+                 "offchip_bytes", "energy_pj", "note")
+
+
+def layer_rows(result: Result, offchip: Sequence[str]) -> list[list[Any]]:
+    """One row per layer in the order of LAYER_COLUMNS; `offchip` names the off-chip memories."""
+    rows = []
+    for c in result.cost.layers:
+        traffic = {m: -(-(c.read_bits[m] + c.write_bits[m]) // 8) for m in c.read_bits}
+        rows.append([c.name, c.op, c.unit, "x".join(map(str, c.output_shape)), c.weight_bits or "", c.activation_bits or "",
+                     c.accumulator_bits or "", c.precision, c.macs, c.total_cycles, *(c.cycles[p] for p in ("compute", "vector", "memory", "overhead")),
+                     c.bound_by, f"{100 * c.utilisation:.1f}" if c.slots else "", sum(traffic.values()),
+                     sum(traffic.get(m, 0) for m in offchip), f"{c.total_pj:.1f}", c.note])
+    return rows
+
+
+def print_result(result: Result, offchip: Sequence[str]) -> None:
+    """Header, summary and a row per layer."""
+    out = console()
+    out.print(f"[bold]{result.arch_title}[/bold] ({result.arch} {result.arch_hash[:12]})")
+    out.print(f"network {result.model} ({result.model_hash[:12]}), {result.precision}, batch {result.batch}")
+    out.print(" ".join(f"{k} {v}" for k, v in result.versions.items()))
+    out.print(f"validation: {result.validation}; {len(result.assumed)} blocks of the chip hold assumed numbers")
+    for text in (*result.cost.problems, *result.findings):
+        out.print(f"[red]finding:[/red] {text}")
+    out.print()
+    print_table(("", ""), summary_rows(result))
+    columns = ["layer", "op", "unit", "output", "w", "a", "acc", "runs as", "MACs", "cycles", "compute", "vector", "memory", "overhead", "bound by",
+               "util %", "traffic B", "off-chip B", "energy nJ", "note"]
+    rows = [[*r[:18], f"{float(r[18]) / 1e3:.3f}", r[19]] for r in layer_rows(result, offchip)]
+    rows.append(["total", "", "", "", "", "", "", "", result.cost.macs, result.cost.cycles, *result.cycle_parts.values(), "", "",
+                 sum(r[16] for r in rows), sum(r[17] for r in rows), f"{result.cost.energy_pj / 1e3:.3f}", ""])
+    print_table(columns, rows)
+
+
+def summary_rows(result: Result) -> list[tuple[str, str]]:
+    """The figures of the whole network, as label and text."""
+    cost = result.cost
+    energy = ", ".join(f"{k} {format_si(v * 1e-12, 'J')}" for k, v in sorted(result.energy_parts_pj.items(), key=lambda kv: -kv[1]) if v)
+    capacity = "" if result.onchip_capacity_bytes is None else f" of {format_bytes(result.onchip_capacity_bytes)}"
+    rows = [
+        ("latency", f"{format_si(result.latency_s, 's')} ({cost.cycles:,} cycles at {format_si(cost.clock_hz, 'Hz')})"),
+        ("throughput", f"{result.inferences_per_s:,.1f} inferences/s"),
+        ("energy", f"{format_si(result.energy_j, 'J')} per inference: {energy}"),
+        ("average power", format_si(cost.average_power_w, "W")),
+        ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %"),
+        ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),
+        ("weights", format_bytes(cost.weight_bytes)),
+        ("peak on-chip memory", f"{format_bytes(cost.peak_onchip_bytes)}{capacity}: {'fits' if cost.fits else 'DOES NOT FIT'}"),
+        ("traffic", ", ".join(f"{m} {format_bytes(t['read'])} read {format_bytes(t['write'])} written" for m, t in result.traffic_bytes.items())),
+    ]
+    if result.accuracy is not None and result.reference_accuracy is not None and result.agreement is not None:
+        s, r, a = result.accuracy, result.reference_accuracy, result.agreement
+        rows += [("accuracy on the chip", f"{s.metric} {s.value:.4f} (95 % interval {s.low:.4f} to {s.high:.4f}, {s.samples} samples)"),
+                 ("file's own arithmetic", f"{r.metric} {r.value:.4f}"),
+                 ("agreement", f"{100 * a.same_answer:.2f} % same answer, outputs differ by {a.mean_difference:.4g} on average, {a.largest_difference:.4g} at most")]
+        rows.append(("overflowed accumulations", f"{sum(result.overflowed.values()):,}" + (f" in {len(result.overflowed)} layers" if result.overflowed else "")))
+    return rows
