@@ -8,9 +8,13 @@ import numpy as np
 
 from hwsim.arithmetics import _default
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import pool
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.ops.max_pool import pool_arguments
 from hwsim.program import Step
 from hwsim.quant import Array
 from hwsim.shelf import load
@@ -100,14 +104,16 @@ def integer(step: Step, x: Array) -> Array:
         return _in_float32(step, x, low, high)
     zero, count = int(source.quant.zero_point), counts(node, x.shape[2:])
     total = (take_windows(x.astype(np.int64), window_of(node.attrs), zero) - zero).sum(_spatial(x))
+    return arithmetic.requantize(total, _requantization(step, count), int(target.zero_point), low, high).astype(target.format.dtype)
+
+
+def _requantization(step: Step, count: Array) -> tuple[Array, ...]:
+    """The arithmetic's parameters for sums of `count` stored numbers, per output position."""
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    arithmetic = load("arithmetics", step.arithmetic)
     scale_of = getattr(arithmetic, "average_scale", _default.average_scale)
-    scales = np.vectorize(lambda n: scale_of(source.quant, target, int(n)), otypes=[np.float64])(count)
-    parameters = _ratio_parameters(arithmetic, scales)
-    return arithmetic.requantize(total, parameters, int(target.zero_point), low, high).astype(target.format.dtype)
-
-
-def _ratio_parameters(arithmetic: Any, ratio: Array) -> tuple[Array, ...]:
-    """The arithmetic's parameters for a plain ratio of scales."""
+    ratio = np.vectorize(lambda n: scale_of(source.quant, target, int(n)), otypes=[np.float64])(count)
     parameters: tuple[Array, ...] = arithmetic.parameters(ratio, np.float32(1), np.float32(1))
     return parameters
 
@@ -129,3 +135,23 @@ def _in_float32(step: Step, x: Array, low: int, high: int) -> Array:
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {"add": outputs[0].elements * int(np.prod(node.attrs["kernel"])), "requantize": outputs[0].elements}
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """Two spatial dimensions at most."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    arithmetic = load("arithmetics", step.arithmetic)
+    if x.quant is None or y.quant is None or len(x.shape) > 4 or hasattr(arithmetic, "REAL"):
+        return False
+    source, target, (low, high) = desk.place(x), desk.place(y), bounds(step)
+    count = counts(step.node, x.shape[2:])
+    shared = [source.offset, target.offset, *pool_arguments(step.node, x, y), int(x.quant.zero_point) - source.bias]
+    if getattr(arithmetic, "AVERAGE_POOL", "") == "float32" and not step.node.attrs["global"]:
+        scales = np.array([x.quant.scale, y.quant.scale, y.quant.zero_point], np.float64)
+        desk.call(Kernel(pool.average_float32, (source.kind,)), [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias])
+        return True
+    parameters = np.stack([np.broadcast_to(p, count.shape) for p in _requantization(step, count)]).astype(np.float64)
+    desk.call(Kernel(pool.average, (arithmetic.requantize, len(parameters), source.kind)),
+              [*shared, desk.keep(parameters), int(y.quant.zero_point), low, high, desk.work(8 * x.shape[1]), target.bias])
+    return True

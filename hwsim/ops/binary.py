@@ -14,6 +14,9 @@ import numpy as np
 from hwsim.arithmetics import _default
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import elementwise
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk, merged_loops
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
 from hwsim.program import Step
@@ -95,7 +98,7 @@ def integer(step: Step, *arrays: Array) -> Array:
         own = getattr(arithmetic, function, None)
         if own is None:
             y = getattr(_default, function)(arithmetic, a, b, quants, low, high)
-        elif a.size == 1 and b.size > 1:
+        elif _swaps(step):
             y = own(b, a, getattr(arithmetic, f"{function}_parameters")(quants[1], quants[0], target), low, high)
         else:
             y = own(a, b, getattr(arithmetic, f"{function}_parameters")(*quants), low, high)
@@ -104,5 +107,29 @@ def integer(step: Step, *arrays: Array) -> Array:
     return np.clip(target.quantize(compute(step.node, *real)), low, high).astype(target.format.dtype)
 
 
+def _swaps(step: Step) -> bool:
+    """ONNX Runtime takes a single left operand as the right one."""
+    a, b = step.inputs[:2]
+    return a is not None and b is not None and a.elements == 1 and b.elements > 1
+
+
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {node.attrs["function"]: outputs[0].elements * max(len([t for t in inputs if t]) - 1, 1)}
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """A table of all 65,536 operand pairs, for two operands of up to 8 bits."""
+    y, operands = step.outputs[0], [t for t in step.inputs if t is not None]
+    stored = all(t.quant is not None and t.quant.bits <= 8 and t.quant.granularity == "per_tensor" for t in (*operands, y))
+    if len(operands) != 2 or not stored:
+        return False
+    target = desk.place(y)
+    sides = [desk.source(t) for t in operands]
+    dims = merged_loops(list(zip(y.shape, *(s.strides_to(y.shape) for s in sides), target.strides, strict=True)))
+    if len(dims) > 6:
+        return False
+    table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
+    loops = [v for d in [(1, 0, 0, 0)] * (6 - len(dims)) + dims for v in d]
+    desk.call(Kernel(elementwise.lookup_pairs, (target.kind,)),
+              [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset, desk.keep(table), *loops])
+    return True

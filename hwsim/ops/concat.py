@@ -8,7 +8,9 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader
+from hwsim.ops._tables import emit_scatter
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -53,3 +55,13 @@ def integer(step: Step, *arrays: Array) -> Array:
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     same = all(t is not None and (t.quant is None or outputs[0].quant is None or t.quant.same_grid(outputs[0].quant)) for t in inputs)
     return {"copy" if same else "requantize": outputs[0].elements}
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """One move per input, for inputs that share the output's grid."""
+    y = step.outputs[0]
+    if any(t is None or t.constant is not None or t.quant is None or y.quant is None or not t.quant.same_grid(y.quant) for t in step.inputs):
+        return False
+    parts = np.split(np.arange(y.elements).reshape(y.shape), np.cumsum([t.shape[step.node.attrs["axis"]] for t in step.inputs if t])[:-1],
+                     step.node.attrs["axis"])
+    return all(emit_scatter(step, desk, i, part) for i, part in enumerate(parts))

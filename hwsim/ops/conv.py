@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
+from hwsim.ops._mac_kernel import emit_conv
 from hwsim.ops._reading import Reader, accumulator_bias, input_name
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.program import LoopNest, Step
@@ -116,3 +120,32 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
         overflowed += over
     y = finish(step, np.concatenate(sums, -1), e)
     return np.ascontiguousarray(_output([y], x, w, node)), overflowed
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """One call for up to two spatial dimensions; constant weights only."""
+    x, w, y = step.inputs[0], step.inputs[1], step.outputs[0]
+    assert x is not None and w is not None
+    if w.constant is None or len(x.shape) > 4:
+        return False
+    groups = step.node.attrs["group"]
+    return emit_conv(step, desk, stored_weights(w.constant.array, groups), groups, plane(step.node), desk.place(x), desk.place(y),
+                     (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]), (1, *y.shape[2:])[-2:])
+
+
+def stored_weights(w: Array, groups: int) -> Array:
+    """Weights as (groups, outputs, kernel rows, kernel columns, channels)."""
+    flat = w if w.ndim == 4 else w[:, :, None]
+    return np.moveaxis(flat.reshape(groups, -1, *flat.shape[1:]), 2, -1)
+
+
+def plane(node: Node) -> dict[str, tuple[int, int]]:
+    """Strides, dilations and padding as rows and columns."""
+    a = node.attrs
+    return {"stride": two(a["strides"], 1), "dilation": two(a["dilations"], 1), "pad": two(a["before"], 0), "up": (1, 1)}
+
+
+def two(values: Sequence[int], missing: int) -> tuple[int, int]:
+    """The last two of one or more numbers, rows and columns."""
+    rows, columns = (missing, *values)[-2:]
+    return rows, columns

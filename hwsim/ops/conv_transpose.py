@@ -10,6 +10,8 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops import conv
+from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_kernel import emit_conv
 from hwsim.ops._reading import Reader
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
@@ -87,3 +89,19 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
     assert step.inputs[0] is not None and step.inputs[0].quant is not None
     turned_node, wide, turned = _as_conv(step.node, x, w, int(step.inputs[0].quant.zero_point))
     return conv.integer(replace(step, node=turned_node), wide, turned, bias)
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """The equal convolution, whose input rows and columns lie `strides` apart."""
+    x, w, y = step.inputs[0], step.inputs[1], step.outputs[0]
+    assert x is not None and w is not None
+    if w.constant is None or len(x.shape) > 4:
+        return False
+    a, groups, array = step.node.attrs, step.node.attrs["group"], w.constant.array
+    flat = array if array.ndim == 4 else array[:, :, None]
+    turned = np.flip(flat, (2, 3)).reshape(groups, flat.shape[0] // groups, *flat.shape[1:])
+    weights = np.moveaxis(np.swapaxes(turned, 1, 2), 2, -1)
+    reach = [(k - 1) * d - c for k, d, c in zip(w.shape[2:], a["dilations"], a["crop"], strict=True)]
+    window = {"stride": (1, 1), "dilation": conv.two(a["dilations"], 1), "pad": conv.two(reach, 0), "up": conv.two(a["strides"], 1)}
+    return emit_conv(step, desk, weights, groups, window, desk.place(x), desk.place(y), (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
+                     (1, *y.shape[2:])[-2:])

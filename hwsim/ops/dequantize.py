@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader
+from hwsim.ops._tables import emit_table
 from hwsim.ops.quantize import runtime_params
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -37,3 +39,8 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
     source = step.inputs[0]
     assert source is not None
     return compute(step.node, x, *runtime) if source.quant is None else source.quant.dequantize(x)
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """A table of real numbers, for one scale and up to 16 bits."""
+    return len(step.inputs) == 1 and emit_table(step, desk, lambda q: integer(step, q))

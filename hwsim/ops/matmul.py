@@ -7,7 +7,9 @@ import numpy as np
 from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
+from hwsim.ops._mac_kernel import emit_conv, emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, input_name
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
@@ -141,3 +143,38 @@ def integer(step: Step, a: Array, b: Array, bias: Array | None = None) -> tuple[
         overflowed += over
     y = finish(step, np.stack(sums), e)
     return y.reshape(step.outputs[0].shape), overflowed
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """Constant right operands are 1 x 1 convolutions over the rows; computed ones go matrix by matrix."""
+    a, b, y = step.inputs[0], step.inputs[1], step.outputs[0]
+    assert a is not None and b is not None
+    if step.node.attrs["trans_a"] or a.constant is not None or len(a.shape) < 2:
+        return False
+    if b.constant is not None and len(b.shape) == 2:
+        columns = b.constant.array if step.node.attrs["trans_b"] else b.constant.array.T
+        rows = a.elements // a.shape[-1]
+        flat = {"stride": (1, 1), "dilation": (1, 1), "pad": (0, 0), "up": (1, 1)}
+        return emit_conv(step, desk, columns[None, :, None, None, :], 1, flat, desk.place(a), desk.place(y), (1, 1, rows, a.shape[-1]), (1, rows))
+    if b.constant is not None or len(b.shape) < 2:
+        return False
+    return _kernel_batched(step, desk, a, b, y)
+
+
+def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> bool:
+    batch = y.shape[:-2]
+    starts = []
+    for t in (a, b, y):
+        strides = desk.place(t).strides
+        grid = [np.arange(n) * (strides[i - len(batch) + len(t.shape) - 2] if _spans(t, i, len(batch)) else 0) for i, n in enumerate(batch)]
+        starts.append(sum(np.meshgrid(*grid, indexing="ij"), np.zeros(batch, np.int64)).ravel() if batch else np.zeros(1, np.int64))
+    sa, sb, sy = (desk.place(t).strides for t in (a, b, y))
+    depth, column = (sb[-1], sb[-2]) if step.node.attrs["trans_b"] else (sb[-2], sb[-1])
+    return emit_product(step, desk, desk.place(a), desk.place(b), desk.place(y), np.stack(starts, 1), (y.shape[-2], a.shape[-1], y.shape[-1]),
+                        (sa[-2], sa[-1], depth, column, sy[-2]))
+
+
+def _spans(t: Tensor, axis: int, rank: int) -> bool:
+    """Whether a tensor has more than one entry along a batch axis."""
+    own = axis - rank + len(t.shape) - 2
+    return own >= 0 and t.shape[own] > 1

@@ -8,7 +8,9 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._tables import emit_move
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -64,3 +66,13 @@ def integer(step: Step, x: Array) -> Array:
 def node_value(node: Node) -> float:
     """The real number that fills the border."""
     return float(node.attrs["value"])
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """A move with the border filled by the stored padding value."""
+    x, y = step.inputs[0], step.outputs[0]
+    if x is None or x.quant is None or y.quant is None or not x.quant.same_grid(y.quant):
+        return False
+    elements = np.arange(x.elements).reshape(x.shape)
+    stored = int(y.quant.quantize(np.asarray(node_value(step.node), np.float32)))
+    return emit_move(step, desk, 0, 0, compute(step.node, elements, -1).ravel(), stored)

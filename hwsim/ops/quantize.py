@@ -6,7 +6,11 @@ import numpy as np
 
 from hwsim import formats
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import elementwise
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 from hwsim.shelf import load
@@ -53,3 +57,23 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
     real = x if source.quant is None else source.quant.dequantize(x)
     own = getattr(load("arithmetics", step.arithmetic), "quantize", None)
     return own(real, target) if own and target.format.is_integer else target.quantize(real)
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """float32 by ONNX's rule, and stored numbers through a table; one scale."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    q = y.quant
+    if q is None or len(step.inputs) > 1 or q.granularity != "per_tensor" or not q.format.is_integer:
+        return False
+    if x.quant is not None:
+        return emit_table(step, desk, lambda v: integer(step, v))
+    if hasattr(load("arithmetics", step.arithmetic), "quantize"):
+        return False
+    source, target = desk.place(x), desk.place(y)
+    zero = int(q.zero_point)
+    numbers = np.array([q.scale, q.qmin - zero, q.qmax - zero, zero - target.bias], np.float64)
+    order = np.empty(target.elements, np.int32)
+    order[target.positions().ravel()] = source.positions().ravel()
+    desk.call(Kernel(elementwise.quantize, (target.kind,)), [source.offset, target.offset, target.elements, desk.keep(order), source.elements, desk.keep(numbers)])
+    return True

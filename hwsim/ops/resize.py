@@ -8,7 +8,9 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._tables import emit_moves
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -117,3 +119,8 @@ def integer(step: Step, x: Array) -> Array:
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {"copy" if node.attrs["mode"] == "nearest" else "interpolate": outputs[0].elements}
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """Nearest neighbours are a move."""
+    return step.node.attrs["mode"] == "nearest" and emit_moves(step, desk, compute)

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, Reading
+from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array
 from hwsim.shelf import load
@@ -145,3 +147,8 @@ def integer(step: Step, x: Array) -> Array:
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {node.attrs["function"]: outputs[0].elements}
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """A table over all stored numbers."""
+    return emit_table(step, desk, lambda q: integer(step, q))

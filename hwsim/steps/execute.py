@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,7 @@ from hwsim.program import Program, Step
 from hwsim.quant import Array
 from hwsim.shelf import load
 
-__all__ = ["ENGINES", "Execution", "check_feeds", "execute", "run_step"]
+__all__ = ["ENGINES", "Execution", "check_feeds", "execute", "held_outputs", "run_step"]
 
 ENGINES = ("numba", "reference")
 
@@ -27,9 +27,21 @@ class Execution:
     overflowed: Mapping[str, int] = field(default_factory=dict)
 
 
-def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False, engine: str = "reference") -> Execution:
-    """Run a program.  `feeds` gives every input of the network, stored numbers where the input is stored."""
-    graph = program.graph
+def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False, engine: str = "numba") -> Execution:
+    """Run a program.  `feeds` gives every input of the network, stored numbers where the input is stored.
+
+    Raises HwsimError for an unknown engine and for inputs that do not fit.
+    """
+    if engine not in ENGINES:
+        raise HwsimError("engine", f"must be {' or '.join(ENGINES)}", repr(engine), suggest(engine, ENGINES))
+    if engine == "numba":
+        from hwsim.steps.assemble import assemble
+
+        return assemble(program).run(feeds, all_tensors)
+    return _execute_reference(program, feeds, all_tensors)
+
+
+def _execute_reference(program: Program, feeds: Mapping[str, Array], all_tensors: bool) -> Execution:
     values = check_feeds(program, feeds)
     overflowed: dict[str, int] = {}
     last_use = {} if all_tensors else _last_uses(program)
@@ -40,9 +52,18 @@ def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = Fa
         values.update(zip((t.name for t in step.outputs), arrays, strict=True))
         for name in [n for n in step.node.inputs if last_use.get(n) == index]:
             values.pop(name, None)
-    kept = values if all_tensors else {t: values.get(t) for t in graph.outputs}
-    constants = {t: c.array for t in graph.outputs if (c := program.tensors[t].constant) is not None}
-    return Execution({**kept, **constants}, overflowed)
+    return held_outputs(program, lambda t: values[t.name], all_tensors, overflowed)
+
+
+def held_outputs(program: Program, value: Callable[[Tensor], Array], all_tensors: bool, overflowed: Mapping[str, int]) -> Execution:
+    """The network's outputs, or every computed tensor, with constant outputs among them."""
+    computed = {t.name for layer in program.layers for s in layer.steps for t in s.outputs} | set(program.graph.inputs)
+    wanted = [*program.graph.inputs, *computed] if all_tensors else program.graph.outputs
+    found = {}
+    for name in dict.fromkeys((*wanted, *program.graph.outputs)):
+        t = program.tensors[name]
+        found[name] = t.constant.array if t.constant is not None else value(t)
+    return Execution(found, dict(overflowed))
 
 
 def _last_uses(program: Program) -> dict[str, int]:

@@ -23,7 +23,8 @@ Pad = Pair | str | None
 class Net:
     """A network under construction.  Every method adds a layer behind tensor `x` and returns the name of its output.
 
-    `epsilon` is that of batch normalization; a family sets it where its reference code differs.
+    `epsilon` is that of batch normalization; a family sets it where its reference code differs.  `power` is the mean square of
+    each tensor's numbers as far as it can be told without computing them; it makes the statistics of batch normalization.
     """
 
     def __init__(self, name: str, seed: int = 0) -> None:
@@ -31,9 +32,11 @@ class Net:
         self.nodes: list[SourceNode] = []
         self.tensors: dict[str, SourceTensor] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.power: dict[str, float] = {}
         self.inputs: list[str] = []
         self.count = 0
         self.epsilon = 1e-5
+        self.digest = hashlib.sha256(f"{name} {seed}".encode())
 
     def input(self, name: str, shape: Sequence[int], fmt: str = "float32") -> str:
         """A network input; its first dimension becomes the symbolic batch N."""
@@ -46,6 +49,7 @@ class Net:
         """A constant of normal random numbers, drawn when first needed; the seed and the name decide them."""
         self.tensors[name] = SourceTensor(name, "float32", tuple(shape), Constant(lambda: self._draw(name, shape, deviation, mean), name))
         self.shapes[name] = tuple(shape)
+        self.digest.update(repr((name, tuple(shape), deviation, mean)).encode())
         return name
 
     def _draw(self, name: str, shape: Sequence[int], deviation: float, mean: float) -> Array:
@@ -57,6 +61,7 @@ class Net:
         held = np.asarray(array)
         self.tensors[name] = SourceTensor(name, held.dtype.name, held.shape, Constant.of(held, name))
         self.shapes[name] = held.shape
+        self.digest.update(repr((name, held.shape, held.dtype.name)).encode() + held.tobytes())
         return name
 
     def node(self, kind: str, inputs: Sequence[str], shape: Sequence[int], name: str = "", **attrs: Any) -> str:
@@ -66,7 +71,12 @@ class Net:
         output = f"{name}.out"
         self.nodes.append(SourceNode(kind, name, tuple(inputs), (output,), attrs, OPSET))
         self.shapes[output] = tuple(shape)
+        self.power[output] = self.power.get(inputs[0], 1.0)
         return output
+
+    def _with_power(self, x: str, power: float) -> str:
+        self.power[x] = power
+        return x
 
     def conv(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
              bias: bool = False, name: str = "") -> str:
@@ -81,8 +91,9 @@ class Net:
         if bias:
             inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
         size = [(v + b + a - dilation * (m - 1) - 1) // t + 1 for v, b, a, m, t in zip((h, w), before, after, k, s, strict=True)]
-        return self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*before, *after],
-                         dilations=[dilation, dilation], group=groups)
+        y = self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*before, *after],
+                      dilations=[dilation, dilation], group=groups)
+        return self._with_power(y, 2 * self.power[y])
 
     def conv_transpose(self, x: str, channels: int, kernel: int, stride: int, bias: bool = True) -> str:
         """A transposed convolution without padding: the size grows by the stride when kernel = stride."""
@@ -96,13 +107,13 @@ class Net:
                          kernel_shape=[kernel, kernel], strides=[stride, stride])
 
     def batch_norm(self, x: str) -> str:
-        """Batch normalization whose statistics match random weights of unit gain."""
+        """Batch normalization whose statistics match those of the numbers that come in."""
         self.count += 1
         name, c = f"bn{self.count}", self.shapes[x][1]
         parts = [self.weight(f"{name}.{p}", (c,), d, m) for p, d, m in
                  (("scale", 0.1, 1.0), ("shift", 0.1, 0.0), ("mean", 0.1, 0.0))]
-        variance = self.constant(f"{name}.variance", np.ones(c, np.float32))
-        return self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=self.epsilon)
+        variance = self.constant(f"{name}.variance", np.full(c, self.power.get(x, 1.0), np.float32))
+        return self._with_power(self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=self.epsilon), 1.0)
 
     def conv_bn(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
                 act: str | None = "Relu", bias: bool = False) -> str:
@@ -115,12 +126,13 @@ class Net:
             return x
         if kind == "Relu6":
             bounds = [self.constant("clip.low", np.float32(0)), self.constant("clip.high", np.float32(6))]
-            return self.node("Clip", [x, *bounds], self.shapes[x])
-        if kind == "Silu":
-            return self.mul(x, self.act(x, "Sigmoid"))
-        if kind == "HardSigmoid":
-            attrs = {"alpha": 1 / 6, "beta": 0.5, **attrs}
-        return self.node(kind, [x], self.shapes[x], **attrs)
+            y = self.node("Clip", [x, *bounds], self.shapes[x])
+        elif kind == "Silu":
+            y = self.mul(x, self.act(x, "Sigmoid"))
+        else:
+            attrs = {"alpha": 1 / 6, "beta": 0.5, **attrs} if kind == "HardSigmoid" else attrs
+            y = self.node(kind, [x], self.shapes[x], **attrs)
+        return self._with_power(y, self.power.get(x, 1.0) * (0.35 if kind in ("Silu", "HardSwish") else 0.5))
 
     def relu(self, x: str) -> str:
         return self.act(x, "Relu")
@@ -173,10 +185,11 @@ class Net:
         return self.node(kind, [a, b], np.broadcast_shapes(self.shapes[a], self.shapes[b]))
 
     def add(self, a: str, b: str) -> str:
-        return self._binary("Add", a, b)
+        return self._with_power(self._binary("Add", a, b), self.power.get(a, 1.0) + self.power.get(b, 0.0))
 
     def mul(self, a: str, b: str) -> str:
-        return self._binary("Mul", a, b)
+        """The product; as for `power`, the second factor is taken to be near a half, as gates are."""
+        return self._with_power(self._binary("Mul", a, b), self.power.get(a, 1.0) / 4)
 
     def scale(self, x: str, factor: float) -> str:
         """Every number times a constant."""
@@ -195,6 +208,7 @@ class Net:
         names = [f"split{self.count}.out{i}" for i in range(parts)]
         self.nodes.append(SourceNode("Split", f"split{self.count}", (x,), tuple(names), {"axis": axis, "num_outputs": parts}, OPSET))
         self.shapes.update(dict.fromkeys(names, tuple(shape)))
+        self.power.update(dict.fromkeys(names, self.power.get(x, 1.0)))
         return names
 
     def slice(self, x: str, start: int, end: int, axis: int) -> str:
@@ -241,7 +255,7 @@ class Net:
         self.count += 1
         name, n = f"ln{self.count}", self.shapes[x][-1]
         parts = [self.weight(f"{name}.scale", (n,), 0.1, 1.0), self.weight(f"{name}.shift", (n,), 0.1)]
-        return self.node("LayerNormalization", [x, *parts], self.shapes[x], name, axis=-1, epsilon=epsilon)
+        return self._with_power(self.node("LayerNormalization", [x, *parts], self.shapes[x], name, axis=-1, epsilon=epsilon), 1.0)
 
     def gelu(self, x: str) -> str:
         return self.act(x, "Gelu")
@@ -256,10 +270,10 @@ class Net:
         """The complete network."""
         shape = self.shapes[output]
         self.tensors[output] = SourceTensor(output, "float32", ("N", *shape[1:]))
-        text = repr([(n.kind, n.inputs, n.outputs, sorted(n.attrs.items())) for n in self.nodes]) + f"{self.name}{self.seed}"
-        text += repr([(t.name, t.shape) for t in self.tensors.values()])
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        return SourceGraph(self.name, tuple(self.nodes), self.tensors, tuple(self.inputs), (output,), digest, "onnxruntime", OPSET)
+        self.digest.update(repr([(n.kind, n.inputs, n.outputs, sorted(n.attrs.items())) for n in self.nodes]).encode())
+        self.digest.update(repr([(t, self.tensors[t].format, self.tensors[t].shape) for t in (*self.inputs, output)]).encode())
+        sha256 = self.digest.hexdigest()
+        return SourceGraph(self.name, tuple(self.nodes), self.tensors, tuple(self.inputs), (output,), sha256, "onnxruntime", OPSET)
 
 
 def _pair(value: Pair) -> tuple[int, int]:
