@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 SCALARS: list[Callable[..., Any]] = []
 _OPTIONAL = ("numba_gil_ensure", "numba_gil_release", "NRT_MemInfo_call_dtor", "NRT_incref", "NRT_decref")
 _objects: list[Any] = []
+_registered: list[Callable[..., Any]] = []
 
 
 def scalar(function: F) -> F:
@@ -33,6 +34,7 @@ class Kernel:
 
     factory: Callable[..., Any]
     params: tuple[Any, ...] = ()
+    arity: int = 2
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ def _fingerprint() -> str:
 
 @cache
 def address(kernel: Kernel) -> int:
-    """The address of a kernel's machine code `void(intp args, intp arena)`."""
+    """The address of a kernel's machine code `void(intp, ...)`."""
     file = cache_folder() / f"{hashlib.sha256(kernel.name.encode()).hexdigest()[:32]}.o"
     try:
         found = file.read_bytes()
@@ -122,23 +124,21 @@ def _load(symbol: str, code: bytes) -> int:
     return int(found)
 
 
-@cache
 def _make_scalars_callable() -> None:
-    """Let compiled code call the functions marked with `scalar`."""
+    """Let compiled code call the functions marked with `scalar` since the last time."""
     from numba.extending import register_jitable
 
-    for function in SCALARS:
+    for function in SCALARS[len(_registered) :]:
         register_jitable(function)
+        _registered.append(function)
 
 
 def _compile(kernel: Kernel) -> tuple[str, bytes]:
     from numba import cfunc, types
 
-    known = len(SCALARS)
     function = kernel.factory(*kernel.params)
     _make_scalars_callable()
-    assert len(SCALARS) == known, "scalar functions are defined before kernels are compiled"
-    compiled = cfunc(types.void(types.intp, types.intp), nopython=True, error_model="numpy")(function)
+    compiled = cfunc(types.void(*[types.intp] * kernel.arity), nopython=True, error_model="numpy")(function)
     _, _, data = compiled._library.serialize_using_object_code()
     return compiled._wrapper_name, data[0]
 

@@ -5,63 +5,17 @@ All tensors are channels-last.  Operands come with their zero points removed, so
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 __all__ = ["ARGS", "conv", "conv_steps", "depthwise", "product"]
 
+SIZES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
 ARGS = ("x", "y", "images", "in_rows", "in_columns", "channels", "x_image", "x_row", "x_pixel", "out_rows", "out_columns", "outputs", "groups",
         "y_image", "y_row", "y_pixel", "kernel_rows", "kernel_columns", "stride_row", "stride_column", "dilation_row", "dilation_column",
-        "pad_row", "pad_column", "up_row", "up_column", "x_zero", "weights", "start", "parameters", "parameter_rows", "y_zero", "low", "high",
-        "sums", "overflowed", "bits", "saturate", "tile", "w_zero", "y_bias", "x_bias")
-
-
-def _finish(requantize: Callable[..., Any] | None, count: int, y_type: str) -> Any:
-    """A function that stores one pixel's outputs: requantized, or real (scale, bias) when there is no `requantize`."""
-    from numba import njit
-
-    from hwsim.kernels import raw
-
-    out = getattr(raw, y_type)
-    f64 = raw.f64
-
-    if requantize is None:
-
-        @njit
-        def finish(sums: Any, n: int, first: int, total: int, p: int, target: int, zero: int, low: int, high: int, bias: int) -> None:
-            y, scale, shift = out(target, n), f64(p, total), f64(p + 8 * total, total)
-            for k in range(n):
-                y[k] = np.float32(np.float32(np.float32(sums[k]) * np.float32(scale[first + k])) + np.float32(shift[first + k]))
-
-        return finish
-
-    if count == 1:
-
-        @njit
-        def finish(sums: Any, n: int, first: int, total: int, p: int, target: int, zero: int, low: int, high: int, bias: int) -> None:
-            y, p0 = out(target, n), f64(p, total)
-            for k in range(n):
-                y[k] = requantize(np.int64(sums[k]), (p0[first + k],), zero, low, high) - bias
-
-    elif count == 2:
-
-        @njit
-        def finish(sums: Any, n: int, first: int, total: int, p: int, target: int, zero: int, low: int, high: int, bias: int) -> None:
-            y, p0, p1 = out(target, n), f64(p, total), f64(p + 8 * total, total)
-            for k in range(n):
-                y[k] = requantize(np.int64(sums[k]), (p0[first + k], p1[first + k]), zero, low, high) - bias
-
-    else:
-
-        @njit
-        def finish(sums: Any, n: int, first: int, total: int, p: int, target: int, zero: int, low: int, high: int, bias: int) -> None:
-            y, p0, p1, p2 = out(target, n), f64(p, total), f64(p + 8 * total, total), f64(p + 16 * total, total)
-            for k in range(n):
-                y[k] = requantize(np.int64(sums[k]), (p0[first + k], p1[first + k], p2[first + k]), zero, low, high) - bias
-
-    return finish
+        "pad_row", "pad_column", "up_row", "up_column", "x_zero", "weights", "start", "finish", "finish_args", "y_size", "sums", "overflowed",
+        "bits", "saturate", "tile", "w_zero", "x_bias")
 
 
 def _cut() -> Any:
@@ -82,7 +36,7 @@ def _cut() -> Any:
     return cut
 
 
-def conv(requantize: Callable[..., Any] | None, parameters: int, x_type: str, y_type: str, wide: bool) -> Any:
+def conv(x_type: str, wide: bool) -> Any:
     """Kernel of ARGS: sums in int32 (they are known to fit, or wrap at 32 bits), or with `wide` in int64 and then cut to `bits`.
 
     Weights are int16 [groups][kernel rows][kernel columns][channels][outputs] with their zero points removed.
@@ -91,14 +45,13 @@ def conv(requantize: Callable[..., Any] | None, parameters: int, x_type: str, y_
 
     source, i16, i64 = getattr(raw, x_type), raw.i16, raw.i64
     partial = raw.i64 if wide else raw.i32
-    size = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
-    x_size, y_size = size[x_type], size[y_type]
-    finish, cut = _finish(requantize, parameters, y_type), _cut()
+    x_size = SIZES[x_type]
+    finish, cut = raw.finish, _cut()
 
     def kernel(args: int, arena: int) -> None:
-        a = i64(args, 42)
+        a = i64(args, 39)
         channels, outputs, groups = a[5], a[11], a[12]
-        sums, overflowed = partial(arena + a[34], outputs), i64(arena + a[35], 1)
+        sums, overflowed = partial(arena + a[32], outputs), i64(arena + a[33], 1)
         start = partial(a[28], groups * outputs)
         for n in range(a[2]):
             for oy in range(a[9]):
@@ -123,27 +76,26 @@ def conv(requantize: Callable[..., Any] | None, parameters: int, x_type: str, y_
                                         for k in range(outputs):
                                             sums[k] += (np.int64(value) if wide else np.int32(value)) * row[k]
                         if wide:
-                            overflowed[0] += cut(sums, outputs, a[36], a[37])
-                        target = arena + a[1] + y_size * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
-                        finish(sums, outputs, g * outputs, groups * outputs, a[29], target, a[31], a[32], a[33], a[40])
+                            overflowed[0] += cut(sums, outputs, a[34], a[35])
+                        target = arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
+                        finish(a[29], a[30], arena + a[32], g * outputs, outputs, target)
 
     return kernel
 
 
-def depthwise(requantize: Callable[..., Any] | None, parameters: int, x_type: str, y_type: str, wide: bool) -> Any:
+def depthwise(x_type: str, wide: bool) -> Any:
     """The same for one channel in and out per group: weights are int16 [kernel rows][kernel columns][groups]."""
     from hwsim.kernels import raw
 
     source, i16, i64 = getattr(raw, x_type), raw.i16, raw.i64
     partial = raw.i64 if wide else raw.i32
-    size = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
-    x_size, y_size = size[x_type], size[y_type]
-    finish, cut = _finish(requantize, parameters, y_type), _cut()
+    x_size = SIZES[x_type]
+    finish, cut = raw.finish, _cut()
 
     def kernel(args: int, arena: int) -> None:
-        a = i64(args, 42)
+        a = i64(args, 39)
         groups = a[12]
-        sums, overflowed, start = partial(arena + a[34], groups), i64(arena + a[35], 1), partial(a[28], groups)
+        sums, overflowed, start = partial(arena + a[32], groups), i64(arena + a[33], 1), partial(a[28], groups)
         for n in range(a[2]):
             for oy in range(a[9]):
                 for ox in range(a[10]):
@@ -163,14 +115,14 @@ def depthwise(requantize: Callable[..., Any] | None, parameters: int, x_type: st
                             for k in range(groups):
                                 sums[k] += (pixel[k] - zero) * w[k]
                     if wide:
-                        overflowed[0] += cut(sums, groups, a[36], a[37])
-                    target = arena + a[1] + y_size * (n * a[13] + oy * a[14] + ox * a[15])
-                    finish(sums, groups, 0, groups, a[29], target, a[31], a[32], a[33], a[40])
+                        overflowed[0] += cut(sums, groups, a[34], a[35])
+                    target = arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15])
+                    finish(a[29], a[30], arena + a[32], 0, groups, target)
 
     return kernel
 
 
-def conv_steps(requantize: Callable[..., Any] | None, parameters: int, x_type: str, y_type: str, folded: bool, pairs: bool) -> Any:
+def conv_steps(x_type: str, folded: bool, pairs: bool) -> Any:
     """Convolution whose accumulator is cut after every `tile` products (or adds pairs that saturate at 16 bits), in kernel order.
 
     `folded`: raw stored numbers are multiplied, cells outside the input are the zero point, and the sum starts from the bias
@@ -181,9 +133,8 @@ def conv_steps(requantize: Callable[..., Any] | None, parameters: int, x_type: s
     from hwsim.kernels import raw
 
     source, i16, i64 = getattr(raw, x_type), raw.i16, raw.i64
-    size = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
-    x_size, y_size = size[x_type], size[y_type]
-    finish = _finish(requantize, parameters, y_type)
+    x_size = SIZES[x_type]
+    finish = raw.finish
 
     @njit
     def limit(v: int, bits: int, saturate: int) -> int:
@@ -193,17 +144,17 @@ def conv_steps(requantize: Callable[..., Any] | None, parameters: int, x_type: s
         return min(max(v, low), high) if saturate else ((v - low) & ((np.int64(1) << bits) - 1)) + low
 
     def kernel(args: int, arena: int) -> None:
-        a = i64(args, 42)
-        channels, outputs, groups, tile = a[5], a[11], a[12], a[38]
+        a = i64(args, 39)
+        channels, outputs, groups, tile = a[5], a[11], a[12], a[36]
         depth = a[16] * a[17] * channels
-        sums, overflowed, start = i64(arena + a[34], 4 * outputs), i64(arena + a[35], 1), i64(a[28], groups * outputs)
-        w_zero = i64(a[39], groups * outputs)
+        sums, overflowed, start = i64(arena + a[32], 4 * outputs), i64(arena + a[33], 1), i64(a[28], groups * outputs)
+        w_zero = i64(a[37], groups * outputs)
         for n in range(a[2]):
             for oy in range(a[9]):
                 for ox in range(a[10]):
                     for g in range(groups):
                         for k in range(outputs):
-                            sums[k] = limit(start[g * outputs + k], a[36], a[37])
+                            sums[k] = limit(start[g * outputs + k], a[34], a[35])
                             sums[outputs + k] = 0
                             sums[2 * outputs + k] = sums[k] != start[g * outputs + k]
                         step, row_sum = 0, np.int64(0)
@@ -216,7 +167,7 @@ def conv_steps(requantize: Callable[..., Any] | None, parameters: int, x_type: s
                                 pixel = source(at, channels)
                                 w = a[27] + 2 * (((g * a[16] + ky) * a[17] + kx) * channels) * outputs
                                 for c in range(channels):
-                                    value = np.int64(pixel[c]) + a[41] if inside else np.int64(a[26])
+                                    value = np.int64(pixel[c]) + a[38] if inside else np.int64(a[26])
                                     if not folded:
                                         value -= a[26]
                                     row_sum += value
@@ -231,38 +182,37 @@ def conv_steps(requantize: Callable[..., Any] | None, parameters: int, x_type: s
                                                 sums[2 * outputs + k] |= held != part
                                                 part = held
                                             total = sums[k] + part
-                                            sums[k] = limit(total, a[36], a[37])
+                                            sums[k] = limit(total, a[34], a[35])
                                             sums[2 * outputs + k] |= sums[k] != total
                                             part = 0
                                         sums[outputs + k] = part
                         for k in range(outputs):
                             total = sums[k] - (row_sum * w_zero[g * outputs + k] if folded else 0)
-                            sums[k] = limit(total, a[36], a[37])
+                            sums[k] = limit(total, a[34], a[35])
                             overflowed[0] += (sums[2 * outputs + k] != 0) or (sums[k] != total)
-                        target = arena + a[1] + y_size * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
-                        finish(sums, outputs, g * outputs, groups * outputs, a[29], target, a[31], a[32], a[33], a[40])
+                        target = arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
+                        finish(a[29], a[30], arena + a[32], g * outputs, outputs, target)
 
     return kernel
 
 
-def product(requantize: Callable[..., Any] | None, parameters: int, x_type: str, w_type: str, y_type: str) -> Any:
+def product(x_type: str, w_type: str) -> Any:
     """Kernel: batched products of two computed matrices, sums in int64 cut to `bits`.
 
     args: x, w, y, batches, rows, depth, columns, address of 3 x batches offsets (in elements), x row and depth strides, w depth
-    and column strides, y row stride, -, x_zero, w_zero, parameters, y_zero, low, high, sums, overflowed, bits, saturate, y_bias.
+    and column strides, y row stride, x_zero, w_zero, finish, its args, y element size, sums, overflowed, bits, saturate.
     """
     from hwsim.kernels import raw
 
     i64 = raw.i64
     left, right = getattr(raw, x_type), getattr(raw, w_type)
-    size = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
-    x_size, w_size, y_size = size[x_type], size[w_type], size[y_type]
-    finish, cut = _finish(requantize, parameters, y_type), _cut()
+    x_size, w_size = SIZES[x_type], SIZES[w_type]
+    finish, cut = raw.finish, _cut()
 
     def kernel(args: int, arena: int) -> None:
-        a = i64(args, 26)
+        a = i64(args, 22)
         batches, columns, depth = a[3], a[6], a[5]
-        offsets, sums, overflowed = i64(a[7], 3 * batches), i64(arena + a[20], columns), i64(arena + a[21], 1)
+        offsets, sums, overflowed = i64(a[7], 3 * batches), i64(arena + a[18], columns), i64(arena + a[19], 1)
         for b in range(batches):
             for m in range(a[4]):
                 x = left(arena + a[0] + x_size * (offsets[3 * b] + m * a[8]), (depth - 1) * a[9] + 1)
@@ -270,10 +220,10 @@ def product(requantize: Callable[..., Any] | None, parameters: int, x_type: str,
                     w = right(arena + a[1] + w_size * (offsets[3 * b + 1] + k * a[11]), (depth - 1) * a[10] + 1)
                     total = np.int64(0)
                     for c in range(depth):
-                        total += (np.int64(x[c * a[9]]) - a[14]) * (np.int64(w[c * a[10]]) - a[15])
+                        total += (np.int64(x[c * a[9]]) - a[13]) * (np.int64(w[c * a[10]]) - a[14])
                     sums[k] = total
-                overflowed[0] += cut(sums, columns, a[22], a[23])
-                target = arena + a[2] + y_size * (offsets[3 * b + 2] + m * a[12])
-                finish(sums, columns, 0, columns, a[16], target, a[17], a[18], a[19], a[24])
+                overflowed[0] += cut(sums, columns, a[20], a[21])
+                target = arena + a[2] + a[17] * (offsets[3 * b + 2] + m * a[12])
+                finish(a[15], a[16], arena + a[18], 0, columns, target)
 
     return kernel

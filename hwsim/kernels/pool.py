@@ -60,20 +60,19 @@ def maximum(x_type: str) -> Any:
     return kernel
 
 
-def average(requantize: Callable[..., Any], parameters: int, x_type: str) -> Any:
+def average(requantize: Callable[..., Any], x_type: str) -> Any:
     """Kernel: exact sum of each window, requantized with parameters of its own cell count.
 
-    args: as `maximum`, then x_zero, parameter address (float64 [parameters][out rows x out columns]), y_zero, low, high, sums, y_bias.
+    args: as `maximum`, then x_zero, parameter address (float64 [3][out rows x out columns]), y_zero, low, high, sums, y_bias.
     """
     from hwsim.kernels import raw
 
     view, i64, f64, size, bounds = getattr(raw, x_type), raw.i64, raw.f64, SIZES[x_type], _bounds()
-    single, double = parameters == 1, parameters == 2
 
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 23)
         channels, places = a[5], a[6] * a[7]
-        sums, p = i64(arena + a[21], channels), f64(a[17], parameters * places)
+        sums, p = i64(arena + a[21], channels), f64(a[17], 3 * places)
         for n in range(a[2]):
             for oy in range(a[6]):
                 y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], a[3])
@@ -90,12 +89,7 @@ def average(requantize: Callable[..., Any], parameters: int, x_type: str) -> Any
                                 sums[c] += np.int64(x[c]) - a[16]
                     y = view(arena + a[1] + size * ((n * places + place) * channels), channels)
                     for c in range(channels):
-                        if single:
-                            y[c] = requantize(sums[c], (p[place],), a[18], a[19], a[20]) - a[22]
-                        elif double:
-                            y[c] = requantize(sums[c], (p[place], p[places + place]), a[18], a[19], a[20]) - a[22]
-                        else:
-                            y[c] = requantize(sums[c], (p[place], p[places + place], p[2 * places + place]), a[18], a[19], a[20]) - a[22]
+                        y[c] = requantize(sums[c], (p[place], p[places + place], p[2 * places + place]), a[18], a[19], a[20]) - a[22]
 
     return kernel
 

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-__all__ = ["enter", "f32", "f64", "i8", "i16", "i32", "i64", "u8"]
+__all__ = ["enter", "f32", "f64", "finish", "i8", "i16", "i32", "i64", "u8"]
 
 
 @intrinsic
@@ -20,17 +20,31 @@ def _pointer(typing: Any, address: Any) -> Any:
     return types.voidptr(types.intp), generate
 
 
-@intrinsic
-def enter(typing: Any, function: Any, args: Any, arena: Any) -> Any:
-    """Call the machine code at an address with (args, arena)."""
+def _caller(count: int) -> Any:
+    """An intrinsic that calls the machine code at an address with `count` more integers."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         word = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [word, word])
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), [values[1], values[2]])
+        kind = ir.FunctionType(ir.VoidType(), [word] * count)
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp), generate
+    def typed(*args: Any) -> Any:
+        return types.void(*[types.intp] * (count + 1)), generate
+
+    return typed
+
+
+@intrinsic
+def enter(typing: Any, function: Any, args: Any, arena: Any) -> Any:
+    """Call a kernel: (args, arena)."""
+    return _caller(2)()
+
+
+@intrinsic
+def finish(typing: Any, function: Any, args: Any, sums: Any, first: Any, count: Any, target: Any) -> Any:
+    """Call a finishing kernel: (args, address of sums, first channel, count, target address)."""
+    return _caller(5)()
 
 
 def _view(dtype: Any) -> Any:

@@ -151,7 +151,9 @@ def kernel(step: Step, desk: Desk) -> bool:
         scales = np.array([x.quant.scale, y.quant.scale, y.quant.zero_point], np.float64)
         desk.call(Kernel(pool.average_float32, (source.kind,)), [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias])
         return True
-    parameters = np.stack([np.broadcast_to(p, count.shape) for p in _requantization(step, count)]).astype(np.float64)
-    desk.call(Kernel(pool.average, (arithmetic.requantize, len(parameters), source.kind)),
+    parameters = np.zeros((3, *count.shape))
+    for row, values in zip(parameters, _requantization(step, count), strict=False):
+        row[...] = values
+    desk.call(Kernel(pool.average, (arithmetic.requantize, source.kind)),
               [*shared, desk.keep(parameters), int(y.quant.zero_point), low, high, desk.work(8 * x.shape[1]), target.bias])
     return True
