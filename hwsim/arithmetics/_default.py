@@ -40,3 +40,9 @@ def mul(arithmetic: ModuleType, a: Array, b: Array, quants: tuple[QuantParams, Q
 def average_scale(x: QuantParams, y: QuantParams, count: int) -> Array:
     """The scale of a sum of `count` stored numbers."""
     return np.float64(x.scale) / (np.float64(y.scale) * count)
+
+
+def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float, int]:
+    """Exponentials of (number - row maximum) in float32, the factor 1 / y_scale, and 0 for an overflow that cannot happen."""
+    table = np.exp(-np.arange(1 << x.bits).astype(np.float64) * np.float64(x.scale)).astype(np.float32)
+    return table, float(np.float32(1) / np.float32(y.scale)), 0

@@ -78,15 +78,10 @@ def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
     return value
 
 
-def softmax(q: Array, x: QuantParams, y: QuantParams) -> Array:
-    """QLinearSoftmax over the last axis: a 256-entry float32 table of exp, scaled to just below overflow, and a sequential sum."""
-    n, signed = q.shape[-1], x.format.is_signed
+def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float, int]:
+    """QLinearSoftmax: exponentials of (number - row maximum) scaled to just below overflow, the factor floor(1 / y_scale), and what
+    an overflow becomes before the zero point is added."""
     shift = max(0.0, float(np.log(f32(np.finfo(f32).max) / f32(n))) - 5) / float(x.scale)
-    with np.errstate(all="ignore"):
-        table = np.exp((np.arange(256) - 255 + shift) * float(x.scale)).astype(f32)
-        entry = table[q.astype(np.int64) - q.max(-1, keepdims=True).astype(np.int64) + 255]
-        total = np.add.accumulate(entry, -1, dtype=f32)[..., -1:]
-        v = np.rint(((entry * f32(np.floor(f32(1) / f32(y.scale)))).astype(f32) / total).astype(f32))
-    whole = np.where(np.isfinite(v), np.where(np.isfinite(v), v, 0).astype(np.int64), -(2**31) if signed else 0) + int(y.zero_point)
-    whole = ((whole + 2**31) & 0xFFFFFFFF) - 2**31
-    return np.clip(whole, y.qmin, y.qmax).astype(y.format.dtype)
+    with np.errstate(over="ignore"):
+        table = np.exp((-np.arange(256) + shift) * float(x.scale)).astype(f32)
+    return table, float(np.floor(f32(1) / f32(y.scale))), -(2**31) if x.format.is_signed else 0

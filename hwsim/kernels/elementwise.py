@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["lookup", "lookup_pairs", "move", "quantize", "scatter"]
+__all__ = ["interpolate", "lookup", "lookup_pairs", "move", "quantize", "scatter", "softmax"]
 
 SIZES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
 
@@ -105,5 +105,78 @@ def scatter(x_type: str) -> Any:
         x, y, target = view(arena + a[0], a[2]), view(arena + a[1], a[4]), i32(a[3], a[2])
         for i in range(a[2]):
             y[target[i]] = x[i]
+
+    return kernel
+
+
+def softmax(x_type: str) -> Any:
+    """Kernel: softmax of rows through a table of exponentials, sequential float32 sum.
+
+    args: x, y, rows, columns, table address (float32, for row maximum minus number), table size, address of (factor, y_zero, low,
+    high, y_bias, stored number of an overflow) in float64, scratch (columns float32), element stride, row address table (int64).
+    y = rint(float32(float32(t factor) / sum)) + y_zero.
+    """
+    from hwsim.kernels import raw
+
+    view, f32, f64, i64 = getattr(raw, x_type), raw.f32, raw.f64, raw.i64
+    size = SIZES[x_type]
+
+    def kernel(args: int, arena: int) -> None:
+        a = i64(args, 10)
+        columns, stride = a[3], a[8]
+        table, p, e, starts = f32(a[4], a[5]), f64(a[6], 6), f32(arena + a[7], columns), i64(a[9], 2 * a[2])
+        factor = np.float32(p[0])
+        for r in range(a[2]):
+            x = view(arena + a[0] + size * starts[2 * r], (columns - 1) * stride + 1)
+            y = view(arena + a[1] + size * starts[2 * r + 1], (columns - 1) * stride + 1)
+            top = np.int64(x[0])
+            for i in range(columns):
+                top = max(top, np.int64(x[i * stride]))
+            total = np.float32(0)
+            for i in range(columns):
+                e[i] = table[top - np.int64(x[i * stride])]
+                total = np.float32(total + e[i])
+            for i in range(columns):
+                v = np.rint(np.float32(np.float32(e[i] * factor) / total))
+                whole = np.int64(v) if np.isfinite(v) else np.int64(p[5])
+                whole = ((whole + np.int64(p[1]) + 2147483648) & 4294967295) - 2147483648
+                y[i * stride] = min(max(whole, np.int64(p[2])), np.int64(p[3])) - np.int64(p[4])
+
+    return kernel
+
+
+def interpolate(x_type: str) -> Any:
+    """Kernel: linear resize of channels-last images in float32, columns first, then rows, then quantize.
+
+    args: x, y, images, in rows, in columns, channels, out rows, out columns, addresses of row taps and column taps (int64 low, high
+    pairs), of row and column weights (float32), of the dequantization table (float32), its shift, of (scale, low, high, offset) in float64.
+    """
+    from hwsim.kernels import raw
+
+    view, f32, f64, i64 = getattr(raw, x_type), raw.f32, raw.f64, raw.i64
+    size = SIZES[x_type]
+
+    def kernel(args: int, arena: int) -> None:
+        a = i64(args, 15)
+        rows, columns, channels, out_rows, out_columns = a[3], a[4], a[5], a[6], a[7]
+        row_taps, column_taps, row_weights, column_weights = i64(a[8], 2 * out_rows), i64(a[9], 2 * out_columns), f32(a[10], out_rows), f32(a[11], out_columns)
+        real, p = f32(a[12], 65536), f64(a[14], 4)
+        scale, one = np.float32(p[0]), np.float32(1)
+        for n in range(a[2]):
+            for oy in range(out_rows):
+                wy = row_weights[oy]
+                top, bottom = (n * rows + row_taps[2 * oy]) * columns, (n * rows + row_taps[2 * oy + 1]) * columns
+                for ox in range(out_columns):
+                    wx, left, right = column_weights[ox], column_taps[2 * ox], column_taps[2 * ox + 1]
+                    tl = view(arena + a[0] + size * (top + left) * channels, channels)
+                    tr = view(arena + a[0] + size * (top + right) * channels, channels)
+                    bl = view(arena + a[0] + size * (bottom + left) * channels, channels)
+                    br = view(arena + a[0] + size * (bottom + right) * channels, channels)
+                    y = view(arena + a[1] + size * ((n * out_rows + oy) * out_columns + ox) * channels, channels)
+                    for c in range(channels):
+                        above = np.float32(real[tl[c] + a[13]] * (one - wx)) + np.float32(real[tr[c] + a[13]] * wx)
+                        below = np.float32(real[bl[c] + a[13]] * (one - wx)) + np.float32(real[br[c] + a[13]] * wx)
+                        v = np.float64((np.float32(above * (one - wy)) + np.float32(below * wy)) / scale)
+                        y[c] = np.int64(np.rint(min(max(v, p[1]), p[2]))) + np.int64(p[3])
 
     return kernel

@@ -44,41 +44,37 @@ def conv(x_type: str, wide: bool) -> Any:
     from hwsim.kernels import raw
 
     source, i16, i64 = getattr(raw, x_type), raw.i16, raw.i64
-    partial = raw.i64 if wide else raw.i32
+    partial, number = (raw.i64, np.int64) if wide else (raw.i32, np.int32)
     x_size = SIZES[x_type]
     finish, cut = raw.finish, _cut()
 
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 39)
-        channels, outputs, groups = a[5], a[11], a[12]
+        x_base, y_base, channels, outputs, groups = arena + a[0], arena + a[1], a[5], a[11], a[12]
+        kernel_rows, kernel_columns, up_row, up_column, zero = a[16], a[17], a[24], a[25], number(a[26])
         sums, overflowed = partial(arena + a[32], outputs), i64(arena + a[33], 1)
         start = partial(a[28], groups * outputs)
-        for n in range(a[2]):
-            for oy in range(a[9]):
-                for ox in range(a[10]):
-                    for g in range(groups):
+        for place in range(a[2] * a[9] * a[10]):
+            n, oy, ox = place // (a[9] * a[10]), place // a[10] % a[9], place % a[10]
+            for g in range(groups):
+                for k in range(outputs):
+                    sums[k] = start[g * outputs + k]
+                for tap in range(kernel_rows * kernel_columns):
+                    y = oy * a[18] + tap // kernel_columns * a[20] - a[22]
+                    x = ox * a[19] + tap % kernel_columns * a[21] - a[23]
+                    if y < 0 or x < 0 or y % up_row != 0 or x % up_column != 0 or y // up_row >= a[3] or x // up_column >= a[4]:
+                        continue
+                    pixel = source(x_base + x_size * (n * a[6] + y // up_row * a[7] + x // up_column * a[8] + g * channels), channels)
+                    w = a[27] + 2 * (g * kernel_rows * kernel_columns + tap) * channels * outputs
+                    for c in range(channels):
+                        value = pixel[c] - zero
+                        row = i16(w + 2 * c * outputs, outputs)
                         for k in range(outputs):
-                            sums[k] = start[g * outputs + k]
-                        for ky in range(a[16]):
-                            y = oy * a[18] + ky * a[20] - a[22]
-                            if y < 0 or y % a[24] != 0 or y // a[24] >= a[3]:
-                                continue
-                            for kx in range(a[17]):
-                                x = ox * a[19] + kx * a[21] - a[23]
-                                if x < 0 or x % a[25] != 0 or x // a[25] >= a[4]:
-                                    continue
-                                pixel = source(arena + a[0] + x_size * (n * a[6] + y // a[24] * a[7] + x // a[25] * a[8] + g * channels), channels)
-                                w = a[27] + 2 * (((g * a[16] + ky) * a[17] + kx) * channels) * outputs
-                                for c in range(channels):
-                                    value = pixel[c] - a[26]
-                                    if value != 0:
-                                        row = i16(w + 2 * c * outputs, outputs)
-                                        for k in range(outputs):
-                                            sums[k] += (np.int64(value) if wide else np.int32(value)) * row[k]
-                        if wide:
-                            overflowed[0] += cut(sums, outputs, a[34], a[35])
-                        target = arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
-                        finish(a[29], a[30], arena + a[32], g * outputs, outputs, target)
+                            sums[k] += value * row[k]
+                if wide:
+                    overflowed[0] += cut(sums, outputs, a[34], a[35])
+                target = y_base + a[31] * (n * a[13] + oy * a[14] + ox * a[15] + g * outputs)
+                finish(a[29], a[30], arena + a[32], g * outputs, outputs, target)
 
     return kernel
 
@@ -88,36 +84,30 @@ def depthwise(x_type: str, wide: bool) -> Any:
     from hwsim.kernels import raw
 
     source, i16, i64 = getattr(raw, x_type), raw.i16, raw.i64
-    partial = raw.i64 if wide else raw.i32
+    partial, number = (raw.i64, np.int64) if wide else (raw.i32, np.int32)
     x_size = SIZES[x_type]
     finish, cut = raw.finish, _cut()
 
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 39)
-        groups = a[12]
+        x_base, groups, kernel_columns, zero = arena + a[0], a[12], a[17], number(a[26])
         sums, overflowed, start = partial(arena + a[32], groups), i64(arena + a[33], 1), partial(a[28], groups)
-        for n in range(a[2]):
-            for oy in range(a[9]):
-                for ox in range(a[10]):
-                    for k in range(groups):
-                        sums[k] = start[k]
-                    for ky in range(a[16]):
-                        y = oy * a[18] + ky * a[20] - a[22]
-                        if y < 0 or y >= a[3]:
-                            continue
-                        for kx in range(a[17]):
-                            x = ox * a[19] + kx * a[21] - a[23]
-                            if x < 0 or x >= a[4]:
-                                continue
-                            pixel = source(arena + a[0] + x_size * (n * a[6] + y * a[7] + x * a[8]), groups)
-                            w = i16(a[27] + 2 * (ky * a[17] + kx) * groups, groups)
-                            zero = np.int64(a[26]) if wide else np.int32(a[26])
-                            for k in range(groups):
-                                sums[k] += (pixel[k] - zero) * w[k]
-                    if wide:
-                        overflowed[0] += cut(sums, groups, a[34], a[35])
-                    target = arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15])
-                    finish(a[29], a[30], arena + a[32], 0, groups, target)
+        for place in range(a[2] * a[9] * a[10]):
+            n, oy, ox = place // (a[9] * a[10]), place // a[10] % a[9], place % a[10]
+            for k in range(groups):
+                sums[k] = start[k]
+            for tap in range(a[16] * kernel_columns):
+                y = oy * a[18] + tap // kernel_columns * a[20] - a[22]
+                x = ox * a[19] + tap % kernel_columns * a[21] - a[23]
+                if y < 0 or x < 0 or y >= a[3] or x >= a[4]:
+                    continue
+                pixel = source(x_base + x_size * (n * a[6] + y * a[7] + x * a[8]), groups)
+                w = i16(a[27] + 2 * tap * groups, groups)
+                for k in range(groups):
+                    sums[k] += (pixel[k] - zero) * w[k]
+            if wide:
+                overflowed[0] += cut(sums, groups, a[34], a[35])
+            finish(a[29], a[30], arena + a[32], 0, groups, arena + a[1] + a[31] * (n * a[13] + oy * a[14] + ox * a[15]))
 
     return kernel
 

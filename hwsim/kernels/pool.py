@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,36 +59,35 @@ def maximum(x_type: str) -> Any:
     return kernel
 
 
-def average(requantize: Callable[..., Any], x_type: str) -> Any:
-    """Kernel: exact sum of each window, requantized with parameters of its own cell count.
+def average(x_type: str) -> Any:
+    """Kernel: exact sum of each window, then the finishing kernel with arguments of the window's own cell count.
 
-    args: as `maximum`, then x_zero, parameter address (float64 [3][out rows x out columns]), y_zero, low, high, sums, y_bias.
+    args: as `maximum`, then x_zero, finish, address of the finish args of every output position (int64), sums.
     """
     from hwsim.kernels import raw
 
-    view, i64, f64, size, bounds = getattr(raw, x_type), raw.i64, raw.f64, SIZES[x_type], _bounds()
+    view, i64, size, bounds, finish = getattr(raw, x_type), raw.i64, SIZES[x_type], _bounds(), raw.finish
 
     def kernel(args: int, arena: int) -> None:
-        a = i64(args, 23)
-        channels, places = a[5], a[6] * a[7]
-        sums, p = i64(arena + a[21], channels), f64(a[17], 3 * places)
+        a = i64(args, 20)
+        rows, columns, channels, out_rows, out_columns, zero = a[3], a[4], a[5], a[6], a[7], a[16]
+        sums, finish_args = i64(arena + a[19], channels), i64(a[18], out_rows * out_columns)
         for n in range(a[2]):
-            for oy in range(a[6]):
-                y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], a[3])
-                for ox in range(a[7]):
-                    x0, kx0, kx1 = bounds(ox, a[11], a[15], a[9], a[13], a[4])
-                    place = oy * a[7] + ox
+            for oy in range(out_rows):
+                y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], rows)
+                for ox in range(out_columns):
+                    x0, kx0, kx1 = bounds(ox, a[11], a[15], a[9], a[13], columns)
                     for c in range(channels):
                         sums[c] = 0
                     for ky in range(ky0, ky1):
                         for kx in range(kx0, kx1):
-                            pixel = (n * a[3] + y0 + ky * a[12]) * a[4] + x0 + kx * a[13]
+                            pixel = (n * rows + y0 + ky * a[12]) * columns + x0 + kx * a[13]
                             x = view(arena + a[0] + size * (pixel * channels), channels)
                             for c in range(channels):
-                                sums[c] += np.int64(x[c]) - a[16]
-                    y = view(arena + a[1] + size * ((n * places + place) * channels), channels)
-                    for c in range(channels):
-                        y[c] = requantize(sums[c], (p[place], p[places + place], p[2 * places + place]), a[18], a[19], a[20]) - a[22]
+                                sums[c] += np.int64(x[c]) - zero
+                    place = oy * out_columns + ox
+                    target = arena + a[1] + size * ((n * out_rows * out_columns + place) * channels)
+                    finish(a[17], finish_args[place], arena + a[19], 0, channels, target)
 
     return kernel
 

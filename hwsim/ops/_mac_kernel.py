@@ -11,13 +11,7 @@ from hwsim.ops._mac import Epilogue, epilogue
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["emit_conv", "emit_product", "image"]
-
-
-def image(place: Place) -> tuple[int, int, int, int]:
-    """Images, channels, rows and columns of a place that holds up to two spatial axes."""
-    shape = place.shape
-    return shape[0], shape[1], shape[2] if len(shape) > 3 else 1, shape[-1]
+__all__ = ["emit_conv", "emit_product", "finishing_of"]
 
 
 def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[str, tuple[int, int]], x: Place, y: Place,
@@ -47,7 +41,7 @@ def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[
     safe = _cannot_overflow(e, weights, w_zero, x, x_zero, min(a.bits, 32))
     wide = not safe
     args |= {"start": desk.keep(e.bias.astype(np.int64 if wide else np.int32)), "sums": desk.work(8 * total),
-             "overflowed": desk.counter(step) if wide else desk.work(8 * total), **_finishing(desk, e, y, total, "i64" if wide else "i32")}
+             "overflowed": desk.counter(step) if wide else desk.work(8 * total), **finishing_of(desk, e, y, total, "i64" if wide else "i32")}
     if outputs == channels == 1 and window["up"] == (1, 1):
         args["weights"] = desk.keep(removed[:, 0, :, :, 0].transpose(1, 2, 0).astype(np.int16))
         desk.call(Kernel(mac.depthwise, (x.kind, wide)), [args[k] for k in mac.ARGS])
@@ -57,7 +51,7 @@ def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[
     return True
 
 
-def _finishing(desk: Desk, e: Epilogue, y: Place, channels: int, sums: str) -> dict[str, int]:
+def finishing_of(desk: Desk, e: Epilogue, y: Place, channels: int, sums: str) -> dict[str, int]:
     """The finishing kernel of an epilogue and its arguments, as addresses."""
     parameters = np.zeros((3, channels))
     for row, values in zip(parameters, e.parameters, strict=False):
@@ -88,7 +82,7 @@ def _emit_steps(step: Step, desk: Desk, weights: Array, w_zero: Array, x_zero: i
         wide, start = wide - w_zero.reshape(groups, outputs, 1, 1, 1), e.bias
     args |= {"weights": desk.keep(wide.transpose(0, 2, 3, 4, 1).astype(np.int16)), "start": desk.keep(start.astype(np.int64)), "x_zero": x_zero,
              "w_zero": desk.keep(w_zero), "sums": desk.work(32 * outputs), "overflowed": desk.counter(step),
-             **_finishing(desk, e, y, groups * outputs, "i64")}
+             **finishing_of(desk, e, y, groups * outputs, "i64")}
     desk.call(Kernel(mac.conv_steps, (x.kind, folded, a.every == "pair")), [args[k] for k in mac.ARGS])
     return True
 
@@ -102,7 +96,7 @@ def emit_product(step: Step, desk: Desk, x: Place, w: Place, y: Place, offsets: 
         return False
     rows, depth, columns = sizes
     e = epilogue(step, columns)
-    way_out = _finishing(desk, e, y, columns, "i64")
+    way_out = finishing_of(desk, e, y, columns, "i64")
     args = [x.offset, w.offset, y.offset, len(offsets), rows, depth, columns, desk.keep(offsets.astype(np.int64)), *strides,
             int(xq.zero_point) - x.bias, int(wq.zero_point) - w.bias, *way_out.values(), WIDTHS[y.kind], desk.work(8 * columns),
             desk.counter(step), step.accumulator.bits, int(step.accumulator.overflow == "saturate")]

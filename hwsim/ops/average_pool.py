@@ -11,7 +11,8 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import pool
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
-from hwsim.ops._mac import bounds
+from hwsim.ops._mac import Epilogue, bounds
+from hwsim.ops._mac_kernel import finishing_of
 from hwsim.ops._reading import Reader
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.ops.max_pool import pool_arguments
@@ -151,9 +152,11 @@ def kernel(step: Step, desk: Desk) -> bool:
         scales = np.array([x.quant.scale, y.quant.scale, y.quant.zero_point], np.float64)
         desk.call(Kernel(pool.average_float32, (source.kind,)), [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias])
         return True
-    parameters = np.zeros((3, *count.shape))
-    for row, values in zip(parameters, _requantization(step, count), strict=False):
-        row[...] = values
-    desk.call(Kernel(pool.average, (arithmetic.requantize, source.kind)),
-              [*shared, desk.keep(parameters), int(y.quant.zero_point), low, high, desk.work(8 * x.shape[1]), target.bias])
+    way_out = {}
+    for n in np.unique(count):
+        e = Epilogue(arithmetic, np.zeros(0), _requantization(step, n), int(y.quant.zero_point), low, high, False)
+        way_out[int(n)] = finishing_of(desk, e, target, x.shape[1], "i64")
+    finish = next(iter(way_out.values()))["finish"]
+    each = np.array([way_out[int(n)]["finish_args"] for n in count.ravel()], np.int64)
+    desk.call(Kernel(pool.average, (source.kind,)), [*shared, finish, desk.keep(each), desk.work(8 * x.shape[1])])
     return True

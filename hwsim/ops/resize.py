@@ -8,6 +8,8 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import elementwise
+from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, input_name
 from hwsim.ops._tables import emit_moves
@@ -122,5 +124,21 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """Nearest neighbours are a move."""
-    return step.node.attrs["mode"] == "nearest" and emit_moves(step, desk, compute)
+    """Nearest neighbours are a move; linear interpolation of the last two axes has a kernel of its own."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    if step.node.attrs["mode"] == "nearest":
+        return emit_moves(step, desk, compute)
+    if x.quant is None or y.quant is None or len(x.shape) != 4 or set(resized_axes(step.node, x.shape)) != {2, 3} or x.format != y.format:
+        return False
+    source, target, zero = desk.place(x), desk.place(y), int(y.quant.zero_point)
+    numbers = np.arange(int(x.quant.format.low), int(x.quant.format.high) + 1).astype(x.quant.format.dtype)
+    taps = [linear_taps(step.node, a, x.shape[a]) for a in (2, 3)]
+    pairs = [desk.keep(np.stack(t[:2], 1).astype(np.int64)) for t in taps]
+    weights = [desk.keep(t[2]) for t in taps]
+    target_numbers = np.array([y.quant.scale, y.quant.qmin - zero, y.quant.qmax - zero, zero - target.bias], np.float64)
+    n, c, h, w = x.shape
+    desk.call(Kernel(elementwise.interpolate, (source.kind,)),
+              [source.offset, target.offset, n, h, w, c, *y.shape[2:], *pairs, *weights, desk.keep(x.quant.dequantize(numbers)),
+               source.bias - int(x.quant.format.low), desk.keep(target_numbers)])
+    return True

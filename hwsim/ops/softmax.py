@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import _default
+from hwsim.arithmetics._rounding import wrap32
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import elementwise
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -47,16 +52,55 @@ def compute(node: Node, x: Array) -> Array:
 
 
 def integer(step: Step, x: Array) -> Array:
+    """Rows through a table of exponentials with a sequential float32 sum; logarithms dequantize, compute and quantize."""
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    own = getattr(load("arithmetics", step.arithmetic), "softmax", None)
-    if own is None or step.node.attrs["log"] or source.quant.bits > 8 or target.bits > 8:
+    if not _by_table(step):
         return target.quantize(compute(step.node, source.quant.dequantize(x)))
     axes = step.node.attrs["axes"]
     rest = [a for a in range(x.ndim) if a not in axes]
-    rows = x.transpose(*rest, *axes).reshape(*[x.shape[a] for a in rest], -1)
-    y = own(rows, source.quant, target).reshape([x.shape[a] for a in (*rest, *axes)])
+    rows = x.transpose(*rest, *axes).reshape(*[x.shape[a] for a in rest], -1).astype(np.int64)
+    table, factor, over = _table(step, rows.shape[-1])
+    entry = table[rows.max(-1, keepdims=True) - rows]
+    total = np.add.accumulate(entry, -1, dtype=np.float32)[..., -1:]
+    with np.errstate(over="ignore"):
+        v = np.rint(((entry * np.float32(factor)).astype(np.float32) / total).astype(np.float32))
+    whole = wrap32(np.where(np.isfinite(v), np.where(np.isfinite(v), v, 0).astype(np.int64), over) + int(target.zero_point))
+    y = np.clip(whole, target.qmin, target.qmax).astype(target.format.dtype).reshape([x.shape[a] for a in (*rest, *axes)])
     return y.transpose(np.argsort([*rest, *axes]))
+
+
+def _by_table(step: Step) -> bool:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    return not step.node.attrs["log"] and source.quant.bits <= 8 and target.bits <= 8
+
+
+def _table(step: Step, n: int) -> tuple[Array, float, int]:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    make = getattr(load("arithmetics", step.arithmetic), "softmax_table", _default.softmax_table)
+    return make(n, source.quant, target)
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """Rows along one axis."""
+    x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
+    if x is None or x.quant is None or y.quant is None or not _by_table(step):
+        return False
+    source, target = desk.place(x), desk.place(y)
+    live = [a for a in axes if x.shape[a] > 1] or [axes[-1]]
+    if len(live) != 1 or source.order != target.order:
+        return False
+    axis = live[0]
+    starts = [np.take(p.positions(), 0, axis).ravel() for p in (source, target)]
+    columns = x.shape[axis]
+    table, factor, over = _table(step, columns)
+    numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias, over]
+    desk.call(Kernel(elementwise.softmax, (source.kind,)),
+              [source.offset, target.offset, len(starts[0]), columns, desk.keep(table), len(table), desk.keep(np.array(numbers, np.float64)),
+               desk.work(4 * columns), source.strides[axis], desk.keep(np.stack(starts, 1).astype(np.int64))])
+    return True
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from hwsim.program import Step
 from hwsim.quant import Array
 from hwsim.shelf import load
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
+def _erf(x: Array) -> Array:
+    from scipy.special import erf
+
+    return np.asarray(erf(x))
 
 
 def _sigmoid(x: Array) -> Array:
