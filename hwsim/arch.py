@@ -142,6 +142,8 @@ class Vector(Block):
 
     rates: dict[str, Count] = Field(description="8-bit elements per cycle for an operator; `default` for the ones not named")
     wide: float = Field(0.5, gt=0, le=1, description="rate of 16-bit elements relative to 8-bit ones")
+    overlaps: bool = Field(True, description="whether it works while an array does; a processor that is both does not")
+    runs: list[str] | None = Field(None, description="operators that it has (add, max, softmax, ...); left out: all")
     real: float = Field(0.25, ge=0, le=1, description="rate of floating-point elements relative to 8-bit ones; 0: it has none")
 
     @model_validator(mode="after")
@@ -162,6 +164,7 @@ class Memory(Block):
     banks: int = Field(1, ge=1)
     double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
     on_chip: bool = True
+    keeps_weights: bool = Field(False, description="whether weights stay in it from one inference to the next when all of them fit")
     read_energy: EnergyPerBit | None = Field(None, description="left out: from the cost table, by size or `kind`")
     write_energy: EnergyPerBit | None = None
     kind: str | None = Field(None, description="row of the cost table's memories for off-chip ones: lpddr4, ddr3, flash, ...")
@@ -188,7 +191,10 @@ class Arithmetic(Block):
 
 
 class Grid(Strict):
-    """What the chip accepts as the quantization of one kind of tensor."""
+    """What the chip accepts as the quantization of one kind of tensor.
+
+    The other signedness of the same width is the same grid shifted by its middle, and is accepted; narrower widths are promoted.
+    """
 
     formats: list[str] = Field(min_length=1, description="number formats in integers: int8, uint8, int4, ...")
     granularity: Literal["per_tensor", "per_channel"] = "per_tensor"

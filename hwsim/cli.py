@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, NotDeployable
 
 if TYPE_CHECKING:
     from hwsim.arch import Arch
@@ -88,7 +88,7 @@ def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: S
     chip = _arch(arch, set_)
     found, cost = check_fit(chip, _graph(model, shape, "integer", None))
     print_check(chip, found, cost, format.value)
-    raise typer.Exit(OK if found.deployable and cost.fits else FINDING)
+    raise typer.Exit(OK if found.deployable and cost is not None and cost.fits else FINDING)
 
 
 @app.command()
@@ -219,6 +219,9 @@ def main() -> None:
     """Run the command line; every way out has its exit code."""
     try:
         app()
+    except NotDeployable as e:
+        print(f"hwsim: not deployable: {e}", file=sys.stderr)
+        sys.exit(FINDING)
     except HwsimError as e:
         print(f"hwsim: error: {e}", file=sys.stderr)
         sys.exit(USAGE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["HwsimError", "suggest"]
+__all__ = ["HwsimError", "NotDeployable", "suggest"]
 
 
 class HwsimError(Exception):
@@ -24,6 +24,10 @@ class HwsimError(Exception):
     def joined(cls, errors: Iterable[HwsimError]) -> HwsimError:
         """All of several faults in one line, so that a user mends them in one go."""
         return cls("", " | ".join(str(e) for e in errors))
+
+
+class NotDeployable(HwsimError):
+    """A finding, not a fault of the input: the chip cannot run the network at all."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:

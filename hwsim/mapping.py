@@ -68,7 +68,11 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Mapping:
-    """One layer on one chip: the unrolling taken, compute cycles that follow, tiles per level, and traffic per memory."""
+    """One layer on one chip: the unrolling taken, compute cycles that follow, tiles per level, and traffic per memory.
+
+    `feed` is the part of the traffic (bits read, bits written) between the nearest memories and the array itself, which goes on
+    while the array works.
+    """
 
     unroll: MappingType[str, int]
     compute_cycles: int
@@ -78,3 +82,4 @@ class Mapping:
     transfers: int = 0
     resident: bool = False
     fits: bool = True
+    feed: MappingType[str, tuple[int, int]] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from hwsim.steps.estimate import estimate
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written, lower
 from hwsim.steps.map_layers import map_layers
+from hwsim.steps.place import FALLBACK
 from hwsim.steps.prices import prices_of
 from hwsim.steps.read import with_batch
 from hwsim.steps.residency import plan_residency
@@ -48,9 +49,11 @@ def simulate(arch: Arch, graph: Graph, data: Dataset | None = None, metric: str 
     return result if data is None else _scored(result, arch, graph, data, metric, engine, batch, progress)
 
 
-def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost]:
-    """The deployability report of a network, and the cost that says whether its weights and activations fit."""
-    return check(arch, graph), price(arch, lower(graph, arch))
+def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost | None]:
+    """The deployability report of a network, and the cost that says whether it fits; None when an operator has no place at all."""
+    report = check(arch, graph)
+    placed = arch.fallback is not None or all(p.unit != FALLBACK for p in report.placements)
+    return report, price(arch, lower(graph, arch)) if placed else None
 
 
 def price(arch: Arch, program: Program, mapper: str = "greedy") -> Cost:

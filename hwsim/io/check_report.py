@@ -23,7 +23,7 @@ def _row(p: Placement) -> list[Any]:
     return [p.node.name, str(p.node.attrs.get("function", p.node.op)), p.unit or "none", p.step.integer and p.unit != FALLBACK, p.stored, p.runs, how]
 
 
-def print_check(arch: Arch, report: CheckReport, cost: Cost, form: str) -> None:
+def print_check(arch: Arch, report: CheckReport, cost: Cost | None, form: str) -> None:
     """Print a check as table, json or csv."""
     rows = [_row(p) for p in report.placements]
     if form == "csv":
@@ -35,15 +35,17 @@ def print_check(arch: Arch, report: CheckReport, cost: Cost, form: str) -> None:
         _print_summary(report, cost)
 
 
-def _plain(arch: Arch, report: CheckReport, cost: Cost, rows: list[list[Any]]) -> dict[str, Any]:
-    return {"arch": arch.name, "deployable": report.deployable and cost.fits,
+def _plain(arch: Arch, report: CheckReport, cost: Cost | None, rows: list[list[Any]]) -> dict[str, Any]:
+    fits = cost is not None and cost.fits
+    return {"arch": arch.name, "deployable": report.deployable and fits,
             "findings": [{"node": f.node, "rule": f.rule, "message": f.message} for f in report.findings],
             "requantizations_added": list(report.added), "requantizations_removed": list(report.removed),
-            "weight_bytes": cost.weight_bytes, "peak_onchip_bytes": cost.peak_onchip_bytes, "fits": cost.fits, "problems": list(cost.problems),
+            "weight_bytes": cost and cost.weight_bytes, "peak_onchip_bytes": cost and cost.peak_onchip_bytes, "fits": fits,
+            "problems": list(cost.problems) if cost else [],
             "nodes": [dict(zip(COLUMNS, r, strict=True)) for r in rows]}
 
 
-def _print_summary(report: CheckReport, cost: Cost) -> None:
+def _print_summary(report: CheckReport, cost: Cost | None) -> None:
     out = console()
     on_fallback = sum(p.unit == FALLBACK for p in report.placements)
     out.print(f"\n{len(report.placements)} nodes, {sum(p.step.integer and p.unit != FALLBACK for p in report.placements)} in integers on the chip, "
@@ -51,7 +53,9 @@ def _print_summary(report: CheckReport, cost: Cost) -> None:
     for kind, names in (("adds", report.added), ("removes", report.removed)):
         if names:
             out.print(f"the chip's graph rule {kind} a requantization at: {', '.join(names)}")
-    out.print(f"weights {format_bytes(cost.weight_bytes)}, peak on-chip memory {format_bytes(cost.peak_onchip_bytes)}: {'fits' if cost.fits else 'DOES NOT FIT'}")
-    for text in (*cost.problems, *(f"{f.rule}: {f.message}" for f in report.findings)):
+    if cost is not None:
+        verdict = "fits" if cost.fits else "DOES NOT FIT"
+        out.print(f"weights {format_bytes(cost.weight_bytes)}, peak on-chip memory {format_bytes(cost.peak_onchip_bytes)}: {verdict}")
+    for text in (*(cost.problems if cost else ()), *(f"{f.rule}: {f.message}" for f in report.findings)):
         out.print(f"finding: {text}")
-    out.print("deployable as it is" if report.deployable and cost.fits else "NOT deployable as it is")
+    out.print("deployable as it is" if report.deployable and cost is not None and cost.fits else "NOT deployable as it is")

@@ -35,7 +35,10 @@ class Chip:
 def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: Residency, prices: Prices) -> Cost:
     """The cost of one inference.  The overhead of an inference is a row of its own, so that rows add up to the total exactly."""
     chip = Chip(arch, prices)
-    rows = [_layer_cost(chip, layer, m, residency.live_bits[i]) for i, (layer, m) in enumerate(zip(program.layers, mappings, strict=True))]
+    rows, before = [], ""
+    for i, (layer, m) in enumerate(zip(program.layers, mappings, strict=True)):
+        rows.append(_layer_cost(chip, layer, m, residency.live_bits[i], layer.unit == FALLBACK != before))
+        before = layer.unit or before
     start = ceil(chip.cycles(arch.overheads.per_inference))
     if start:
         rows.append(_overhead_row(chip, start))
@@ -52,10 +55,10 @@ def _leakage(chip: Chip, cycles: int) -> float:
     return grid_pj(chip.arch.energy.leakage * cycles / chip.arch.clock_hz * 1e12)
 
 
-def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int) -> LayerCost:
+def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, switches: bool) -> LayerCost:
     work = _vector_work(chip.arch, layer, mapping)
     busy = _busy(chip, layer, mapping, work)
-    cycles = _cycles(chip, layer, mapping, busy)
+    cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
     energy = _energy(chip, layer, mapping, actions, work)
     energy["leakage"] = _leakage(chip, sum(cycles.values()))
@@ -95,8 +98,9 @@ def _vector_work(arch: Arch, layer: Layer, mapping: Mapping) -> dict[str, int]:
         else:
             work["copy"] = work.get("copy", 0) + sum(t.elements for t in step.outputs)
     if layer.loops is not None and layer.unit in arch.arrays and _unpacks(layer):
-        fetched = mapping.traffic[arch.path("weights")[0]].read.get("weights", 0)
-        work["unpack"] = fetched // formats.get(layer.weight).bits
+        nearest = mapping.traffic[arch.path("weights")[0]]
+        loaded = nearest.write.get("weights", 0) or nearest.read.get("weights", 0)
+        work["unpack"] = loaded // formats.get(layer.weight).bits
     return work
 
 
@@ -131,30 +135,42 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
     """Cycles of each memory's port: on chip reads and writes go side by side, off chip they share the pins."""
-    busy = {}
-    for name, traffic in mapping.traffic.items():
-        memory, hz = chip.arch.memories[name], chip.arch.clock_hz
-        read, write = traffic.read_bits / memory.read.per_cycle(hz), traffic.write_bits / memory.write.per_cycle(hz)
-        busy[name] = ceil(max(read, write) if memory.on_chip else read + write)
-    return busy
+    return {name: _port_cycles(chip, name, t.read_bits, t.write_bits) for name, t in mapping.traffic.items()}
 
 
-def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int]) -> dict[str, int]:
-    """Parts that add up to the layer's time: each part is what it adds beyond the parts before it."""
+def _port_cycles(chip: Chip, name: str, read_bits: int, write_bits: int) -> int:
+    memory, hz = chip.arch.memories[name], chip.arch.clock_hz
+    read, write = read_bits / memory.read.per_cycle(hz), write_bits / memory.write.per_cycle(hz)
+    return ceil(max(read, write) if memory.on_chip else read + write)
+
+
+def _transfers(mapping: Mapping, name: str) -> tuple[int, int]:
+    """Bits read and written by tile transfers, without the array's own feed."""
+    fed = mapping.feed.get(name, (0, 0))
+    return mapping.traffic[name].read_bits - fed[0], mapping.traffic[name].write_bits - fed[1]
+
+
+def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], switches: bool) -> dict[str, int]:
+    """Parts that add up to the layer's time: each part is what it adds beyond the parts before it.
+
+    `switches`: the layer is the first of its kind on the fallback, which costs the handover there and back.
+    """
     arch = chip.arch
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
     hidden = max((busy[m] for m, spec in arch.memories.items() if spec.double_buffered), default=0)
-    exposed = sum(busy[m] for m, spec in arch.memories.items() if not spec.double_buffered)
+    exposed = sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
+    hidden = max(hidden, *(busy[m] for m in mapping.feed), 0)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
     off_chip = any(not arch.memories[m].on_chip for m in touched)
     setup = ceil(mapping.transfers * chip.cycles(arch.dma.setup) / arch.dma.channels) if off_chip else 0
-    memory = max(0, max(hidden, setup) - max(compute, vector)) + exposed + latency
+    apart = compute > 0 and not next(iter(arch.vector.values())).overlaps
+    memory = max(0, max(hidden, setup) - (compute + vector if apart else max(compute, vector))) + exposed + latency
     overhead = ceil(chip.cycles(arch.overheads.per_layer))
-    if layer.unit == FALLBACK and arch.fallback is not None:
+    if switches and arch.fallback is not None:
         overhead += ceil(chip.cycles(arch.fallback.handover))
-    return {"compute": compute, "vector": max(0, vector - compute), "memory": memory, "overhead": overhead}
+    return {"compute": compute, "vector": vector if apart else max(0, vector - compute), "memory": memory, "overhead": overhead}
 
 
 def _bound(cycles: dict[str, int], busy: dict[str, int]) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hwsim import formats
 from hwsim.arch import Arch
-from hwsim.graph import Graph, Tensor
+from hwsim.errors import NotDeployable
+from hwsim.graph import Constant, Graph, Tensor
 from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
+from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.place import FALLBACK, FREE, Placement, place, real_format
+from hwsim.steps.read import read
 from hwsim.steps.step import is_mac, step_of
 
 __all__ = ["as_written", "lower"]
@@ -21,11 +25,18 @@ def as_written(graph: Graph) -> Program:
 
 
 def lower(graph: Graph, arch: Arch) -> Program:
-    """The network as the chip runs it: each operator placed, operators fused behind arrays, real numbers in the chip's format."""
-    graph = _in_real_format(graph, real_format(arch))
+    """The network as the chip runs it: each operator placed, operators fused behind arrays, real numbers in the chip's format.
+
+    Raises NotDeployable when an operator has no place and the chip has no fallback.
+    """
+    graph = _in_real_format(_folded(graph) if arch.quantization.batch_norm == "folded" else graph, real_format(arch))
     layers: list[Layer] = []
     made_by: dict[str, int] = {}
-    for p in place(arch, graph):
+    placements = place(arch, graph)
+    lost = [p for p in placements if p.unit == FALLBACK and arch.fallback is None]
+    if lost:
+        raise NotDeployable.joined([NotDeployable(p.node.where, f"must run on {arch.name}, which has no fallback: {p.reason}") for p in lost])
+    for p in placements:
         host = _host(arch, graph, layers, made_by, p)
         if host is None:
             layers.append(_layer(p))
@@ -36,17 +47,29 @@ def lower(graph: Graph, arch: Arch) -> Program:
     return Program(graph, arch.name, tuple(layers), graph.tensors)
 
 
+def _folded(graph: Graph) -> Graph:
+    """Batch normalization folded into float weights, as every deployment tool for such a chip does."""
+    if not any(n.op == "batch_norm" for n in graph.nodes):
+        return graph
+    return read(fold_batch_norm(graph.source), {t: graph.tensors[t].shape for t in graph.inputs}, qdq=graph.qdq)
+
+
 def _in_real_format(graph: Graph, name: str) -> Graph:
     """float32 tensors between operators kept in the chip's own real format; the network's inputs and outputs stay as they are."""
     if name == "float32":
         return graph
     fixed = {*graph.inputs, *graph.outputs}
-    tensors = {k: replace(t, format=name) if _computed_real(t) and k not in fixed else t for k, t in graph.tensors.items()}
-    return graph.with_nodes(graph.nodes, tensors)
+    fixed |= {t for n in graph.nodes if step_of(graph, n, "").integer for t in n.inputs}
+    return graph.with_nodes(graph.nodes, {k: _narrowed(t, name) if k not in fixed else t for k, t in graph.tensors.items()})
 
 
-def _computed_real(t: Tensor) -> bool:
-    return t.format == "float32" and t.quant is None and t.constant is None
+def _narrowed(t: Tensor, name: str) -> Tensor:
+    """A real tensor in the chip's format; constants are rounded when they are first needed."""
+    if t.format != "float32" or t.quant is not None:
+        return t
+    constant = t.constant
+    rounded = constant and Constant(lambda: formats.get(name).round(constant.array), t.name)
+    return replace(t, format=name, constant=rounded)
 
 
 def _layer(p: Placement) -> Layer:

@@ -17,7 +17,7 @@ from hwsim.steps.residency import Residency, storage_bits, weight_bits
 
 __all__ = ["map_layers"]
 
-W_LOOPS, I_LOOPS, O_LOOPS = ("G", "K", "C", "FY", "FX"), ("G", "C", "N", "OY", "OX", "FY", "FX"), ("G", "K", "N", "OY", "OX")
+W_LOOPS = ("G", "K", "C", "FY", "FX")
 
 
 def map_layers(program: Program, arch: Arch, residency: Residency, mapper: str = "greedy") -> list[Mapping]:
@@ -32,8 +32,9 @@ def _map_layer(layer: Layer, index: int, arch: Arch, residency: Residency, mappe
         return Mapping({}, 0, 0, (), traffic, 1, residency.fits[index], fits)
     unroll, cycles, slots = best_unroll(arch.arrays[layer.unit], layer.loops, layer.rate)
     _feed_array(layer, arch, arch.arrays[layer.unit], unroll, traffic)
+    feed = {name: (t.read_bits, t.write_bits) for name, t in traffic.items()}
     tilings = _tile_levels(layer, index, arch, residency, mapper, traffic)
-    return Mapping(unroll, cycles, slots, tuple(tilings), traffic, prod(t.trips for t in tilings), residency.fits[index], all(t.fits for t in tilings))
+    return Mapping(unroll, cycles, slots, tuple(tilings), traffic, prod(t.trips for t in tilings), residency.fits[index], all(t.fits for t in tilings), feed)
 
 
 def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str, int], int, int]:
@@ -41,7 +42,7 @@ def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str
     best: tuple[dict[str, int], int, int] | None = None
     for u in array.unroll:
         steps = prod(ceil(loops.size(d) / u.get(d, 1)) for d in ("N", "G", "K", "C", "OY", "OX", "FY", "FX"))
-        found = ({str(k): v for k, v in u.items()}, ceil(steps / rate), steps * prod(u.values()))
+        found = ({str(k): v for k, v in u.items()}, ceil(steps / rate), steps * array.multipliers)
         if best is None or found[1] < best[1]:
             best = found
     assert best is not None and best[2] >= loops.macs, "an array cannot do more MACs than it has slots"
@@ -58,10 +59,20 @@ def _feed_array(layer: Layer, arch: Arch, array: MacArray, unroll: dict[str, int
     held = {"weight_stationary": ("weights", ("N", "OY", "OX")), "input_stationary": ("inputs", ("K",)),
             "row_stationary": ("weights", ("OX",))}.get(array.dataflow, ("", ()))
     bits = {"weights": formats.get(layer.weight).bits, "inputs": formats.get(layer.activation).bits}
-    for operand, dims in (("weights", W_LOOPS), ("inputs", I_LOOPS)):
+    elements = {"weights": prod(width[d] for d in W_LOOPS), "inputs": _input_elements(layer, width)}
+    for operand, count in elements.items():
         fetches = steps // prod(trips[d] for d in held[1]) if held[0] == operand else steps
-        traffic[arch.path(operand)[0]].add("read", operand, fetches * prod(width[d] for d in dims) * bits[operand])
+        traffic[arch.path(operand)[0]].add("read", operand, fetches * count * bits[operand])
     traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
+
+
+def _input_elements(layer: Layer, width: dict[str, int]) -> int:
+    """Input elements under one step of the array: rows and columns that windows share are fetched once."""
+    a = layer.steps[0].node.attrs
+    stride, dilation = ((1, 1, *a.get(k, ()))[-2:] for k in ("strides", "dilations"))
+    spans = [(width[o] - 1) * stride[i] + (width[f] - 1) * dilation[i] + 1 for i, (o, f) in enumerate((("OY", "FY"), ("OX", "FX")))]
+    apart = [width[o] * width[f] for o, f in (("OY", "FY"), ("OX", "FX"))]
+    return width["G"] * width["C"] * width["N"] * prod(min(s, p) for s, p in zip(spans, apart, strict=True))
 
 
 def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str, traffic: dict[str, Traffic]) -> list[Tiling]:
@@ -70,7 +81,8 @@ def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, map
     extra = weight_bits(layer) - problem.groups * problem.outputs * problem.channels * problem.kernel * problem.weight_bits
     for depth in range(1, max(len(arch.path(o)) for o in OPERANDS)):
         inside = [o for o in OPERANDS if len(arch.path(o)) > depth]
-        if depth == 1 and residency.fits[index]:
+        keeps = {o for o in inside if arch.path(o)[-depth - 1] == residency.memory}
+        if "outputs" in keeps and residency.fits[index]:
             moved = _resident_traffic(layer, residency)
             tiling = None
         else:
@@ -78,11 +90,20 @@ def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, map
             tilings.append(tiling)
             sides = [np.int64(v) for v in (tiling.groups, tiling.outputs, tiling.channels, tiling.rows)]
             moved = {o: int(v) for o, v in traffic_bits(problem, *sides, np.bool_(tiling.outer == "inputs")).items()}
+            moved["inputs"] += _second_operands(layer) // repeats
+        if arch.path("weights")[-depth - 1 :][0] in residency.keeps_weights:
+            moved["weights"], extra = 0, 0
         for o in inside:
             _move(arch, traffic, o, depth, repeats * moved[o] + (max(extra, 0) if o == "weights" else 0))
         if tiling is not None:
             problem, repeats = _inner(problem, tiling), repeats * tiling.trips
     return tilings
+
+
+def _second_operands(layer: Layer) -> int:
+    """Bits of what fused steps read besides the layer's own results: the other side of a sum."""
+    made = {t.name for s in layer.steps for t in s.outputs}
+    return sum(storage_bits(t) for s in layer.steps[1:] for t in s.inputs if t is not None and t.constant is None and t.name not in made)
 
 
 def _move(arch: Arch, traffic: dict[str, Traffic], operand: str, depth: int, bits: int) -> None:

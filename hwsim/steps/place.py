@@ -189,6 +189,9 @@ def _place_vector(arch: Arch, node: Node, step: Step) -> Placement:
     work = load("ops", node.op).work(node, step.inputs, step.outputs) if hasattr(load("ops", node.op), "work") else {"copy": 1}
     if not work:
         return Placement(node, step, FREE)
+    missing = [w for w in work if unit.runs is not None and w not in unit.runs and w not in ("copy", "requantize", "quantize", "dequantize")]
+    if missing:
+        return _fall_back(node, step, "", f"the vector unit has no {missing[0]}")
     if _touches_reals(step) and unit.real == 0:
         return _fall_back(node, step, "", "it computes real numbers and the vector unit has integers only")
     broken = _rescale_fault(step) if step.integer and node.op in ("binary", "average_pool") else ""

@@ -15,13 +15,15 @@ __all__ = ["Residency", "plan_residency", "storage_bits", "weight_bits"]
 @dataclass(frozen=True)
 class Residency:
     """The memory that keeps activations between layers (None: the chip has none), the tensors that stay in it for all their life,
-    the live bits at each layer, whether each layer's live set fits, and what is wrong with the whole."""
+    the live bits at each layer, whether each layer's live set fits, what is wrong with the whole, and the memories in which the
+    weights stay from one inference to the next."""
 
     memory: str | None
     tensors: frozenset[str]
     live_bits: tuple[int, ...]
     fits: tuple[bool, ...]
     problems: tuple[str, ...] = ()
+    keeps_weights: frozenset[str] = frozenset()
 
 
 def storage_bits(tensor: Tensor) -> int:
@@ -55,7 +57,18 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
         off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
         fits.append(memory is not None and not off_limits and (size is None or needed <= size))
     staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
-    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)))
+    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)), _keeping(program, arch, live))
+
+
+def _keeping(program: Program, arch: Arch, live: list[int]) -> frozenset[str]:
+    """Memories that keep weights between inferences and have room for all of them beside the live activations."""
+    weights = sum(weight_bits(layer) for layer in program.layers)
+    found = set()
+    for name, m in arch.memories.items():
+        needed = weights + (max(live, default=0) if "outputs" in m.holds else 0)
+        if m.keeps_weights and (m.size is None or needed <= m.size):
+            found.add(name)
+    return frozenset(found)
 
 
 def _activation_memory(arch: Arch) -> str | None:
@@ -105,12 +118,15 @@ def _private(program: Program, layer: Layer) -> set[str]:
 
 def _problems(program: Program, arch: Arch, live: list[int]) -> list[str]:
     """What has no place at all: constants or live activations larger than the farthest memory of their kind."""
+    weights, activations = sum(weight_bits(layer) for layer in program.layers), max(live, default=0)
+    at = f"activations at layer '{program.layers[live.index(activations)].name}'" if live else "activations"
+    needs = {"weights": (weights, "weights"), "outputs": (activations, at)}
+    homes = {o: arch.path(o)[-1] for o in needs}
+    if homes["weights"] == homes["outputs"]:
+        needs = {"weights": (weights + activations, f"weights and {at}")}
     found = []
-    weights = sum(weight_bits(layer) for layer in program.layers)
-    for operand, bits, what in (("weights", weights, "weights"), ("outputs", max(live, default=0), "live activations")):
-        home = arch.path(operand)[-1]
-        size = arch.memories[home].size
+    for operand, (bits, what) in needs.items():
+        size = arch.memories[homes[operand]].size
         if size is not None and bits > size:
-            at = "" if what == "weights" else f" at layer '{program.layers[live.index(bits)].name}'"
-            found.append(f"{what} need {-(-bits // 8)} bytes{at}, {home} has {size // 8}")
+            found.append(f"{what} need {-(-bits // 8)} bytes, {homes[operand]} has {size // 8}")
     return found
