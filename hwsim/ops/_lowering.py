@@ -7,13 +7,14 @@ that signed and unsigned are the same to every kernel; up to 16 bits is a signed
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import numpy as np
 
 from hwsim import formats
 from hwsim.graph import Shape, Tensor
+from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -84,12 +85,27 @@ class Desk:
     constants: list[Array] = field(default_factory=list)
     calls: list[tuple[Kernel, list[int]]] = field(default_factory=list)
     scratch: int = 0
+    used: int = 0
     counters: list[str] = field(default_factory=list)
     counter_base: int = 0
     scratch_base: int = 0
 
     def place(self, tensor: Tensor) -> Place:
         return self.places[tensor.name]
+
+    def row_major(self, tensor: Tensor) -> Place:
+        """Where the tensor lies in the order of its axes: its own place, or scratch memory to copy to or from."""
+        own = self.place(tensor)
+        natural = tuple(range(len(own.shape)))
+        return own if own.order == natural else replace(own, offset=self.work(own.bytes), order=natural)
+
+    def reorder(self, source: Place, target: Place) -> None:
+        """Copy a tensor between two orders of its axes."""
+        if source.offset == target.offset:
+            return
+        order = np.empty(target.elements, np.int32)
+        order[target.positions().ravel()] = source.positions().ravel()
+        self.call(Kernel(elementwise.move, (target.kind,)), [source.offset, target.offset, target.elements, self.keep(order), source.elements, 0])
 
     def source(self, tensor: Tensor) -> Source:
         """A tensor as an operand, wherever it lives."""
@@ -108,9 +124,11 @@ class Desk:
         return int(held.ctypes.data)
 
     def work(self, size: int) -> int:
-        """The arena offset of scratch memory of at least `size` bytes, shared by all calls."""
-        self.scratch = max(self.scratch, size)
-        return self.scratch_base
+        """The arena offset of scratch memory of at least `size` bytes, for the calls of one step."""
+        start = self.used
+        self.used += -(-size // ALIGN) * ALIGN
+        self.scratch = max(self.scratch, self.used)
+        return self.scratch_base + start
 
     def counter(self, step: Step) -> int:
         """The arena offset of the step's count of overflowed accumulations."""

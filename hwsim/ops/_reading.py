@@ -27,6 +27,7 @@ class Reader:
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.dequantized: dict[str, str] = {}
+        self.plain: set[str] = set()
 
     def array(self, name: str) -> Array | None:
         """The numbers of a constant tensor, None when it is absent or computed at run time."""
@@ -85,12 +86,9 @@ class Reader:
         name = input_name(s, index)
         quant = self.params(s, name, scale, zero_point, axis, block)
         tensor = self.tensors[name]
-        if tensor.quant is not None and not tensor.quant.same_grid(quant):
-            view = self.fresh(f"{name}.as")
-            self.tensors[view] = replace(tensor, name=view, quant=quant)
-            if tensor.constant is None:
-                self.nodes.append(Node(view, "reshape", (name,), (view,), {"raw": True}, s.kind))
-            return view
+        plain = tensor.quant is None and name in self.plain and tensor.constant is None
+        if plain or (tensor.quant is not None and not tensor.quant.same_grid(quant)):
+            return self.view(s, name, quant)
         self.tensors[name] = replace(tensor, quant=tensor.quant or quant)
         return name
 
@@ -98,8 +96,11 @@ class Reader:
              outputs: Iterable[str] | None = None, quants: Iterable[QuantParams | None] = (), name: str = "") -> None:
         """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
         outs = tuple(t or self.fresh(f"{s.name}.unused{i}") for i, t in enumerate(s.outputs if outputs is None else outputs))
-        node = Node(name or s.name, op, tuple(inputs), outs, dict(attrs or {}), s.kind)
-        module = load("ops", op)
+        module, quants, inputs = load("ops", op), tuple(quants), tuple(inputs)
+        if not any(quants) and op != "dequantize":
+            inputs, quants = self._raw(s, inputs, outs, getattr(module, "MOVES", False) or op in ("pad", "concat"))
+        self.plain.update(t for t in (*inputs, *outs) if t and (t not in self.tensors or self.tensors[t].quant is None))
+        node = Node(name or s.name, op, inputs, outs, dict(attrs or {}), s.kind)
         operands = [self.tensors[t] if t else None for t in node.inputs]
         quant = [*quants, *[None] * len(outs)]
         for t, (shape, fmt), q in zip(outs, module.infer(node, operands), quant, strict=False):
@@ -110,6 +111,25 @@ class Reader:
             self.nodes.append(node)
             if op == "dequantize":
                 self.dequantized[outs[0]] = node.inputs[0]
+
+    def _raw(self, s: SourceNode, inputs: tuple[str, ...], outs: tuple[str, ...], moves: bool) -> tuple[tuple[str, ...], tuple[QuantParams | None, ...]]:
+        """What an operator without scales of its own means on stored tensors: it moves them as they are, or computes on the integers."""
+        first = self.tensors[inputs[0]].quant if inputs and inputs[0] else None
+        stored = [t for t in inputs if t and self.tensors[t].quant is not None]
+        if moves and first is not None and first.axis is None:
+            return tuple(self.view(s, t, first) if t in stored else t for t in inputs), (first,) * len(outs)
+        return tuple(self.view(s, t, None) if t in stored else t for t in inputs), ()
+
+    def view(self, s: SourceNode, name: str, quant: QuantParams | None) -> str:
+        """The same stored numbers under another scale, or under none."""
+        tensor = self.tensors[name]
+        if tensor.quant is not None and quant is not None and tensor.quant.same_grid(quant):
+            return name
+        view = self.fresh(f"{name}.as")
+        self.tensors[view] = replace(tensor, name=view, quant=quant)
+        if tensor.constant is None:
+            self.nodes.append(Node(view, "reinterpret", (name,), (view,), {}, s.kind))
+        return view
 
     def _foldable(self, node: Node, operands: list[Tensor | None]) -> bool:
         return (all(t is None or (t.constant is not None and t.constant.load is not None and t.quant is None) for t in operands)

@@ -12,7 +12,7 @@ from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["emit_move", "emit_moves", "emit_scatter", "emit_table"]
+__all__ = ["emit_copy", "emit_move", "emit_moves", "emit_scatter", "emit_table"]
 
 MOST_BITS = 16
 
@@ -54,6 +54,14 @@ def emit_move(step: Step, desk: Desk, index: int, output: int, sources: Array, f
     order[target.positions().ravel()] = wanted.ravel()
     desk.call(Kernel(elementwise.move, (target.kind,)),
               [start, target.offset, target.elements, desk.keep(order), source.elements, fill - target.bias])
+    return True
+
+
+def emit_copy(step: Step, desk: Desk) -> bool:
+    """Stored numbers as they are."""
+    x = step.inputs[0]
+    assert x is not None
+    desk.reorder(desk.place(x), desk.place(step.outputs[0]))
     return True
 
 

@@ -35,7 +35,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
     if any(len(s) != len(first) or s[:axis] != first[:axis] or s[axis + 1 :] != first[axis + 1 :] for s in shapes):
         raise HwsimError(node.where, f"the inputs must agree in all dimensions but {axis}", " and ".join(map(str, shapes)))
     assert inputs[0] is not None
-    return [((*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :]), inputs[0].format if inputs[0].quant is None else "float32")]
+    return [((*first[:axis], sum(s[axis] for s in shapes), *first[axis + 1 :]), inputs[0].format)]
 
 
 def compute(node: Node, *arrays: Array) -> Array:

@@ -155,7 +155,11 @@ def kernel(step: Step, desk: Desk) -> bool:
         columns = b.constant.array if step.node.attrs["trans_b"] else b.constant.array.T
         rows = a.elements // a.shape[-1]
         flat = {"stride": (1, 1), "dilation": (1, 1), "pad": (0, 0), "up": (1, 1)}
-        return emit_conv(step, desk, columns[None, :, None, None, :], 1, flat, desk.place(a), desk.place(y), (1, 1, rows, a.shape[-1]), (1, rows))
+        x, out = desk.row_major(a), desk.row_major(y)
+        desk.reorder(desk.place(a), x)
+        emit_conv(step, desk, columns[None, :, None, None, :], 1, flat, x, out, (1, 1, rows, a.shape[-1]), (1, rows))
+        desk.reorder(out, desk.place(y))
+        return True
     if b.constant is not None or len(b.shape) < 2:
         return False
     return _kernel_batched(step, desk, a, b, y)
@@ -163,15 +167,17 @@ def kernel(step: Step, desk: Desk) -> bool:
 
 def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> bool:
     batch = y.shape[:-2]
-    starts = []
+    starts, out = [], desk.row_major(y)
     for t in (a, b, y):
-        strides = desk.place(t).strides
+        strides = (out if t is y else desk.place(t)).strides
         grid = [np.arange(n) * (strides[i - len(batch) + len(t.shape) - 2] if _spans(t, i, len(batch)) else 0) for i, n in enumerate(batch)]
         starts.append(sum(np.meshgrid(*grid, indexing="ij"), np.zeros(batch, np.int64)).ravel() if batch else np.zeros(1, np.int64))
-    sa, sb, sy = (desk.place(t).strides for t in (a, b, y))
+    sa, sb = (desk.place(t).strides for t in (a, b))
     depth, column = (sb[-1], sb[-2]) if step.node.attrs["trans_b"] else (sb[-2], sb[-1])
-    return emit_product(step, desk, desk.place(a), desk.place(b), desk.place(y), np.stack(starts, 1), (y.shape[-2], a.shape[-1], y.shape[-1]),
-                        (sa[-2], sa[-1], depth, column, sy[-2]))
+    done = emit_product(step, desk, desk.place(a), desk.place(b), out, np.stack(starts, 1), (y.shape[-2], a.shape[-1], y.shape[-1]),
+                        (sa[-2], sa[-1], depth, column, out.strides[-2]))
+    desk.reorder(out, desk.place(y))
+    return done
 
 
 def _spans(t: Tensor, axis: int, rank: int) -> bool:

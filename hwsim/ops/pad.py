@@ -27,6 +27,8 @@ def _read(s: SourceNode, r: Reader) -> None:
     for i, axis in enumerate(axes):
         widths[axis % rank] = (pads[i], pads[len(axes) + i])
     value = float(r.need(s, 2, "the padding value").ravel()[0]) if input_name(s, 2) else float(s.attrs.get("value", 0))
+    stored = r.tensors[s.inputs[0]].quant
+    value = value if stored is None else float(stored.dequantize(np.asarray(value)))
     mode = s.attrs.get("mode", "constant")
     if mode not in _MODES:
         raise HwsimError(s.where, f"mode must be one of {', '.join(_MODES)}", repr(mode))
@@ -42,7 +44,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
     shape = tuple(n + a + b for n, (a, b) in zip(x.shape, node.attrs["widths"], strict=True))
     if min(shape, default=0) < 0:
         raise HwsimError(node.where, "negative pads must leave something", shape)
-    return [(shape, x.format if x.quant is None else "float32")]
+    return [(shape, x.format)]
 
 
 def compute(node: Node, x: Array, value: Any = None) -> Array:

@@ -53,7 +53,7 @@ READS = {"Resize": _read, "Upsample": _read}
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
     assert inputs[0] is not None
-    return [(node.attrs["size"], inputs[0].format if inputs[0].quant is None else "float32")]
+    return [(node.attrs["size"], inputs[0].format)]
 
 
 def source_positions(node: Node, axis: int, n: int) -> Array:

@@ -105,7 +105,7 @@ def assemble(program: Program) -> Assembly:
     desk = Desk(places, counter_base=counter_base, scratch_base=scratch_base)
     segments: list[Segment] = []
     for step in steps:
-        before = len(desk.calls)
+        before, desk.used = len(desk.calls), 0
         if not _emit(step, desk):
             del desk.calls[before:]
             _flush(desk, segments)

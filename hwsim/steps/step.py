@@ -22,7 +22,7 @@ def step_of(graph: Graph, node: Node, arithmetic: str, accumulator: Accumulator 
 
 
 def _is_integer(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> bool:
-    if node.op in ("quantize", "dequantize"):
+    if node.op in ("quantize", "dequantize", "reinterpret"):
         return True
     module = load("ops", node.op)
     stored = [_is_stored(t) for t in inputs]
