@@ -18,7 +18,7 @@ class HwsimError(Exception):
             text += f", not {found}"
         if hint:
             text += f"; {hint}"
-        super().__init__(text)
+        super().__init__(" ".join(text.splitlines()))
 
     @classmethod
     def joined(cls, errors: Iterable[HwsimError]) -> HwsimError:
@@ -33,5 +33,5 @@ class NotDeployable(HwsimError):
 def suggest(word: str, known: Iterable[str]) -> str | None:
     """A "did you mean" hint for a word that is not known, or None when nothing is close."""
     known = list(known)
-    close = get_close_matches(str(word), known, n=1, cutoff=0.6) or [k for k in known if k.lower() == str(word).lower()]
+    close = [k for k in known if k.lower() == str(word).lower()] or get_close_matches(str(word), known, n=1, cutoff=0.6)
     return f"did you mean '{close[0]}'?" if close else None

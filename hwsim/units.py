@@ -6,12 +6,14 @@ KiB is 1024 B and KB is 1000 B.  A bare number where a unit belongs is an error.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, suggest
 
 __all__ = ["Rate", "format_bytes", "format_si", "parse"]
 
+LARGEST = 1e30
 _SI = {"": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _SIZES = {p + unit: scale * bits for unit, bits in (("B", 8), ("byte", 8), ("bytes", 8), ("b", 1), ("bit", 1), ("bits", 1))
@@ -54,9 +56,20 @@ class Rate:
 
 def _split(text: object, wanted: str) -> tuple[float, str]:
     match = _NUMBER.match(text) if isinstance(text, str) else None
-    if match is None or (not match[2] and isinstance(text, str)):
+    if match is None or not match[2]:
         raise HwsimError("", f"must be {wanted}", repr(text), "give the number with its unit")
-    return float(match[1].replace("_", "")), match[2]
+    number = float(match[1].replace("_", ""))
+    if number < 0:
+        raise HwsimError("", f"must be {wanted} and not negative", repr(text))
+    if number > LARGEST:
+        raise HwsimError("", f"must be {wanted} and at most {LARGEST:g} of its unit", repr(text))
+    return number, match[2]
+
+
+def _no_unit(text: object, wanted: str, unit: str, dimension: str, known: Iterable[str]) -> HwsimError:
+    """The complaint about a unit that is not one of the dimension's, with the nearest that is."""
+    close = suggest(unit, known)
+    return HwsimError("", f"must be {wanted}", repr(text), f"'{unit}' is not a unit of {dimension}" + (f", {close}" if close else ""))
 
 
 def parse(text: object, dimension: str) -> float:
@@ -64,9 +77,7 @@ def parse(text: object, dimension: str) -> float:
     table, wanted = _DIMENSIONS[dimension]
     number, unit = _split(text, wanted)
     if unit not in table:
-        raise HwsimError("", f"must be {wanted}", repr(text), f"'{unit}' is not a unit of {dimension.replace('_', ' ')}")
-    if number < 0:
-        raise HwsimError("", f"must be {wanted} and not negative", repr(text))
+        raise _no_unit(text, wanted, unit, dimension.replace("_", " "), table)
     return number * table[unit]
 
 
@@ -76,7 +87,7 @@ def parse_rate(text: object, thing: str) -> Rate:
     number, unit = _split(text, wanted)
     amount, _, time = unit.rpartition("/")
     scale = _SIZES.get(amount) if thing == "bits" else _SI.get(re.sub(r"(MACs?|ops?|elements?)$", "", amount).strip())
-    if scale is None or time not in ("cycle", "s") or number < 0:
+    if scale is None or time not in ("cycle", "s"):
         raise HwsimError("", f"must be {wanted}", repr(text))
     return Rate(number * scale, time == "s")
 
@@ -85,13 +96,11 @@ def parse_duration(text: object) -> Rate:
     """A duration in seconds (`20 us`) or in cycles (`300 cycles`)."""
     wanted = "a duration such as 20 us or 300 cycles"
     number, unit = _split(text, wanted)
-    if number < 0:
-        raise HwsimError("", f"must be {wanted} and not negative", repr(text))
     if unit in ("cycle", "cycles"):
         return Rate(number, False)
     seconds = _si("s", prefixes="pnuµm")
     if unit not in seconds:
-        raise HwsimError("", f"must be {wanted}", repr(text))
+        raise _no_unit(text, wanted, unit, "time", ("cycles", *seconds))
     return Rate(number * seconds[unit], True)
 
 

@@ -1,22 +1,61 @@
-"""Files written completely or not at all."""
+"""Files read whole, and written completely or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 from hwsim.errors import HwsimError
+from hwsim.units import format_bytes
 
-__all__ = ["write_whole"]
+__all__ = ["check_folder", "read_whole", "refusal", "write_whole"]
+
+_FOUND = {errno.ENOENT: "a missing one", errno.EISDIR: "a folder", errno.EACCES: "one without permission", errno.EPERM: "one without permission",
+          errno.ENOTDIR: "one below a file", errno.EEXIST: "one below a file", errno.ENOSPC: "one on a full disk", errno.EROFS: "one on a read-only disk",
+          errno.ENAMETOOLONG: "one with so long a name"}
+
+
+def refusal(path: Path, must: str, error: OSError) -> HwsimError:
+    """The complaint about a file that the system refuses."""
+    return HwsimError(path, must, _FOUND.get(error.errno or 0) or f"one that gives '{error.strerror or error}'")
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """The bytes of a file of at most `most` bytes.  Raises HwsimError for one that cannot be read, before memory is taken."""
+    must = "must be a file that can be read"
+    try:
+        if path.exists() and not path.is_file():
+            raise HwsimError(path, must, "a folder" if path.is_dir() else "a device")
+        if path.stat().st_size > most:
+            raise HwsimError(path, f"must be a file of at most {format_bytes(most)}", format_bytes(path.stat().st_size))
+        return path.read_bytes()
+    except OSError as e:
+        raise refusal(path, must, e) from None
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file through a temporary one beside it.  Raises HwsimError when the place cannot be written."""
+    must = "must be a file that can be written"
+    if not path.name or path.is_dir():
+        raise HwsimError(path, must, "a folder")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
         temporary.replace(path)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
-        raise HwsimError(path, "must be a file that can be written", e.strerror or str(e)) from None
+        raise refusal(path, must, e) from None
+    finally:
+        if path.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises HwsimError when files cannot be written into a folder (which need not exist yet): before the work, not after it."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        found = "one without permission" if place.is_dir() else "a file" if place == folder else f"one below the file '{place}'"
+        raise HwsimError(folder, "must be a folder that can be written", found)

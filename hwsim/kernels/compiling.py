@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -17,7 +18,6 @@ __all__ = ["SCALARS", "Kernel", "address", "cache_folder", "call", "host_cpu", "
 
 F = TypeVar("F", bound=Callable[..., Any])
 SCALARS: list[Callable[..., Any]] = []
-_OPTIONAL = ("numba_gil_ensure", "numba_gil_release", "NRT_MemInfo_call_dtor", "NRT_incref", "NRT_decref")
 _objects: list[Any] = []
 _registered: list[Callable[..., Any]] = []
 
@@ -76,24 +76,26 @@ def address(kernel: Kernel) -> int:
     file = cache_folder() / f"{hashlib.sha256(kernel.name.encode()).hexdigest()[:32]}.o"
     try:
         found = file.read_bytes()
-        size = int.from_bytes(found[:4], "little")
-        symbol, code, check = found[4 : 4 + size].decode(), found[36 + size :], found[4 + size : 36 + size]
-        if hashlib.sha256(code).digest() == check:
-            return _load(symbol, code)
-    except (OSError, ValueError, UnicodeDecodeError):
+        if hashlib.sha256(found[32:]).digest() == found[:32]:
+            header, _, code = found[32:].partition(b"\n")
+            return _load(header.decode().split(" "), code)
+    except OSError:
         pass
-    symbol, code = _compile(kernel)
-    _keep(file, symbol, code)
-    return _load(symbol, code)
+    symbols, code = _compile(kernel)
+    _keep(file, symbols, code)
+    return _load(symbols, code)
 
 
-def _keep(file: Path, symbol: str, code: bytes) -> None:
-    """Store object code; a cache that cannot be written only costs time."""
-    name = symbol.encode()
+def _keep(file: Path, symbols: list[str], code: bytes) -> None:
+    """Store object code: a digest, a line with the kernel's symbol and those it needs, the code.
+
+    A cache that cannot be written only costs time.
+    """
+    body = " ".join(symbols).encode() + b"\n" + code
     temporary = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(len(name).to_bytes(4, "little") + name + hashlib.sha256(code).digest() + code)
+        temporary.write_bytes(hashlib.sha256(body).digest() + body)
         temporary.replace(file)
     except OSError:
         temporary.unlink(missing_ok=True)
@@ -105,16 +107,22 @@ def _engine() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    for symbol in _OPTIONAL:
-        if not llvm.address_of_symbol(symbol):
-            llvm.add_symbol(symbol, 1)
     machine = llvm.Target.from_default_triple().create_target_machine()
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def _load(symbol: str, code: bytes) -> int:
+def _load(symbols: list[str], code: bytes) -> int:
+    """Link object code into the process.  The first symbol is the kernel's.
+
+    The others are what it refers to; those of Numba's run-time (memory that it manages, errors) are not there without Numba, and
+    kernels on raw addresses never reach them: they stop the process if one ever does.
+    """
     import llvmlite.binding as llvm
 
+    symbol, *needed = symbols
+    for name in needed:
+        if not llvm.address_of_symbol(name):
+            llvm.add_symbol(name, ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
     engine, held = _engine(), llvm.ObjectFileRef.from_data(code)
     _objects.append(held)
     engine.add_object_file(held)
@@ -133,14 +141,15 @@ def _make_scalars_callable() -> None:
         _registered.append(function)
 
 
-def _compile(kernel: Kernel) -> tuple[str, bytes]:
+def _compile(kernel: Kernel) -> tuple[list[str], bytes]:
     from numba import cfunc, types
 
     function = kernel.factory(*kernel.params)
     _make_scalars_callable()
     compiled = cfunc(types.void(*[types.intp] * kernel.arity), nopython=True, error_model="numpy")(function)
     _, _, data = compiled._library.serialize_using_object_code()
-    return compiled._wrapper_name, data[0]
+    declared = re.findall(r'^declare [^@]*@"?([\w.$]+)"?\(', compiled._library.get_llvm_str(), re.MULTILINE)
+    return [compiled._wrapper_name, *sorted(d for d in set(declared) if not d.startswith("llvm."))], data[0]
 
 
 _signature = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t)

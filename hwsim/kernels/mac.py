@@ -24,6 +24,8 @@ def _cut() -> Any:
 
     @njit
     def cut(sums: Any, n: int, width: int, saturate: int) -> int:
+        if width >= 64:
+            return 0
         low, high = -(np.int64(1) << (width - 1)), (np.int64(1) << (width - 1)) - 1
         changed = 0
         for k in range(n):
@@ -128,8 +130,10 @@ def conv_steps(x_type: str, folded: bool, pairs: bool) -> Any:
 
     @njit
     def limit(v: int, bits: int, saturate: int) -> int:
+        if bits >= 64:
+            return v
         low, high = -(np.int64(1) << (bits - 1)), (np.int64(1) << (bits - 1)) - 1
-        if low <= v <= high or bits == 64:
+        if low <= v <= high:
             return v
         return min(max(v, low), high) if saturate else ((v - low) & ((np.int64(1) << bits) - 1)) + low
 

@@ -93,7 +93,7 @@ def _bind(source: SourceGraph, inputs: tuple[str, ...], given: Mapping[str, tupl
         if declared is None:
             raise HwsimError(f"input '{name}'", "must have a shape", hint=f"give it: --shape {name}=1x3x224x224")
         shape = tuple(d if isinstance(d, int) else symbols.get(d, 1 if i == 0 else -1) for i, d in enumerate(declared))
-        if min(shape, default=1) < 1:
+        if min(shape, default=1) < (0 if name in given else 1):
             raise HwsimError(f"input '{name}'", "must have a fixed shape", f"{declared}", f"give it: --shape {name}=" + "x".join(map(str, declared)))
         bound[name] = shape
     return bound
