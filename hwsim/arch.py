@@ -7,11 +7,12 @@ the file and become bits, cycles, pJ and Hz here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from hwsim import units
 from hwsim.errors import HwsimError
@@ -38,22 +39,45 @@ def _in(dimension: str) -> Callable[[Any], float]:
     return lambda text: units.parse(text, dimension)
 
 
-Size = _quantity(lambda t: round(units.parse(t, "size")), "512 KiB", int)
-Frequency = _quantity(_in("frequency"), "1.2 GHz", float)
+def _some(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A quantity by which something is divided, or in which something must fit: more than nothing."""
+
+    def read(text: Any) -> Any:
+        value = parse(text)
+        if not (value.amount if isinstance(value, units.Rate) else value) > 0:
+            raise HwsimError("", "must be more than 0", repr(text))
+        return value
+
+    return read
+
+
+def _more_than_0(value: float) -> float:
+    if not value > 0:
+        raise ValueError(f"must be more than 0, not {value:g}")
+    return value
+
+
+def _precision(name: str) -> str:
+    parse_precision(name)
+    return name
+
+
+Size = _quantity(_some(lambda t: round(units.parse(t, "size"))), "512 KiB", int)
+Frequency = _quantity(_some(_in("frequency")), "1.2 GHz", float)
 Energy = _quantity(_in("energy"), "0.2 pJ", float)
 EnergyPerBit = _quantity(_in("energy_per_bit"), "15 pJ/bit", float)
 Power = _quantity(_in("power"), "2.5 W", float)
-Voltage = _quantity(_in("voltage"), "0.9 V", float)
-Length = _quantity(_in("length"), "45 nm", float)
-Bandwidth = _quantity(lambda t: units.parse_rate(t, "bits"), "64 B/cycle", units.Rate)
-Count = _quantity(lambda t: units.parse_rate(t, "count"), "128 /cycle", units.Rate)
+Voltage = _quantity(_some(_in("voltage")), "0.9 V", float)
+Length = _quantity(_some(_in("length")), "45 nm", float)
+Bandwidth = _quantity(_some(lambda t: units.parse_rate(t, "bits")), "64 B/cycle", units.Rate)
+Count = _quantity(_some(lambda t: units.parse_rate(t, "count")), "128 /cycle", units.Rate)
 Duration = _quantity(units.parse_duration, "20 us", units.Rate)
 
 
 class Strict(BaseModel):
-    """No unknown keys, no change after reading."""
+    """No unknown keys, no words for numbers, no change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 class Block(Strict):
@@ -65,7 +89,7 @@ class Block(Strict):
     @model_validator(mode="after")
     def _says_where_from(self) -> Any:
         if not self.source and not self.assumed:
-            raise ValueError("must say where its numbers come from: `source:` or `assumed:`")
+            raise ValueError("must say where its numbers come from, with `source:` or `assumed:`")
         return self
 
 
@@ -92,6 +116,12 @@ class Compose(Strict):
     smallest: int = Field(2, ge=1, le=16)
     largest: int = Field(8, ge=2, le=32)
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Any:
+        if self.smallest > self.largest:
+            raise ValueError(f"`smallest` must be at most `largest`, not {self.smallest} and {self.largest}")
+        return self
+
 
 class AccumulatorSpec(Strict):
     """How products are summed; see hwsim.program.Accumulator."""
@@ -101,6 +131,12 @@ class AccumulatorSpec(Strict):
     every: Literal["mac", "tile", "pair"] = "mac"
     tile: int = Field(1, ge=1)
     zero_points: Literal["folded", "subtracted"] = "folded"
+
+    @model_validator(mode="after")
+    def _tile_counts(self) -> Any:
+        if self.tile != 1 and self.every != "tile":
+            raise ValueError(f"`tile` must come with `every: tile`, not with `every: {self.every}`")
+        return self
 
     def spec(self) -> Accumulator:
         return Accumulator(self.bits, self.overflow, self.every, self.tile, self.zero_points)
@@ -113,7 +149,8 @@ class MacArray(Block):
         min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer")
     dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
         description="which operand stays in the multipliers' registers while others stream")
-    rates: dict[str, float] = Field(description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle")
+    rates: dict[Annotated[str, AfterValidator(_precision)], Annotated[float, AfterValidator(_more_than_0)]] = Field(
+        description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle")
     serial: Serial | None = None
     compose: Compose | None = None
     runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
@@ -124,11 +161,11 @@ class MacArray(Block):
     def _sizes(self) -> Any:
         for u in self.unroll:
             if not u or min(u.values()) < 1:
-                raise ValueError("unroll must spread at least one loop over 1 or more multipliers")
-        for name, rate in self.rates.items():
-            parse_precision(name)
-            if rate <= 0:
-                raise ValueError(f"rates.{name} must be positive")
+                raise ValueError(f"each unroll must spread at least one loop over 1 or more multipliers, not {u}")
+        if not self.rates:
+            raise ValueError("rates must name at least one precision such as `w8a8: 1`")
+        if self.serial and self.compose:
+            raise ValueError("must be `serial` or `compose`, not both")
         return self
 
     @property
@@ -268,7 +305,13 @@ class Arch(Strict):
     def _complete(self) -> Any:
         for operand in OPERANDS:
             if not self.path(operand):
-                raise ValueError(f"memories: one of them must hold {operand}")
+                raise ValueError(f"one of the memories must hold {operand}")
+        if len(self.vector) > 1:
+            raise ValueError(f"vector must be one unit, not {len(self.vector)} ({', '.join(self.vector)}); give the rates of all of them to one")
+        units_ = [*self.arrays, *self.vector, *self.memories, "fallback"]
+        twice = next((u for u in units_ if units_.count(u) > 1), None)
+        if twice is not None:
+            raise ValueError(f"arrays, vector units and memories must each have a name of their own, not '{twice}' twice")
         return self
 
     def path(self, operand: str) -> list[str]:
@@ -358,16 +401,12 @@ def parse_precision(name: str) -> tuple[str | int, str | int]:
 
     Raises ValueError for anything else.
     """
-    floats = ("fp32", "fp16", "bf16", "fp8")
-    if name in floats:
-        return name, name
-    weight, _, activation = name.removeprefix("w").partition("a")
-    if name.startswith("w") and weight.isdigit() and activation.isdigit() and 1 <= int(weight) <= 32 and 1 <= int(activation) <= 32:
-        return int(weight), int(activation)
-    for f in floats:
-        if name.startswith("w") and name.endswith(f) and name[1 : -len(f)].isdigit():
-            return int(name[1 : -len(f)]), f
-    raise ValueError(f"a precision must be like w8a8, w4fp16, fp16, bf16 or fp32, not '{name}'")
+    match = re.fullmatch(r"(?:w([0-9]{1,2}))?(?:a([0-9]{1,2})|(fp32|fp16|bf16|fp8))", name)
+    weight, activation, real = match.groups() if match else (None, None, None)
+    widths = [int(v) for v in (weight, activation) if v is not None]
+    if (weight is None and real is None) or not all(1 <= v <= 32 for v in widths):
+        raise ValueError(f"must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not '{name}'")
+    return int(weight) if weight else str(real), int(activation) if activation else str(real)
 
 
 def _product(values: Any) -> int:

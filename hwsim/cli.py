@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwsim.errors import HwsimError, NotDeployable
+from hwsim.errors import HwsimError, NotDeployable, suggest
 
 if TYPE_CHECKING:
     from hwsim.arch import Arch
@@ -53,29 +54,38 @@ EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or
 def run(arch: ArchOption, model: ModelOption, data: Annotated[Path | None, typer.Option(help="an .npz file with x and y")] = None,
         set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table, qdq: QdqOption = "integer",
         engine: EngineOption = "numba", metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
-        samples: Annotated[int | None, typer.Option(help="only the first samples of the data")] = None,
-        batch: Annotated[int, typer.Option(help="images executed at a time")] = 64,
+        samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
+        batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
         out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
         report: Annotated[bool, typer.Option(help="write result.json, layers.csv and report.html")] = True) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
+    from hwsim.io.files import check_folder
     from hwsim.io.report import write_report
     from hwsim.io.text import LAYER_COLUMNS, layer_rows, print_result, to_csv
     from hwsim.simulate import simulate
+    from hwsim.steps.execute import ENGINES
+    from hwsim.steps.score import METRICS
 
+    _among("--engine", engine, ENGINES)
+    _among("--metric", metric, METRICS)
+    _needs_data(data, {"--metric": metric, "--samples": samples})
     chip = _arch(arch, set_)
     dataset = _dataset(data, samples)
     graph = _graph(model, shape, qdq, dataset)
+    folder = out or Path("reports") / f"{chip.name}-{graph.name}"
+    if report:
+        check_folder(folder)
     with _progress("executing") as step:
         result = simulate(chip, graph, dataset, metric, engine, batch, step)
     offchip = [n for n, m in chip.memories.items() if not m.on_chip]
-    if report:
-        write_report(result, out or Path("reports") / f"{result.arch}-{result.model}", offchip, chip)
     if format is Format.json:
         print(result.to_json())
     elif format is Format.csv:
         sys.stdout.write(to_csv(LAYER_COLUMNS, layer_rows(result, offchip)))
     else:
         print_result(result, offchip)
+    if report:
+        write_report(result, folder, offchip, chip)
     raise typer.Exit(FINDING if result.findings or not result.cost.fits else OK)
 
 
@@ -95,7 +105,7 @@ def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: S
 def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="first run: this chip; left out: the file's own arithmetic")] = None,
          other: Annotated[str, typer.Option("--against", help="second run: a chip, `file`, `literal` or `onnxruntime`")] = "file",
          data: Annotated[Path | None, typer.Option(help="an .npz file with x; left out: random numbers")] = None,
-         samples: Annotated[int, typer.Option(help="samples compared")] = 8, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
+         samples: Annotated[int, typer.Option(min=1, help="samples compared")] = 8, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
     """Compare two runs of a network layer by layer: cumulative and isolated error, and the first tensor and element that differ."""
     from hwsim.compare import compare_runs
     from hwsim.io.diff_report import print_diff
@@ -110,14 +120,16 @@ def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="firs
 def build(name: Annotated[str, typer.Argument(help="a classic network (see `hwsim list networks`)")],
           out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],
           bits: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8a8, w4a8, w8a16, w4fp16 ...")] = "fp32",
-          image: Annotated[int | None, typer.Option(help="input size; left out: the customary one")] = None,
+          image: Annotated[int | None, typer.Option(min=1, help="input size; left out: the customary one")] = None,
           arch: Annotated[str | None, typer.Option(help="quantize by this chip's rules")] = None,
-          seed: Annotated[int, typer.Option(help="of the random weights")] = 0) -> None:
+          seed: Annotated[int, typer.Option(min=0, help="of the random weights")] = 0) -> None:
     """Write a classic network with random weights, in float or quantized."""
     from hwsim.building import build_network
     from hwsim.io.arch_yaml import load_arch
+    from hwsim.io.files import check_folder
     from hwsim.io.onnx_model import write_onnx
 
+    check_folder(out.parent)
     write_onnx(build_network(name, bits, image, load_arch(arch).quantization if arch else None, seed), out)
 
 
@@ -187,6 +199,8 @@ def _arch(name: str, overrides: list[str] | None) -> Arch:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise HwsimError("--set", "must be field=value such as memories.vtcm.size=4MiB", repr(text))
+        if key in pairs:
+            raise HwsimError("--set", f"must set '{key}' once", f"to '{pairs[key]}' and '{value}'")
         pairs[key] = value
     return load_arch(name, pairs)
 
@@ -203,10 +217,27 @@ def _graph(model: Path, shapes: list[str] | None, qdq: str, data: Any) -> Graph:
     given = {}
     for text in shapes or []:
         name, equals, dims = text.rpartition("=")
-        if not equals or not all(d.isdigit() for d in dims.split("x")):
-            raise HwsimError("--shape", "must be input=1x3x224x224", repr(text))
+        if not equals or not name or not all(d.isdecimal() and len(d) < 20 and int(d) for d in dims.split("x")):
+            raise HwsimError("--shape", "must be input=1x3x224x224, with sizes of 1 or more", repr(text))
+        if name in given:
+            raise HwsimError("--shape", f"must shape '{name}' once", "twice")
         given[name] = tuple(int(d) for d in dims.split("x"))
-    return load_model(model, shapes=given, qdq=qdq, sample_shape=None if data is None else data.x.shape[1:])
+    graph = load_model(model, shapes=given, qdq=qdq, sample_shape=None if data is None else data.x.shape[1:])
+    if not graph.inputs or not graph.tensors[graph.inputs[0]].shape:
+        raise HwsimError(model, "must have an input with samples along its first axis", "a scalar" if graph.inputs else "constants alone")
+    return graph
+
+
+def _among(option: str, word: str | None, known: Iterable[str]) -> None:
+    if word is not None and word not in known:
+        raise HwsimError(option, f"must be one of {', '.join(known)}", repr(word), suggest(word, known))
+
+
+def _needs_data(data: Path | None, options: dict[str, Any]) -> None:
+    """Options that mean nothing without data are refused without it."""
+    given = [k for k, v in options.items() if v is not None]
+    if data is None and given:
+        raise HwsimError(given[0], "must come with --data", "alone")
 
 
 def _progress(text: str) -> Any:
@@ -224,6 +255,9 @@ def main() -> None:
         sys.exit(FINDING)
     except HwsimError as e:
         print(f"hwsim: error: {e}", file=sys.stderr)
+        sys.exit(USAGE)
+    except MemoryError:
+        print("hwsim: error: memory: must be enough for the network's tensors; run a smaller batch or input", file=sys.stderr)
         sys.exit(USAGE)
     except BrokenPipeError:
         sys.exit(OK)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,17 +12,31 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from hwsim.arch import Arch, CostTable, Scaling
+from hwsim import formats
+from hwsim.arch import Arch, CostTable, Scaling, parse_precision
 from hwsim.errors import HwsimError, suggest
+from hwsim.io.files import read_whole
+from hwsim.shelf import names
 
 __all__ = ["load_arch", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
 
 M = TypeVar("M", bound=BaseModel)
 Where = dict[tuple[Any, ...], str]
+LARGEST = 1 << 20
+WORK = ("batch_norm", "copy", "group_norm", "interpolate", "layer_norm", "requantize", "response_norm", "rms_norm", "softmax", "unpack")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 core scalars: `1e9` is a number, `on` and `010` are a string and ten."""
+    """YAML 1.2 core scalars: `1e9` is a number, `on` and `010` are a string and ten.  What stands in a file is what it says: no aliases, no tags."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, f"the alias '*{event.anchor}'; write it out", event.start_mark)
+        for what, sign in (("anchor", "&"), ("tag", "")):
+            if getattr(event, what, None) is not None:
+                raise yaml.composer.ComposerError(None, None, f"the {what} '{sign}{getattr(event, what)}'; leave it out", event.start_mark)
+        return super().compose_node(parent, index)
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -58,28 +73,98 @@ def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch
     for key, value in (overrides or {}).items():
         _override(tree, where, key, value)
     arch = _validated(Arch, tree, where, path)
-    load_costs(arch.energy.table)
+    faults = [HwsimError(_place(where, path, at), must, found and repr(found), hint) for at, must, found, hint in _unknown_names(arch)]
+    if faults:
+        raise HwsimError.joined(faults)
     return arch
 
 
 def _arch_path(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Path(name)
-    preset = preset_folder() / f"{name}.yaml"
-    if not preset.is_file():
+        path = Path(name)
+        if not path.exists() and path.stem in presets():
+            raise HwsimError(path, "must be a file that can be read", "a missing one", f"did you mean the preset '{path.stem}'?")
+        return path
+    if name not in presets():
         raise HwsimError("arch", f"must be a path to a YAML file or one of {', '.join(presets())}", repr(name), suggest(name, presets()))
-    return preset
+    return preset_folder() / f"{name}.yaml"
+
+
+Unknown = tuple[tuple[str, ...], str, str | None, str | None]
+
+
+def _unknown_names(arch: Arch) -> Iterator[Unknown]:
+    """Names that are on no shelf and in no table: the field, what it must be, what it is, and a hint."""
+    operators, work = _vocabulary()
+    rules = arch.quantization
+    for name, array in arch.arrays.items():
+        yield from _strangers(("arrays", name, "fuses"), array.fuses, operators, "an operator such as add or relu")
+    for name, unit in arch.vector.items():
+        for rate in unit.rates:
+            yield from _strangers(("vector", name, "rates", rate), [rate], work, "`default` or elementary work such as add, max or requantize")
+        yield from _strangers(("vector", name, "runs"), unit.runs or (), work, "elementary work such as add, max or softmax")
+    for op in arch.arithmetic.ops:
+        yield from _strangers(("arithmetic", "ops", op), [op], operators, "an operator such as conv, add or softmax")
+    yield from _strangers(("arithmetic", "default"), [arch.arithmetic.default], names("arithmetics"))
+    for op, arithmetic in arch.arithmetic.ops.items():
+        yield from _strangers(("arithmetic", "ops", op), [arithmetic], names("arithmetics"))
+    yield from _strangers(("quantization", "same_scale"), rules.same_scale, operators, "an operator such as concat or max_pool")
+    for kind, grid in (("weights", rules.weights), ("activations", rules.activations)):
+        yield from (((("quantization", kind, "formats")), must, found, hint) for f in grid.formats for must, found, hint in _no_integer(f))
+    yield from _strangers(("energy", "table"), [arch.energy.table], cost_tables())
+    if arch.energy.table in cost_tables():
+        yield from _unpriced(arch)
+
+
+def _strangers(at: tuple[str, ...], found: Iterable[str], known: Collection[str], wanted: str = "") -> Iterator[Unknown]:
+    for name in found:
+        if name not in known:
+            yield at, f"must be {wanted or 'one of ' + ', '.join(known)}", name, suggest(name, known)
+
+
+def _vocabulary() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a chip file may call an operator, and what it may call the elementary work of a vector unit."""
+    from hwsim.ops import binary, reduce, unary
+
+    elementwise = {*unary.FUNCTIONS, *binary.FUNCTIONS}
+    return tuple(sorted({*names("ops"), *elementwise, *reduce.FUNCTIONS})), tuple(sorted(elementwise | {"default", *WORK}))
+
+
+def _no_integer(name: str) -> Iterator[tuple[str, str, str | None]]:
+    try:
+        known, hint = formats.get(name).is_integer, None
+    except HwsimError as e:
+        known, hint = False, e.hint
+    if not known:
+        yield "must be an integer format such as int8 or uint4", name, hint
+
+
+def _unpriced(arch: Arch) -> Iterator[Unknown]:
+    """Memories and precisions for which neither the chip nor its cost table has an energy."""
+    table = load_costs(arch.energy.table)
+    for name, m in arch.memories.items():
+        if m.kind is not None:
+            yield from _strangers(("memories", name, "kind"), [m.kind], tuple(table.off_chip.prices))
+        elif m.size is None and (m.read_energy is None or m.write_energy is None):
+            yield ("memories", name), "must have a `size`, a `kind` or both `read_energy` and `write_energy`, to be priced", None, None
+    for name, array in arch.arrays.items():
+        reals = {str(p): r for r in array.rates for p in parse_precision(r) if isinstance(p, str)}
+        yield from ((("arrays", name, "rates", reals[p]), f"must have an energy in the cost table {table.name}", p, None)
+                    for p in reals if p not in table.floats.multiply)
+
+
+def cost_tables() -> tuple[str, ...]:
+    """The technologies whose energies come with hwsim."""
+    return tuple(sorted(p.stem for p in (preset_folder() / "costs").glob("*.yaml")))
 
 
 @cache
 def load_costs(name: str) -> CostTable:
     """The energy table of a technology: a file of archs/costs/."""
-    folder = preset_folder() / "costs"
-    known = sorted(p.stem for p in folder.glob("*.yaml"))
-    if name not in known:
-        raise HwsimError("energy.table", f"must be one of {', '.join(known)}", repr(name), suggest(name, known))
-    tree, where = _parse(folder / f"{name}.yaml")
-    return _validated(CostTable, tree, where, folder / f"{name}.yaml")
+    if name not in cost_tables():
+        raise HwsimError("energy.table", f"must be one of {', '.join(cost_tables())}", repr(name), suggest(name, cost_tables()))
+    path = preset_folder() / "costs" / f"{name}.yaml"
+    return _validated(CostTable, *_parse(path), path)
 
 
 @cache
@@ -105,57 +190,87 @@ def _draft7(tree: Any) -> Any:
 
 def _parse(path: Path) -> tuple[dict[str, Any], Where]:
     try:
-        text = path.read_text("utf-8")
+        text = read_whole(path, LARGEST).decode()
+    except UnicodeDecodeError as e:
+        raise HwsimError(path, "must be UTF-8 text", f"the byte 0x{e.object[e.start]:02x} at {e.start}") from None
+    where: Where = {}
+    tree = _tree(text, str(path), (), where)
+    if not isinstance(tree, dict):
+        found = "an empty file" if tree is None else "a list" if isinstance(tree, list) else repr(tree)
+        raise HwsimError(path, "must hold a mapping of fields", found)
+    return tree, where
+
+
+def _tree(text: str, name: str, at: tuple[Any, ...], where: Where) -> Any:
+    """The plain data of a text, with the place of every field noted."""
+    try:
         node = yaml.compose(text, _Loader)
-    except OSError as e:
-        raise HwsimError(path, "must be a file that can be read", e.strerror or str(e)) from None
-    except UnicodeDecodeError:
-        raise HwsimError(path, "must be UTF-8 text") from None
+        return None if node is None else _construct(node, at, name, where)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark
-        at = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise HwsimError(at, "must be YAML", f"{e.problem or e.context}") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise HwsimError(path, "must hold a mapping of fields", "an empty file" if node is None else node.tag.rpartition(":")[2])
-    where: Where = {}
-    return _construct(node, (), path, where), where
+        problem, _, hint = str(e.problem or e.context).partition("; ")
+        raise HwsimError(f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name, "must be plain YAML", problem, hint or None) from None
+    except yaml.YAMLError as e:
+        raise HwsimError(name, "must be plain YAML", str(e).splitlines()[0]) from None
+    except RecursionError:
+        raise HwsimError(name, "must be nested less deeply") from None
+    except ValueError as e:
+        raise HwsimError(name, "must be plain YAML", str(e).partition(":")[0]) from None
 
 
-def _construct(node: Any, at: tuple[Any, ...], path: Path, where: Where) -> Any:
-    """Plain data, with the place of every field noted and duplicate keys refused."""
-    mark = f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
-    where.setdefault(at, mark)
+def _construct(node: Any, at: tuple[Any, ...], name: str, where: Where) -> Any:
+    """Plain data; duplicate keys and forgotten values are refused."""
+    where.setdefault(at, _mark(node, name))
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = _Loader("").construct_object(key_node)
-            key_mark = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
-            if not isinstance(key, str):
-                raise HwsimError(key_mark, "a key must be a word", repr(key))
+            key, mark = _key(key_node, name), _mark(key_node, name)
             if key in result:
-                raise HwsimError(key_mark, f"the key '{key}' must stand once", f"again after line {where[(*at, key)].split(':')[-2]}")
-            where[(*at, key)] = key_mark
-            result[key] = _construct(value_node, (*at, key), path, where)
+                raise HwsimError(mark, f"the key '{key}' must stand once", f"again after line {where[(*at, key)].split(':')[-2]}")
+            if isinstance(value_node, yaml.ScalarNode) and value_node.style is None and not value_node.value:
+                raise HwsimError(mark, f"'{key}' must have a value", "nothing", "leave the key out for its default")
+            where[(*at, key)] = mark
+            result[key] = _construct(value_node, (*at, key), name, where)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(v, (*at, i), path, where) for i, v in enumerate(node.value)]
+        return [_construct(v, (*at, i), name, where) for i, v in enumerate(node.value)]
+    return _scalar(node)
+
+
+def _mark(node: Any, name: str) -> str:
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _key(node: Any, name: str) -> str:
+    key = _scalar(node) if isinstance(node, yaml.ScalarNode) else "a list or block"
+    if not isinstance(key, str) or not isinstance(node, yaml.ScalarNode):
+        raise HwsimError(_mark(node, name), "a key must be a word", key if not isinstance(node, yaml.ScalarNode) else repr(key), "quote it if it is a name")
+    if key == "<<":
+        raise HwsimError(_mark(node, name), "must be plain YAML", "the merge key '<<'", "write the fields out")
+    return key
+
+
+def _scalar(node: Any) -> Any:
     return _Loader("").construct_object(node)
 
 
 def _override(tree: dict[str, Any], where: Where, key: str, text: str) -> None:
     """Set a dotted field; the value is read as YAML.  Blocks on the way must exist; the schema judges the rest."""
-    keys = key.split(".")
+    keys, given = key.split("."), f"--set {key}={text}"
     place: Any = tree
     for i, k in enumerate(keys[:-1]):
         if not isinstance(place, dict) or k not in place:
             known = list(place) if isinstance(place, dict) else []
-            raise HwsimError(f"--set {key}", f"'{'.'.join(keys[: i + 1])}' must exist in the chip", None, suggest(k, known))
+            raise HwsimError(given, f"'{'.'.join(keys[: i + 1])}' must exist in the chip", None, suggest(k, known))
         place = place[k]
     if not isinstance(place, dict):
-        raise HwsimError(f"--set {key}", f"'{'.'.join(keys[:-1])}' must be a block of fields", repr(place))
-    node = yaml.compose(text, _Loader)
-    place[keys[-1]] = _construct(node, tuple(keys), Path("--set"), {}) if node is not None else None
-    where[tuple(keys)] = f"--set {key}={text}"
+        raise HwsimError(given, f"'{'.'.join(keys[:-1])}' must be a block of fields", repr(place))
+    if not text.strip():
+        raise HwsimError(given, "must have a value", "nothing", f"write {key}=null for no value")
+    place[keys[-1]] = _tree(text, given, tuple(keys), {})
+    for old in [at for at in where if at[: len(keys)] == tuple(keys)]:
+        del where[old]
+    where[tuple(keys)] = given
 
 
 def _validated(model: type[M], tree: dict[str, Any], where: Where, path: Path) -> M:
@@ -165,16 +280,19 @@ def _validated(model: type[M], tree: dict[str, Any], where: Where, path: Path) -
         raise HwsimError.joined([_complaint(model, err, where, path) for err in e.errors()]) from None
 
 
-def _complaint(model: type[BaseModel], error: Any, where: Where, path: Path) -> HwsimError:
-    """One pydantic error in hwsim's form, with the nearest place that the file has."""
-    at = tuple(k for k in error["loc"] if k != "[key]")
+def _place(where: Where, path: Path, at: tuple[Any, ...]) -> str:
+    """A field with the nearest place that the file has."""
     known = at
     while known and known not in where:
         known = known[:-1]
-    dotted = ".".join(str(k) for k in at)
     mark = where.get(known, str(path))
-    place = mark if mark.startswith("--set") else f"{mark} {dotted}".strip()
-    kind, found = error["type"], error.get("input")
+    return mark if mark.startswith("--set") else f"{mark} {'.'.join(str(k) for k in at)}".strip()
+
+
+def _complaint(model: type[BaseModel], error: Any, where: Where, path: Path) -> HwsimError:
+    """One pydantic error in hwsim's form."""
+    at = tuple(k for k in error["loc"] if k != "[key]")
+    place, kind, found = _place(where, path, at), error["type"], error.get("input")
     if kind == "extra_forbidden":
         fields = _fields_at(model, at[:-1])
         return HwsimError(place, f"must be one of {', '.join(fields)}", f"'{at[-1]}'", suggest(str(at[-1]), fields))
@@ -183,7 +301,22 @@ def _complaint(model: type[BaseModel], error: Any, where: Where, path: Path) -> 
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     if kind == "value_error":
         return HwsimError(place, message)
-    return HwsimError(place, f"must be {message}", repr(found))
+    shown = at[-1] if error["loc"][-1] == "[key]" else found
+    hint = suggest(str(shown), re.findall("'([^']+)'", message)) if kind == "literal_error" else None
+    return HwsimError(place, f"must be {_WANTED.get(kind) or message}", _shown(shown), hint)
+
+
+_WANTED = {"model_type": "a block of fields", "dict_type": "a block of fields", "list_type": "a list", "string_type": "text", "int_type": "a whole number",
+           "int_from_float": "a whole number", "float_type": "a number", "bool_type": "true or false", "finite_number": "a finite number",
+           "string_pattern_mismatch": "lower-case letters, digits and underscores", "too_short": "at least one entry long"}
+
+
+def _shown(found: Any) -> str:
+    """A value as it stands in a complaint."""
+    if isinstance(found, dict | list):
+        return "a block of fields" if isinstance(found, dict) else f"a list of {len(found)}"
+    text = json.dumps(found) if found is None or isinstance(found, bool) else repr(found)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _fields_at(model: type[BaseModel], at: tuple[Any, ...]) -> list[str]:

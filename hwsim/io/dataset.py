@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from hwsim.errors import HwsimError, suggest
+from hwsim.io.files import refusal
 from hwsim.quant import Array
 
 __all__ = ["Dataset", "load_dataset"]
@@ -32,23 +35,68 @@ def load_dataset(path: str | Path, limit: int | None = None, labels: bool = True
     Raises HwsimError that says what is wanted.
     """
     file = Path(path)
-    wanted = "must be an .npz file with arrays x (samples first) and y (labels or targets)"
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            missing = [k for k in ("x", "y")[: 2 if labels else 1] if k not in archive.files]
-            if missing:
-                found = ", ".join(archive.files) or "no arrays"
-                raise HwsimError(file, wanted, f"one with {found}", suggest(missing[0], archive.files) or "np.savez(path, x=inputs, y=labels)")
-            x = archive["x"]
-            y = archive["y"] if labels else np.zeros(len(x), np.int64)
-    except OSError as e:
-        raise HwsimError(file, wanted, e.strerror or str(e)) from None
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as e:
-        raise HwsimError(file, wanted, str(e).splitlines()[0] if str(e) else type(e).__name__) from None
-    if x.ndim < 2 or len(x) != len(y) or len(x) == 0:
-        raise HwsimError(file, "x and y must have the same number of samples, at least one", f"x {x.shape} and y {y.shape}")
-    if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
-        raise HwsimError(file, "x and y must be numbers", f"{x.dtype} and {y.dtype}")
     if limit is not None and limit < 1:
         raise HwsimError("samples", "must be at least 1", limit)
+    arrays = _arrays(file, ("x", "y") if labels else ("x",))
+    x, y = arrays["x"], arrays.get("y")
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise HwsimError(file, f"{name} must be numbers", array.dtype)
+    if x.ndim < 2 or len(x) == 0:
+        raise HwsimError(file, "x must have at least one sample along its first axis, and more axes for the numbers of each", f"shape {x.shape}")
+    if y is None:
+        y = np.zeros(len(x), np.int64)
+    elif y.ndim < 1 or len(y) != len(x):
+        raise HwsimError(file, f"y must have a label or target for each of the {len(x)} samples of x", f"shape {y.shape}")
+    for name, array in (("x", x[:limit]), ("y", y[:limit])):
+        _check_finite(file, name, array)
     return Dataset(file.stem, x[:limit], y[:limit])
+
+
+def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, Array]:
+    """The named arrays of an .npz file; nothing is unpickled, and no memory is taken for what the file does not hold."""
+    wanted = "must be an .npz file with arrays x (samples first) and y (labels or targets)"
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = {n.removesuffix(".npy"): n for n in archive.namelist() if n.endswith(".npy")}
+            missing = [k for k in names if k not in members]
+            if missing:
+                found = f"one with {', '.join(members)}" if members else "one with no arrays"
+                raise HwsimError(file, wanted, found, suggest(missing[0], members) or "np.savez(path, x=inputs, y=labels)")
+            return {k: _array(archive, members[k], f"{file}: {k}") for k in names}
+    except zipfile.BadZipFile:
+        raise HwsimError(file, wanted, _kind(file)) from None
+    except OSError as e:
+        raise refusal(file, wanted, e) from None
+    except (ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error) as e:
+        raise HwsimError(file, wanted, f"a damaged one ({str(e).partition('.')[0]})") from None
+
+
+def _array(archive: zipfile.ZipFile, member: str, where: str) -> Array:
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(stream)
+        if dtype.hasobject:
+            raise HwsimError(where, "must be plain numbers", "pickled Python objects")
+        held, needed = archive.getinfo(member).file_size - stream.tell(), prod(shape) * dtype.itemsize
+        if held != needed:
+            raise HwsimError(where, f"must hold {needed} bytes for shape {shape} of {dtype}", held)
+    with archive.open(member) as stream:
+        array: Array = np.lib.format.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _kind(file: Path) -> str:
+    """What a file is that is no archive."""
+    with file.open("rb") as f:
+        start = f.read(6)
+    if not start:
+        return "an empty file"
+    return "a single .npy array" if start == b"\x93NUMPY" else "a file of another kind, or a truncated one"
+
+
+def _check_finite(file: Path, name: str, array: Array) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = tuple(int(v) for v in np.argwhere(~np.isfinite(array))[0])
+        raise HwsimError(file, f"{name} must be finite numbers", f"{array[place]} at {place}")

@@ -37,25 +37,29 @@ def read_whole(path: Path, most: int) -> bytes:
 def write_whole(path: Path, data: str | bytes) -> None:
     """Write a file through a temporary one beside it.  Raises HwsimError when the place cannot be written."""
     must = "must be a file that can be written"
-    if not path.name or path.is_dir():
+    if not path.name:
         raise HwsimError(path, must, "a folder")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as e:
         raise refusal(path, must, e) from None
-    finally:
-        if path.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def check_folder(folder: Path) -> None:
     """Raises HwsimError when files cannot be written into a folder (which need not exist yet): before the work, not after it."""
-    place = folder
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        found = "one without permission" if place.is_dir() else "a file" if place == folder else f"one below the file '{place}'"
-        raise HwsimError(folder, "must be a folder that can be written", found)
+    must, place = "must be a folder that can be written", folder
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+    except OSError as e:
+        raise refusal(folder, must, e) from None
+    if not place.is_dir():
+        raise HwsimError(folder, must, "a file" if place == folder else f"one below the file '{place}'")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise HwsimError(folder, must, "one without permission")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ import ml_dtypes
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, numpy_helper
-from onnx.external_data_helper import ExternalDataInfo
+from onnx import AttributeProto, TensorProto, defs, numpy_helper
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
-from hwsim.io.files import write_whole
+from hwsim.io.files import read_whole, write_whole
 from hwsim.quant import Array
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "write_onnx"]
 
 MIN_OPSET, MAX_OPSET = 7, 28
+LARGEST_FILE = (1 << 31) - 1
+STANDARD = "ai.onnx"
 _NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
 FORMATS: dict[int, str] = {v: _NAMES.get(n, n.lower()) for n, v in TensorProto.DataType.items()
                            if n not in ("UNDEFINED", "STRING", "COMPLEX64", "COMPLEX128")}
@@ -33,98 +35,171 @@ _SMALL = {"bfloat16": ml_dtypes.bfloat16, "float8e4m3fn": ml_dtypes.float8_e4m3f
           "float8e5m2": ml_dtypes.float8_e5m2, "float8e5m2fnuz": ml_dtypes.float8_e5m2fnuz, "float8e8m0": ml_dtypes.float8_e8m0fnu,
           "float4e2m1": ml_dtypes.float4_e2m1fn, "int4": ml_dtypes.int4, "uint4": ml_dtypes.uint4, "int2": ml_dtypes.int2,
           "uint2": ml_dtypes.uint2, "float16": np.float16}
+_TYPE_NAMES = {"int": AttributeProto.INT, "ints": AttributeProto.INTS, "float": AttributeProto.FLOAT, "string": AttributeProto.STRING}
+_POOL = {"auto_pad": "string", "ceil_mode": "int", "channels_last": "int", "count_include_pad": "int", "kernel_shape!": "ints", "pads": "ints",
+         "strides": "ints"}
+_CONV = {"auto_pad": "string", "channels_last": "int", "dilations": "ints", "group": "int", "kernel_shape": "ints", "pads": "ints", "strides": "ints"}
+_BITS = {"K!": "int", "N!": "int", "bits": "int", "block_size!": "int", "accuracy_level": "int"}
+# ONNX Runtime's own operators: which inputs must be there (* repeats the last), and the attributes (! must be there)
+MICROSOFT: dict[str, tuple[str, dict[str, str]]] = {f"com.microsoft.{k}": v for k, v in {
+    "DequantizeLinear": ("110", {"axis": "int", "block_size": "int"}),
+    "Gelu": ("1", {}),
+    "MatMulNBits": ("111000", _BITS),
+    "QGemm": ("111111000", {"alpha": "float", "transA": "int", "transB": "int"}),
+    "QLinearAdd": ("11011010", {}),
+    "QLinearAveragePool": ("11010", _POOL),
+    "QLinearConcat": ("11110*", {"axis!": "int"}),
+    "QLinearConv": ("111111110", _CONV),
+    "QLinearGlobalAveragePool": ("11010", {"channels_last": "int"}),
+    "QLinearLeakyRelu": ("11010", {"alpha": "float"}),
+    "QLinearMul": ("11011010", {}),
+    "QLinearSigmoid": ("11010", {}),
+    "QLinearSoftmax": ("11010", {"axis": "int", "opset": "int"}),
+    "QuantizeLinear": ("110", {"axis": "int", "block_size": "int", "saturate": "int"}),
+    "QuickGelu": ("1", {"alpha": "float"}),
+}.items()}
 
 
 def read_onnx(path: str | os.PathLike[str]) -> SourceGraph:
     """The network of an ONNX file.  Raises HwsimError when it cannot be read; large data is read when first needed."""
     file = Path(path)
-    try:
-        data = file.read_bytes()
-    except OSError as e:
-        raise HwsimError(file, "must be a file that can be read", e.strerror or str(e)) from None
+    data = read_whole(file, LARGEST_FILE)
+    if not data:
+        raise HwsimError(file, "must be an ONNX file", "an empty file")
     try:
         model = onnx.load_model_from_string(data)
-    except (DecodeError, ValueError) as e:
-        raise HwsimError(file, "must be an ONNX file", f"{len(data)} bytes that do not parse ({str(e).splitlines()[0][:80]})") from None
+    except (DecodeError, ValueError):
+        raise HwsimError(file, "must be an ONNX file", f"{len(data)} bytes of another kind, or truncated") from None
     return source_of(model, file.stem, hashlib.sha256(data).hexdigest(), file.parent)
 
 
 def source_of(model: Any, name: str, sha256: str, folder: Path | None = None) -> SourceGraph:
     """The network of a loaded ModelProto; `folder` is where its external data may lie."""
-    opsets = {o.domain or "ai.onnx": o.version for o in model.opset_import}
-    opset = opsets.get("ai.onnx", 0)
-    if not model.graph.node:
+    try:
+        return _source_of(model, name, sha256, folder)
+    except UnicodeDecodeError:
+        raise HwsimError(name, "must have names in UTF-8") from None
+
+
+def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> SourceGraph:
+    graph, opsets = model.graph, {o.domain or STANDARD: o.version for o in model.opset_import}
+    opset = opsets.get(STANDARD, 0)
+    _check_model(model, name, opset)
+    for t in graph.sparse_initializer:
+        raise HwsimError(name, "must have dense initializers", f"the sparse '{t.values.name}'")
+    tensors = {t.name: _constant(t, f"{name}: initializer '{t.name}'", folder) for t in graph.initializer}
+    for v in [*graph.input, *graph.output]:
+        declared = _declared(v, name)
+        given = tensors.setdefault(v.name, declared)
+        if given.constant is not None and not _same(given, declared):
+            raise HwsimError(f"{name}: '{v.name}'", f"must be declared as its initializer is, {given.format} {_dims(given.shape)}",
+                             f"{declared.format} {_dims(declared.shape)}")
+    inputs = tuple(v.name for v in graph.input if tensors[v.name].constant is None)
+    types = {t.name: TYPES[t.format] for t in tensors.values() if t.constant is not None or t.name in inputs}
+    nodes = _unique(tuple(_node(n, i, opsets, name, types, folder) for i, n in enumerate(graph.node)))
+    return SourceGraph(name, nodes, tensors, inputs, tuple(v.name for v in graph.output), sha256, "onnxruntime", opset)
+
+
+def _check_model(model: Any, name: str, opset: int) -> None:
+    """A network in a known version of ONNX, whose named things have one name each."""
+    graph = model.graph
+    if model.ir_version > onnx.IR_VERSION:
+        raise HwsimError(name, f"must be of ONNX IR version {onnx.IR_VERSION} or less", model.ir_version, "a newer onnx package reads it")
+    if not graph.node:
         raise HwsimError(name, "must hold a network", "a graph without nodes")
     if not MIN_OPSET <= opset <= MAX_OPSET:
-        raise HwsimError(name, f"must use ONNX opset {MIN_OPSET} to {MAX_OPSET}", f"{opset}", "convert it with onnx.version_converter")
+        raise HwsimError(name, f"must use ONNX opset {MIN_OPSET} to {MAX_OPSET}", opset or "none", "convert it with onnx.version_converter")
     if model.functions:
         raise HwsimError(name, "must have no local functions", f"'{model.functions[0].name}'", "inline them with onnx.inliner")
-    tensors = {t.name: _constant(t, name, folder) for t in model.graph.initializer}
-    for t in model.graph.sparse_initializer:
-        raise HwsimError(name, "must have dense initializers", f"the sparse '{t.values.name}'")
-    for v in [*model.graph.input, *model.graph.output]:
-        tensors.setdefault(v.name, _declared(v, name))
-    inputs = tuple(v.name for v in model.graph.input if tensors[v.name].constant is None)
-    nodes = tuple(_node(n, i, opsets, name) for i, n in enumerate(model.graph.node))
-    outputs = tuple(v.name for v in model.graph.output)
-    return SourceGraph(name, _unique(nodes), tensors, inputs, outputs, sha256, "onnxruntime", opset)
+    for what, values in (("input", graph.input), ("output", graph.output), ("initializer", graph.initializer)):
+        twice = [t for t, n in Counter(v.name for v in values).items() if n > 1 or not t]
+        if twice:
+            raise HwsimError(name, f"every {what} must have a name of its own", f"'{twice[0]}' twice" if twice[0] else "none")
+    if not graph.output:
+        raise HwsimError(name, "must have an output", "none")
+    fixed = {t.name for t in graph.initializer} | {t.name for t in graph.input}
+    clash = next((t for n in graph.node for t in n.output if t and t in fixed), None)
+    if clash is not None:
+        raise HwsimError(name, f"'{clash}' must come from one place", "an input or initializer that a node makes too")
+
+
+def _same(constant: SourceTensor, declared: SourceTensor) -> bool:
+    """Whether a declaration allows a constant."""
+    a, b = constant.shape or (), declared.shape
+    return constant.format == declared.format and (b is None or (len(a) == len(b) and all(isinstance(d, str) or d == n for d, n in zip(b, a, strict=True))))
+
+
+def _dims(shape: tuple[int | str, ...] | None) -> str:
+    return "of no shape" if shape is None else "x".join(map(str, shape)) or "scalar"
 
 
 def _format(data_type: int, where: str) -> str:
     if data_type not in FORMATS:
-        kind = TensorProto.DataType.Name(data_type) if data_type in TensorProto.DataType.values() else data_type
+        kind = TensorProto.DataType.Name(data_type).lower() if data_type in TensorProto.DataType.values() else f"type {data_type}"
         raise HwsimError(where, "must have a numeric element type", kind)
     return FORMATS[data_type]
 
 
 def _declared(value: Any, name: str) -> SourceTensor:
-    kind = value.type.tensor_type
+    kind, where = value.type.tensor_type, f"{name}: '{value.name}'"
     if not value.type.HasField("tensor_type"):
-        raise HwsimError(f"{name}: '{value.name}'", "must be a tensor", value.type.WhichOneof("value") or "of no type")
+        raise HwsimError(where, "must be a tensor", (value.type.WhichOneof("value") or "of no type").replace("_", " "))
     shape: tuple[int | str, ...] | None = None
     if kind.HasField("shape"):
         shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_{i}" for i, d in enumerate(kind.shape.dim))
-    return SourceTensor(value.name, _format(kind.elem_type, f"{name}: '{value.name}'"), shape)
+    return SourceTensor(value.name, _format(kind.elem_type, where), shape)
 
 
-def _constant(tensor: Any, name: str, folder: Path | None) -> SourceTensor:
-    where = f"{name}: initializer '{tensor.name}'"
+def _constant(tensor: Any, where: str, folder: Path | None) -> SourceTensor:
     shape = tuple(int(d) for d in tensor.dims)
     if min(shape, default=0) < 0:
         raise HwsimError(where, "dimensions must not be negative", shape)
     fmt = _format(tensor.data_type, where)
-    external = tensor.data_location == TensorProto.EXTERNAL
-    file = _external_file(tensor, where, folder) if external else None
-    if not external:
-        _check_size(tensor, where, shape, fmt)
+    wanted = -(-prod(shape) * formats.get(fmt).bits // 8)
+    file = None
+    if tensor.data_location == TensorProto.EXTERNAL:
+        file = _external_file(tensor, where, folder, wanted)
+    else:
+        _check_size(tensor, where, shape, fmt, wanted)
     return SourceTensor(tensor.name, fmt, shape, Constant(lambda: _array(tensor, where, fmt, file), tensor.name))
 
 
-def _check_size(tensor: Any, where: str, shape: tuple[int, ...], fmt: str) -> None:
-    elements = int(np.prod(shape, dtype=object)) if shape else 1
-    wanted = -(-elements * formats.get(fmt).bits // 8)
-    if tensor.HasField("raw_data") and len(tensor.raw_data) != wanted:
-        raise HwsimError(where, f"must hold {wanted} bytes for shape {shape} of {fmt}", len(tensor.raw_data))
+def _check_size(tensor: Any, where: str, shape: tuple[int, ...], fmt: str, wanted: int) -> None:
+    """The numbers that the shape says, before memory is taken for them."""
+    if tensor.HasField("raw_data"):
+        held, unit = len(tensor.raw_data), "bytes"
+    else:
+        held, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "numbers"
+        wanted = prod(shape) if formats.get(fmt).bits >= 8 or fmt == "bool" else wanted
+    if held != wanted:
+        raise HwsimError(where, f"must hold {wanted} {unit} for shape {shape} of {fmt}", held)
 
 
-def _external_file(tensor: Any, where: str, folder: Path | None) -> tuple[Path, int, int]:
+def _external_file(tensor: Any, where: str, folder: Path | None, wanted: int) -> tuple[Path, int, int]:
     """File, offset and length of external data.  It must lie in the model's folder and be long enough."""
-    info = ExternalDataInfo(tensor)
+    given = {e.key: e.value for e in tensor.external_data}
+    location = given.get("location", "")
     if folder is None:
-        raise HwsimError(where, "external data needs the model's folder", info.location)
-    root = folder.resolve()
-    file = (root / info.location).resolve()
-    if not file.is_relative_to(root):
-        raise HwsimError(where, "external data must lie in the model's folder", repr(info.location))
-    if not file.is_file():
-        raise HwsimError(where, "external data must exist", repr(info.location))
-    offset = info.offset or 0
-    shape = tuple(tensor.dims)
-    wanted = -(-int(np.prod(shape, dtype=object)) * formats.get(FORMATS[tensor.data_type]).bits // 8) if shape else info.length or 0
-    length = info.length or wanted
-    if length != wanted or file.stat().st_size < offset + length:
-        raise HwsimError(where, f"external data must hold {wanted} bytes at offset {offset}", f"{file.stat().st_size} bytes in '{info.location}'")
-    return file, offset, length
+        raise HwsimError(where, "external data needs the model's folder", repr(location))
+    numbers = {k: given.get(k) or "0" for k in ("offset", "length")}
+    for key, text in numbers.items():
+        if not (text.isdecimal() and len(text) < 20):
+            raise HwsimError(where, f"the {key} of external data must be a number of bytes", repr(text))
+    root, offset, length = folder.resolve(), int(numbers["offset"]), int(numbers["length"]) or wanted
+    try:
+        file = (root / location).resolve()
+        inside, size = file.is_relative_to(root), file.stat().st_size if file.is_file() else None
+    except (OSError, ValueError):
+        inside, size = True, None
+    if not inside:
+        raise HwsimError(where, "external data must lie in the model's folder", repr(location))
+    if size is None:
+        raise HwsimError(where, "external data must be a file in the model's folder", repr(location))
+    if length != wanted:
+        raise HwsimError(where, f"external data must have a length of {wanted} bytes", length)
+    if size < offset + wanted:
+        raise HwsimError(where, f"external data must hold {wanted} bytes at offset {offset}", f"{size} bytes in '{location}'")
+    return file, offset, wanted
 
 
 def _array(tensor: Any, where: str, fmt: str, file: tuple[Path, int, int] | None) -> Array:
@@ -144,40 +219,147 @@ def _array(tensor: Any, where: str, fmt: str, file: tuple[Path, int, int] | None
         raise HwsimError(where, "must hold the numbers that its shape says", str(e).splitlines()[0]) from None
 
 
-def _node(node: Any, index: int, opsets: Mapping[str, int], name: str) -> SourceNode:
-    domain = "" if node.domain in ("", "ai.onnx") else f"{node.domain}."
-    kind = domain + node.op_type
+def _node(node: Any, index: int, opsets: Mapping[str, int], name: str, types: dict[str, int], folder: Path | None) -> SourceNode:
+    domain = "" if node.domain in ("", STANDARD) else f"{node.domain}."
+    kind, opset = domain + node.op_type, opsets.get(node.domain or STANDARD, 1)
     label = node.name or f"{node.op_type}_{index}"
-    attrs = {a.name: _attribute(a, f"{name}: node '{label}' ({kind})") for a in node.attribute}
-    for key in ("to", "output_dtype", "dtype"):
-        if isinstance(attrs.get(key), int):
-            attrs[key] = _format(attrs[key], f"{name}: node '{label}' ({kind})") if attrs[key] else ""
+    where = f"{name}: node '{label}' ({kind})"
+    _check_node(node, kind, opset, where)
+    attrs = {a.name: _attribute(a, where, folder) for a in node.attribute}
+    if not domain and defs.has(node.op_type):
+        _check_types(node, defs.get_schema(node.op_type, opset, ""), where, types, attrs)
     if kind == "Constant":
-        attrs = {"constant": _constant_value(node, f"{name}: node '{label}' ({kind})")}
-    return SourceNode(kind, label, tuple(node.input), tuple(node.output), attrs, opsets.get(node.domain or "ai.onnx", 1))
+        attrs = {"constant": _constant_value(node, where, folder)}
+    return SourceNode(kind, label, tuple(node.input), tuple(node.output), attrs, opset)
 
 
-def _attribute(attribute: Any, where: str) -> Any:
-    if attribute.type == onnx.AttributeProto.TENSOR:
-        return _array(attribute.t, where, _format(attribute.t.data_type, where), None)
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS):
-        return list(value)
-    return [v.decode("utf-8", "replace") for v in value] if attribute.type == onnx.AttributeProto.STRINGS else value
+def _check_node(node: Any, kind: str, opset: int, where: str) -> None:
+    """Inputs, outputs and attributes as the operator's definition has them.  Operators that nobody knows are left for the reading step."""
+    if kind in MICROSOFT:
+        inputs, attrs = MICROSOFT[kind]
+        needed = [s == "1" for s in inputs.rstrip("*")]
+        least, most = inputs.rindex("1") + 1, len(node.input) if inputs.endswith("*") else len(needed)
+        outputs, known = (1, 1), {a.strip("!"): (_TYPE_NAMES[t], a.endswith("!")) for a, t in attrs.items()}
+    elif kind == node.op_type and defs.has(kind):
+        schema = _schema(kind, opset, where)
+        needed = [p.option == defs.OpSchema.FormalParameterOption.Single for p in schema.inputs]
+        least, most, outputs = schema.min_input, schema.max_input, (schema.min_output, schema.max_output)
+        known = {k: (int(a.type.value), a.required) for k, a in schema.attributes.items()}
+    else:
+        return
+    _check_count(where, "input", len(node.input), least, most)
+    gap = next((i for i, (t, n) in enumerate(zip(node.input, needed, strict=False)) if n and not t), None)
+    if gap is not None:
+        raise HwsimError(where, f"input {gap} must be given", "left out")
+    _check_count(where, "output", len(node.output) if any(node.output) and all(node.output[: outputs[0]]) else 0, max(outputs[0], 1), outputs[1])
+    _check_attributes(node, where, known)
 
 
-def _constant_value(node: Any, where: str) -> tuple[Array, str]:
+def _check_count(where: str, what: str, found: int, least: int, most: int) -> None:
+    if not least <= found <= most:
+        count = f"{least}" if most == least else f"{least} or more" if most > 99 else f"{least} to {most}"
+        raise HwsimError(where, f"must have {count} {what}{'s' * (count != '1')}", found or "none")
+
+
+def _schema(kind: str, opset: int, where: str) -> Any:
+    """The definition of an operator of ONNX in an opset that has it."""
+    found = defs.get_schema(kind, opset, "") if defs.has(kind, max_inclusive_version=opset, domain="") else None
+    if found is None:
+        raise HwsimError(where, f"must be an operator of ONNX opset {opset}", f"one of opset {defs.get_schema(kind).since_version}")
+    if found.deprecated:
+        raise HwsimError(where, f"must be an operator of ONNX opset {opset}", f"one that ended with opset {found.since_version - 1}")
+    return found
+
+
+def _check_attributes(node: Any, where: str, known: Mapping[str, tuple[int, bool]]) -> None:
+    """`known` gives the type of every attribute, and whether it must be there."""
+    for attr, count in Counter(a.name for a in node.attribute).items():
+        if attr not in known:
+            must = f"attributes must be among {', '.join(sorted(known))}" if known else "must have no attributes"
+            raise HwsimError(where, must, f"'{attr}'", suggest(attr, known))
+        if count > 1:
+            raise HwsimError(where, f"attribute '{attr}' must be given once", f"{count} times")
     for a in node.attribute:
-        if a.name == "value":
-            fmt = _format(a.t.data_type, where)
-            return _array(a.t, where, fmt, None), fmt
-        if a.name in ("value_float", "value_floats"):
-            return np.asarray(onnx.helper.get_attribute_value(a), np.float32), "float32"
-        if a.name in ("value_int", "value_ints"):
-            return np.asarray(onnx.helper.get_attribute_value(a), np.int64), "int64"
-    raise HwsimError(where, "must hold a dense numeric value")
+        if a.ref_attr_name or a.type != known[a.name][0]:
+            raise HwsimError(where, f"attribute '{a.name}' must be {_kind(known[a.name][0])}", "a reference" if a.ref_attr_name else _kind(a.type))
+    missing = [k for k, (_, needed) in known.items() if needed and k not in {a.name for a in node.attribute}]
+    if missing:
+        raise HwsimError(where, f"attribute '{missing[0]}' must be given")
+
+
+def _kind(attribute_type: int) -> str:
+    """The type of an attribute in words."""
+    name = AttributeProto.AttributeType.Name(attribute_type).lower() if attribute_type in AttributeProto.AttributeType.values() else "of no type"
+    return {"int": "an int", "ints": "a list of ints", "floats": "a list of floats", "strings": "a list of strings",
+            "undefined": "of no type"}.get(name, f"a {name.replace('_', ' ')}")
+
+
+def _check_types(node: Any, schema: Any, where: str, types: dict[str, int], attrs: Mapping[str, Any]) -> None:
+    """Element types as the operator's definition allows them, as far as they are known; adds those of the outputs to `types`."""
+    allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    bound: dict[str, int] = {}
+    for i, t in enumerate(node.input):
+        parameter = schema.inputs[min(i, len(schema.inputs) - 1)]
+        if t not in types:
+            continue
+        words = allowed.get(parameter.type_str, [parameter.type_str])
+        if _word(types[t]) not in words:
+            wanted = [w for v, w in FORMATS.items() if _word(v) in words]
+            raise HwsimError(where, f"input '{t}' must be {'one of ' * (len(wanted) > 1)}{', '.join(wanted)}", FORMATS[types[t]])
+        if parameter.type_str in allowed and parameter.is_homogeneous and bound.setdefault(parameter.type_str, types[t]) != types[t]:
+            raise HwsimError(where, f"input '{t}' must be {FORMATS[bound[parameter.type_str]]} like the inputs before it", FORMATS[types[t]])
+    for i, t in enumerate(node.output):
+        parameter = schema.outputs[min(i, len(schema.outputs) - 1)]
+        known = bound.get(parameter.type_str) or _made(node.op_type, attrs) or _only(allowed.get(parameter.type_str, [parameter.type_str]))
+        if t and known:
+            types[t] = known
+
+
+def _word(data_type: int) -> str:
+    """An element type as operator definitions write it."""
+    return f"tensor({TensorProto.DataType.Name(data_type).lower()})"
+
+
+def _only(words: Collection[str]) -> int | None:
+    found = [v for v in FORMATS if _word(v) in words]
+    return found[0] if len(found) == len(words) == 1 else None
+
+
+def _made(op_type: str, attrs: Mapping[str, Any]) -> int | None:
+    """The element type that an attribute decides."""
+    if op_type == "Cast" or "output_dtype" in attrs:
+        return TYPES.get(attrs.get("to") or attrs.get("output_dtype"))
+    return TYPES["uint8"] if op_type == "QuantizeLinear" else None
+
+
+def _attribute(attribute: Any, where: str, folder: Path | None) -> Any:
+    if attribute.type == AttributeProto.TENSOR:
+        if attribute.t.data_type == TensorProto.STRING:
+            raise HwsimError(where, f"attribute '{attribute.name}' must be numeric", "string")
+        constant = _constant(attribute.t, where, folder).constant
+        assert constant is not None
+        return constant.array
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type in (AttributeProto.INTS, AttributeProto.FLOATS):
+        return list(value)
+    if attribute.name in ("to", "output_dtype", "dtype") and isinstance(value, int):
+        return _format(value, where) if value else ""
+    if attribute.type == AttributeProto.STRINGS:
+        return [v.decode() for v in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _constant_value(node: Any, where: str, folder: Path | None) -> tuple[Array, str]:
+    if len(node.attribute) != 1:
+        raise HwsimError(where, "must have one value", len(node.attribute))
+    a = node.attribute[0]
+    if a.name == "value":
+        return _attribute(a, where, folder), _format(a.t.data_type, where)
+    if a.name in ("value_float", "value_floats"):
+        return np.asarray(onnx.helper.get_attribute_value(a), np.float32), "float32"
+    if a.name in ("value_int", "value_ints"):
+        return np.asarray(onnx.helper.get_attribute_value(a), np.int64), "int64"
+    raise HwsimError(where, "must hold dense numbers", f"a {a.name}")
 
 
 def _unique(nodes: tuple[SourceNode, ...]) -> tuple[SourceNode, ...]:

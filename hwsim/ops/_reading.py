@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.quant import Array, QuantParams
 from hwsim.shelf import load
 
-__all__ = ["Reader", "Reading", "accumulator_bias", "format_of", "reads"]
+__all__ = ["Attributes", "Reader", "Reading", "accumulator_bias", "axes_of", "axis_of", "check_shape", "choice", "format_of", "reads"]
 
 Reading = Callable[[SourceNode, "Reader"], None]
 FOLD_LIMIT = 1 << 26
+MAX_ELEMENTS = 1 << 40
+
+
+class Attributes(Mapping[str, Any]):
+    """The attributes of a source operator; it notes which of them a reading looked at, so that none is passed over in silence."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values_, self.seen = values, set[str]()
+
+    def __getitem__(self, key: str) -> Any:
+        self.seen.add(key)
+        return self.values_[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_)
+
+    def __len__(self) -> int:
+        return len(self.values_)
 
 
 class Reader:
@@ -52,8 +71,23 @@ class Reader:
             return [int(v) for v in np.atleast_1d(s.attrs[attr])]
         return None if not input_name(s, index) else [int(v) for v in self.need(s, index, attr).ravel()]
 
+    def number(self, s: SourceNode, index: int, what: str) -> float:
+        """The one number of input `index`, which must be constant."""
+        array = self.need(s, index, what)
+        if array.size != 1:
+            raise HwsimError(s.where, f"{what} must be one number", f"shape {array.shape}")
+        return float(array.ravel()[0])
+
     def shape(self, name: str) -> Shape:
         return self.tensors[name].shape
+
+    def ranked(self, s: SourceNode, index: int, least: int, most: int | None = None) -> Shape:
+        """The shape of input `index`, which must have at least so many dimensions (and at most `most`)."""
+        shape = self.shape(s.inputs[index])
+        if not least <= len(shape) <= (len(shape) if most is None else most):
+            count = f"{least}" if most == least else f"{least} or more" if most is None else f"{least} to {most}"
+            raise HwsimError(s.where, f"input '{s.inputs[index]}' must have {count} dimensions", f"shape {shape}")
+        return shape
 
     def add_constant(self, array: Array, base: str, fmt: str | None = None) -> str:
         """A new constant tensor; its name starts with `base`."""
@@ -72,11 +106,18 @@ class Reader:
     def params(self, s: SourceNode, tensor: str, scale: int, zero_point: int, axis: int | None = None, block: int = 0,
                fmt: str | None = None) -> QuantParams:
         """The QuantParams that constant scale and zero-point inputs give to a tensor.  Raises HwsimError for impossible ones."""
-        scales = self.need(s, scale, "the scale")
-        return checked_params(s, self.tensors[tensor], scales, self._zero_points(s, zero_point), axis, block, fmt)
+        scales, kind = self.need(s, scale, "the scale"), self.tensors[input_name(s, scale)].format
+        if not kind.startswith(("float", "bfloat")):
+            raise HwsimError(s.where, f"the scale of '{tensor}' must be real", kind)
+        zeros = self.need(s, zero_point, "the zero point") if input_name(s, zero_point) else None
+        stored, given = fmt or self.tensors[tensor].format, self.tensors[input_name(s, zero_point)].format if zeros is not None else ""
+        if zeros is not None and given != stored:
+            raise HwsimError(s.where, f"the zero point of '{tensor}' must be {stored} like the tensor", given)
+        return checked_params(s, self.tensors[tensor], scales, zeros, axis, block, fmt)
 
-    def _zero_points(self, s: SourceNode, index: int) -> Array | None:
-        return self.need(s, index, "the zero point") if input_name(s, index) else None
+    def stored_format(self, s: SourceNode, zero_point: int, otherwise: str) -> str:
+        """The format that a zero point gives to what it belongs to; without one it is the same as `otherwise`'s."""
+        return self.tensors[input_name(s, zero_point) or otherwise].format
 
     def quantized(self, s: SourceNode, index: int, scale: int, zero_point: int, axis: int | None = None, block: int = 0) -> str:
         """The name under which input `index` carries the quantization that this operator's own inputs give it.
@@ -104,7 +145,7 @@ class Reader:
         operands = [self.tensors[t] if t else None for t in node.inputs]
         quant = [*quants, *[None] * len(outs)]
         for t, (shape, fmt), q in zip(outs, module.infer(node, operands), quant, strict=False):
-            self.tensors[t] = Tensor(t, tuple(int(d) for d in shape), q.format.name if q else fmt, q)
+            self.tensors[t] = Tensor(t, checked_shape(s, t, shape), q.format.name if q else fmt, q)
         if self._foldable(node, operands):
             self._fold(node, operands)
         else:
@@ -147,18 +188,63 @@ def input_name(s: SourceNode, index: int) -> str:
     return s.inputs[index] if 0 <= index < len(s.inputs) else ""
 
 
+def checked_shape(s: SourceNode, name: str, shape: Iterable[int], most: int = MAX_ELEMENTS) -> Shape:
+    """The shape of an output, refused when it is impossible or absurd: before memory is taken for it."""
+    dims = tuple(int(d) for d in shape)
+    if min(dims, default=0) < 0:
+        raise HwsimError(s.where, f"'{name}' must have no negative dimension", dims)
+    if prod(dims) > most:
+        raise HwsimError(s.where, f"'{name}' must have at most {most} elements", f"shape {dims}")
+    return dims
+
+
+def axis_of(s: SourceNode, rank: int, axis: Any, what: str = "axis") -> int:
+    """An axis of a tensor of this rank, counted from the front."""
+    if not -rank <= int(axis) < rank:
+        raise HwsimError(s.where, f"{what} must lie in the {rank} dimensions of the input", int(axis))
+    return int(axis) % rank
+
+
+def axes_of(s: SourceNode, rank: int, axes: Iterable[Any]) -> list[int]:
+    """Axes of a tensor of this rank, each once."""
+    found = [axis_of(s, rank, a, "axes") for a in axes]
+    if len(set(found)) < len(found):
+        raise HwsimError(s.where, "axes must be named once each", found)
+    return found
+
+
+def choice(s: SourceNode, attr: str, known: Sequence[str], default: str) -> str:
+    """A word of an attribute."""
+    word = s.attrs.get(attr, default)
+    if word not in known:
+        raise HwsimError(s.where, f"{attr} must be {'one of ' * (len(known) > 1)}{', '.join(known)}", repr(word), suggest(word, known))
+    return str(word)
+
+
+def check_shape(s: SourceNode, r: Reader, index: int, wanted: Shape, what: str) -> None:
+    """An input that must have a certain shape when it is there; -1 stands for any size."""
+    name = input_name(s, index)
+    found = r.shape(name) if name else wanted
+    if len(found) != len(wanted) or any(w not in (-1, f) for f, w in zip(found, wanted, strict=True)):
+        raise HwsimError(s.where, f"{what} '{name}' must have shape {wanted}".replace("-1", "any"), found)
+
+
 def format_of(array: Array) -> str:
     """The format that holds an array's own dtype."""
     return array.dtype.name
 
 
-def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, alpha: float = 1.0) -> str:
+def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, output_axis: int, alpha: float = 1.0) -> str:
     """An int32 bias in units of the accumulator, x_scale w_scale: a stored tensor, "" when the input is absent."""
     if not input_name(s, index):
         return ""
     xq, wq = r.tensors[x].quant, r.tensors[w].quant
     assert xq is not None and wq is not None
-    array = r.need(s, index, "the bias")
+    array, channels = r.need(s, index, "the bias"), r.shape(w)[output_axis]
+    if r.tensors[s.inputs[index]].format != "int32":
+        raise HwsimError(s.where, f"the bias '{s.inputs[index]}' must be int32", r.tensors[s.inputs[index]].format)
+    if array.ndim == 0 or array.size != array.shape[-1] or array.size not in (1, channels):
+        raise HwsimError(s.where, f"the bias '{s.inputs[index]}' must have one number for each of {channels} channels", f"shape {array.shape}")
     scale = (np.float32(alpha) * xq.scale * wq.scale).astype(np.float32)
     quant = QuantParams(formats.get("int32"), scale, np.zeros(scale.shape, np.int64), None if scale.ndim == 0 else array.ndim - 1)
     name = r.add_constant(array, f"{s.inputs[index]}.bias", "int32")
@@ -169,22 +255,14 @@ def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, alpha
 def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Array | None, axis: int | None, block: int,
                    fmt: str | None) -> QuantParams:
     """QuantParams after the checks that keep later arithmetic meaningful: finite positive scales of the right shape."""
+    scale = scale.astype(np.float32)
     if not np.all(np.isfinite(scale)):
         raise HwsimError(s.where, f"the scale of '{tensor.name}' must be finite", f"{scale[~np.isfinite(scale)].ravel()[0]}")
     if np.any(scale <= 0):
         raise HwsimError(s.where, f"the scale of '{tensor.name}' must be positive", f"{scale[scale <= 0].ravel()[0]}")
-    if scale.size == 1 and not block:
-        scale, axis = scale.reshape(()), None
-    elif axis is not None:
-        rank = len(tensor.shape)
-        if not -rank <= axis < rank:
-            raise HwsimError(s.where, f"the quantization axis must lie in the {rank} dimensions of '{tensor.name}'", axis)
-        axis %= rank
-        wanted = tuple(-(-d // block) if i == axis else d for i, d in enumerate(tensor.shape)) if block else (tensor.shape[axis],)
-        if scale.shape != wanted:
-            raise HwsimError(s.where, f"the scale of '{tensor.name}' must have shape {wanted}", scale.shape)
-    else:
-        raise HwsimError(s.where, f"the scale of '{tensor.name}' must be one number", f"shape {scale.shape}")
+    axis = scale_axis(s, tensor, scale.shape, axis, block)
+    if axis is None:
+        scale = scale.reshape(())
     chosen = formats.get(fmt or tensor.format)
     if not chosen.is_integer and chosen.bits > 8:
         raise HwsimError(s.where, f"'{tensor.name}' must be of an integer or small float type to be quantized", chosen.name)
@@ -194,7 +272,27 @@ def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Arra
         zeros = np.full(scale.shape, zeros.ravel()[0])
     if zeros.shape != scale.shape:
         raise HwsimError(s.where, f"the zero point of '{tensor.name}' must have the scale's shape {scale.shape}", zeros.shape)
-    return QuantParams(chosen, scale.astype(np.float32), zeros, axis, block)
+    if chosen.is_integer and np.any((zeros < chosen.low) | (zeros > chosen.high)):
+        raise HwsimError(s.where, f"the zero point of '{tensor.name}' must be in the range of {chosen.name}", int(zeros.ravel()[0]))
+    return QuantParams(chosen, scale, zeros, axis, block)
+
+
+def scale_axis(s: SourceNode, tensor: Tensor, scale: Shape, axis: int | None, block: int) -> int | None:
+    """The axis over which scales of this shape run, None for a single one.  Raises HwsimError for a shape that fits no axis."""
+    if block < 0:
+        raise HwsimError(s.where, "block_size must not be negative", block)
+    if prod(scale) == 1 and not block:
+        return None
+    if axis is None:
+        raise HwsimError(s.where, f"the scale of '{tensor.name}' must be one number", f"shape {scale}")
+    rank = len(tensor.shape)
+    if not -rank <= axis < rank:
+        raise HwsimError(s.where, f"the quantization axis must lie in the {rank} dimensions of '{tensor.name}'", axis)
+    axis %= rank
+    wanted = tuple(-(-d // block) if i == axis else d for i, d in enumerate(tensor.shape)) if block else (tensor.shape[axis],)
+    if scale != wanted:
+        raise HwsimError(s.where, f"the scale of '{tensor.name}' must have shape {wanted}", scale)
+    return axis
 
 
 def reads(op: str, *attrs: str, **fixed: Any) -> Reading:

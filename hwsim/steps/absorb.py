@@ -13,7 +13,7 @@ from hwsim.graph import Constant, Graph, Node, Tensor
 from hwsim.quant import QuantParams
 from hwsim.shelf import load
 
-__all__ = ["CLIPPED", "MAC_OPS", "absorb"]
+__all__ = ["CLIPPED", "MAC_OPS", "absorb", "fold_dequantized", "output_axis"]
 
 MAC_OPS = ("conv", "conv_transpose", "matmul")
 CLIPPED = (*MAC_OPS, "binary", "average_pool")
@@ -84,6 +84,21 @@ def _fold_constant_quantizers(graph: Graph) -> Graph:
             assert y.quant is not None
             tensors[y.name] = replace(y, constant=_quantized_constant(constant, y.quant, y.name))
     return graph.with_nodes([n for n in graph.nodes if tensors[n.outputs[0]].constant is None], tensors)
+
+
+def fold_dequantized(graph: Graph) -> Graph:
+    """Stored constants behind a DequantizeLinear become real constants."""
+    tensors = dict(graph.tensors)
+    for node in graph.nodes:
+        x = tensors[node.inputs[0]] if _is_static(node, "dequantize") else None
+        if x is not None and x.constant is not None and x.quant is not None:
+            y = node.outputs[0]
+            tensors[y] = replace(tensors[y], constant=_real_constant(x.constant, x.quant, y))
+    return graph.with_nodes([n for n in graph.nodes if tensors[n.outputs[0]].constant is None], tensors)
+
+
+def _real_constant(constant: Constant, quant: QuantParams, name: str) -> Constant:
+    return Constant(lambda: quant.dequantize(constant.array), name)
 
 
 def _quantized_constant(constant: Constant, quant: QuantParams, name: str) -> Constant:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-
 from hwsim.arch import Arch, Rules
-from hwsim.graph import Graph, Node
+from hwsim.graph import Graph
 from hwsim.program import Step
+from hwsim.shelf import load
 from hwsim.steps.absorb import MAC_OPS
 from hwsim.steps.grids import Fault, grid_faults
+from hwsim.steps.lower import folded
 from hwsim.steps.place import FALLBACK, Placement, place
+from hwsim.steps.quantize import JOINS, accumulated_branches, rides_along
 from hwsim.steps.step import is_mac, step_of
 
 __all__ = ["CheckReport", "check"]
+
+PASSES = ("quantize", "dequantize", "reinterpret")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ def check(arch: Arch, graph: Graph) -> CheckReport:
 
     A float network has no quantizers to judge: what the chip cannot run of it is a finding only when there is no fallback.
     """
+    graph = folded(graph, arch)
     placements = place(arch, graph)
     faults = list(_unplaced(arch, placements))
     added: list[str] = []
@@ -120,51 +125,41 @@ def _between_macs(graph: Graph) -> set[str]:
     return inside
 
 
-JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
-
-
 def _rule_1(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """Only inputs and weights of convolutions and linear layers are quantized; everything else runs in float."""
-    if s.integer and s.op in JOINS:
-        yield f"graph rule 1: the chip runs '{s.name}' in float, and does not execute the quantizer of its input", "remove", s.node.inputs[0]
+    stored = [t for t in _data(graph, s) if _is_stored(graph, t)]
+    if stored and s.op not in (*MAC_OPS, *PASSES) and (s.op in JOINS or not getattr(load("ops", s.op), "MOVES", False)):
+        yield f"graph rule 1: the chip runs '{s.name}' in float, and does not execute the quantizer of its input", "remove", stored[0]
 
 
 def _rule_2(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """Every operator's inputs are quantized, but one convolution output into an addition is not."""
     if s.op not in JOINS or not inside:
         return
-    real = [t for t in s.node.inputs if t and not _holds_stored(graph, t)]
-    if s.op == "binary" and s.node.attrs["function"] == "add":
-        from_mac = [t for t in s.node.inputs if _made_by_mac(graph, t)]
-        spare = [t for t in real if t in from_mac]
-        if from_mac and not spare:
-            yield (f"graph rule 2: the chip adds the convolution output '{from_mac[0]}' into '{s.name}' unquantized, and does not execute "
-                   "its quantizer"), "remove", from_mac[0]
-        real = [t for t in real if t not in spare[:1]]
+    real = [t for t in _data(graph, s) if not _is_stored(graph, t)]
+    if any(t in real for t in accumulated_branches(graph, s.node)):
+        real.remove(next(t for t in accumulated_branches(graph, s.node) if t in real))
+    elif branch := next(iter(accumulated_branches(graph, s.node)), None):
+        yield (f"graph rule 2: the chip adds the convolution output '{branch}' into '{s.name}' unquantized, and does not execute its "
+               "quantizer"), "remove", branch
     for t in real:
         yield f"graph rule 2: the input '{t}' of '{s.name}' is not quantized", "add", t
 
 
 def _rule_3(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """The whole graph is integer."""
-    if inside and not s.integer:
-        real = next((t for t in s.node.inputs if t and not _holds_stored(graph, t)), s.node.inputs[0])
-        yield f"graph rule 3: '{s.name}' computes real numbers; '{real}' and its output must be quantized", "add", real
-    elif inside and s.outputs[0].quant is None and s.op in MAC_OPS and any(n.name in _between_macs(graph) for n in graph.consumers[s.outputs[0].name]):
-        yield f"graph rule 3: the output of '{s.name}' is not quantized", "add", s.outputs[0].name
+    if inside and s.op not in PASSES and not rides_along(graph, s.node):
+        for t in _data(graph, s):
+            if not _is_stored(graph, t):
+                yield f"graph rule 3: the input '{t}' of '{s.name}' is not quantized", "add", t
 
 
-def _holds_stored(graph: Graph, name: str) -> bool:
+def _data(graph: Graph, s: Step) -> list[str]:
+    """What an operator reads of the network's data: no constants, no indices."""
+    return [t for t in s.node.inputs if t and graph.tensors[t].constant is None and not graph.tensors[t].format.startswith(("int64", "bool"))]
+
+
+def _is_stored(graph: Graph, name: str) -> bool:
     """Whether a tensor is stored, or only the real form of a stored one."""
-    t, maker = graph.tensors[name], graph.producer.get(name)
-    return t.quant is not None or t.constant is not None or (maker is not None and maker.op == "dequantize")
-
-
-def _made_by_mac(graph: Graph, name: str) -> bool:
-    """Whether a tensor comes straight from a convolution or linear layer (through its activation)."""
-    node: Node | None = graph.producer.get(name)
-    while node is not None and node.op in ("unary", "quantize", "dequantize"):
-        node = graph.producer.get(node.inputs[0])
-    return node is not None and node.op in MAC_OPS
-
-
+    maker = graph.producer.get(name)
+    return graph.tensors[name].quant is not None or (maker is not None and maker.op == "dequantize")

@@ -158,9 +158,8 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     arch = chip.arch
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
-    hidden = max((busy[m] for m, spec in arch.memories.items() if spec.double_buffered), default=0)
+    hidden = max(busy[m] if spec.double_buffered else _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m, spec in arch.memories.items())
     exposed = sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
-    hidden = max(hidden, *(busy[m] for m in mapping.feed), 0)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
     off_chip = any(not arch.memories[m].on_chip for m in touched)
@@ -217,7 +216,7 @@ def _array_energy(prices: Prices, layer: Layer, actions: dict[str, int]) -> dict
     weight, activation = parse_precision(layer.precision)
     operand_bits = sum(p if isinstance(p, int) else {"fp32": 32, "fp8": 8}.get(p, 16) for p in (weight, activation))
     return {"mac": actions["mac"] * prices.mac(layer.precision, accumulator),
-            "register": actions["mac"] * prices.register(operand_bits + 2 * accumulator),
+            "register": actions["mac"] * prices.register(operand_bits + accumulator, accumulator),
             "zero_point": actions.get("zero_point", 0) * prices.add(accumulator)}
 
 

@@ -9,6 +9,7 @@ from hwsim.arch import Grid, Rules
 from hwsim.arithmetics._rounding import exact_power_of_two
 from hwsim.graph import Tensor
 from hwsim.program import Step
+from hwsim.quant import QuantParams
 
 __all__ = ["Fault", "grid_faults"]
 
@@ -42,8 +43,16 @@ def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
         found.append(("formats", f"{kind} '{t.name}' are {q.format.name}, wider than {' or '.join(grid.formats)}"))
     if q.granularity == "per_block" or (grid.granularity == "per_tensor" and q.granularity == "per_channel"):
         found.append(("granularity", f"{kind} '{t.name}' are quantized {q.granularity}, the chip has one scale {grid.granularity}"))
-    if grid.symmetric and not q.is_symmetric:
+    if grid.symmetric and not _needs_no_zero_point(grid, q):
         found.append(("symmetric", f"{kind} '{t.name}' are asymmetric (zero point {int(q.zero_point.flat[0])}), the chip has no zero points"))
     if grid.power_of_two and not exact_power_of_two(q.scale):
         found.append(("power_of_two", f"{kind} '{t.name}' have scale {float(q.scale.flat[0]):.6g}, the chip's scales are powers of two"))
+    if grid.narrow and t.constant is not None and q.bits == widest and (t.constant.array == q.format.low).any():
+        found.append(("narrow", f"{kind} '{t.name}' hold {q.format.low}, the lowest number, which the chip does not use"))
     return found
+
+
+def _needs_no_zero_point(grid: Grid, q: QuantParams) -> bool:
+    """Whether real 0 is the middle, or the 0 of unsigned numbers on a chip that has unsigned formats."""
+    unsigned = any(not formats.get(f).is_signed for f in grid.formats)
+    return q.is_symmetric or (unsigned and not q.format.is_signed and not q.has_zero_point)

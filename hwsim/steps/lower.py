@@ -15,7 +15,7 @@ from hwsim.steps.place import FALLBACK, FREE, Placement, place, real_format
 from hwsim.steps.read import read
 from hwsim.steps.step import is_mac, step_of
 
-__all__ = ["as_written", "lower"]
+__all__ = ["as_written", "folded", "lower"]
 
 
 def as_written(graph: Graph) -> Program:
@@ -29,7 +29,7 @@ def lower(graph: Graph, arch: Arch) -> Program:
 
     Raises NotDeployable when an operator has no place and the chip has no fallback.
     """
-    graph = _in_real_format(_folded(graph) if arch.quantization.batch_norm == "folded" else graph, real_format(arch))
+    graph = _in_real_format(folded(graph, arch), real_format(arch))
     layers: list[Layer] = []
     made_by: dict[str, int] = {}
     placements = place(arch, graph)
@@ -39,7 +39,7 @@ def lower(graph: Graph, arch: Arch) -> Program:
     for p in placements:
         host = _host(arch, graph, layers, made_by, p)
         if host is None:
-            layers.append(_layer(p))
+            layers.append(_layer(arch, p))
             host = len(layers) - 1
         else:
             layers[host] = replace(layers[host], steps=(*layers[host].steps, p.step))
@@ -47,9 +47,9 @@ def lower(graph: Graph, arch: Arch) -> Program:
     return Program(graph, arch.name, tuple(layers), graph.tensors)
 
 
-def _folded(graph: Graph) -> Graph:
+def folded(graph: Graph, arch: Arch) -> Graph:
     """Batch normalization folded into float weights, as every deployment tool for such a chip does."""
-    if not any(n.op == "batch_norm" for n in graph.nodes):
+    if arch.quantization.batch_norm != "folded" or not any(n.op == "batch_norm" for n in graph.nodes):
         return graph
     return read(fold_batch_norm(graph.source), {t: graph.tensors[t].shape for t in graph.inputs}, qdq=graph.qdq)
 
@@ -72,16 +72,17 @@ def _narrowed(t: Tensor, name: str) -> Tensor:
     return replace(t, format=name, constant=rounded)
 
 
-def _layer(p: Placement) -> Layer:
+def _layer(arch: Arch, p: Placement) -> Layer:
     step = p.step
     loops = load("ops", step.op).loops(p.node, step.inputs, step.outputs) if is_mac(step.op) else None
     x, w = step.inputs[0], step.inputs[1] if len(step.inputs) > 1 and is_mac(step.op) else None
-    return Layer(p.node.name, (step,), p.unit, loops, w.format if w else "", x.format if x else "", p.stored, p.runs, _note(p), p.carried.rate if p.carried else 0.0)
+    return Layer(p.node.name, (step,), p.unit, loops, w.format if w else "", x.format if x else "", p.stored, p.runs, _note(arch, p),
+                 p.carried.rate if p.carried else 0.0)
 
 
-def _note(p: Placement) -> str:
-    if p.reason:
-        return p.reason
+def _note(arch: Arch, p: Placement) -> str:
+    if p.unit == FALLBACK and arch.fallback is not None:
+        return f"on {arch.fallback.name}: {p.reason}"
     return p.carried.how if p.carried and p.carried.how != "native" else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil, prod
 
 import numpy as np
@@ -27,14 +28,20 @@ def map_layers(program: Program, arch: Arch, residency: Residency, mapper: str =
 
 def _map_layer(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str) -> Mapping:
     traffic = {name: Traffic() for name in arch.memories}
-    if layer.loops is None or layer.unit not in arch.arrays:
-        fits = _stream(layer, arch, residency, traffic)
-        return Mapping({}, 0, 0, (), traffic, 1, residency.fits[index], fits)
-    unroll, cycles, slots = best_unroll(arch.arrays[layer.unit], layer.loops, layer.rate)
-    _feed_array(layer, arch, arch.arrays[layer.unit], unroll, traffic)
+    if layer.loops is None:
+        _stream(layer, arch, residency, traffic)
+        return Mapping({}, 0, 0, (), traffic, 1, residency.fits[index])
+    unroll: dict[str, int] = {}
+    cycles, slots, on_array = 0, 0, layer.unit in arch.arrays
+    if on_array:
+        unroll, cycles, slots = best_unroll(arch.arrays[layer.unit], layer.loops, layer.rate)
+        _feed_array(layer, arch, arch.arrays[layer.unit], unroll, traffic)
+    else:
+        _feed_once(layer, arch, traffic)
     feed = {name: (t.read_bits, t.write_bits) for name, t in traffic.items()}
     tilings = _tile_levels(layer, index, arch, residency, mapper, traffic)
-    return Mapping(unroll, cycles, slots, tuple(tilings), traffic, prod(t.trips for t in tilings), residency.fits[index], all(t.fits for t in tilings), feed)
+    return Mapping(unroll, cycles, slots, tuple(tilings), traffic, prod(t.trips for t in tilings) if on_array else 1, residency.fits[index],
+                   all(t.fits for t in tilings), feed)
 
 
 def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str, int], int, int]:
@@ -66,6 +73,14 @@ def _feed_array(layer: Layer, arch: Arch, array: MacArray, unroll: dict[str, int
     traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
 
 
+def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
+    """What the fallback reads and writes: every element once."""
+    problem = _problem(layer)
+    traffic[arch.path("weights")[0]].add("read", "weights", _weights(problem))
+    traffic[arch.path("inputs")[0]].add("read", "inputs", sum(storage_bits(t) for t in layer.steps[0].inputs[:1] if t is not None))
+    traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
+
+
 def _input_elements(layer: Layer, width: dict[str, int]) -> int:
     """Input elements under one step of the array: rows and columns that windows share are fetched once."""
     a = layer.steps[0].node.attrs
@@ -76,28 +91,54 @@ def _input_elements(layer: Layer, width: dict[str, int]) -> int:
 
 
 def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str, traffic: dict[str, Traffic]) -> list[Tiling]:
-    """Tiles from the outermost boundary inward; a tile of one level is the problem of the next."""
+    """Tiles from the outermost boundaries inward; a tile of one level is the problem of the next.
+
+    Biases and scales, and what fused steps read besides, come in once whatever the tiles.
+    """
     problem, repeats, tilings = _problem(layer), 1, []
-    extra = weight_bits(layer) - problem.groups * problem.outputs * problem.channels * problem.kernel * problem.weight_bits
-    for depth in range(1, max(len(arch.path(o)) for o in OPERANDS)):
-        inside = [o for o in OPERANDS if len(arch.path(o)) > depth]
-        keeps = {o for o in inside if arch.path(o)[-depth - 1] == residency.memory}
-        if "outputs" in keeps and residency.fits[index]:
+    once = {"weights": max(weight_bits(layer) - _weights(problem), 0), "inputs": _second_operands(layer)}
+    for inside in boundaries(arch):
+        inner = {o: pair[0] for o, pair in inside.items()}
+        path = arch.path("weights")
+        kept = {"weights"} if "weights" in inner and residency.keeps_weights.intersection(path[: path.index(inner["weights"]) + 1]) else set()
+        tiling = None
+        if inner.get("outputs", "") == residency.memory and residency.fits[index]:
             moved = _resident_traffic(layer, residency)
-            tiling = None
         else:
-            tiling = _tile(problem, inside, depth, arch, mapper)
+            tiling = _tile(problem, {o: m for o, m in inner.items() if o not in kept}, arch, residency, mapper)
+            moved = {o: repeats * bits + once.get(o, 0) for o, bits in _tiled_traffic(problem, tiling).items()}
             tilings.append(tiling)
-            sides = [np.int64(v) for v in (tiling.groups, tiling.outputs, tiling.channels, tiling.rows)]
-            moved = {o: int(v) for o, v in traffic_bits(problem, *sides, np.bool_(tiling.outer == "inputs")).items()}
-            moved["inputs"] += _second_operands(layer) // repeats
-        if arch.path("weights")[-depth - 1 :][0] in residency.keeps_weights:
-            moved["weights"], extra = 0, 0
-        for o in inside:
-            _move(arch, traffic, o, depth, repeats * moved[o] + (max(extra, 0) if o == "weights" else 0))
+        for o in (o for o in inside if o not in kept):
+            _move(traffic, o, inside[o], moved[o])
         if tiling is not None:
             problem, repeats = _inner(problem, tiling), repeats * tiling.trips
     return tilings
+
+
+def boundaries(arch: Arch) -> list[dict[str, tuple[str, str]]]:
+    """Level by level from the outside, the (inner, outer) memories between which each operand moves.
+
+    A boundary lies one level below those that fill its outer memory.
+    """
+    pairs = [(outer, inner, o) for o in OPERANDS for inner, outer in pairwise(arch.path(o))]
+    levels: list[dict[str, tuple[str, str]]] = []
+    filled: dict[str, int] = {}
+    order = list(arch.memories)
+    for outer, inner, o in sorted(pairs, key=lambda p: -order.index(p[0])):
+        level = filled.get(outer, 0)
+        filled[inner] = max(filled.get(inner, 0), level + 1)
+        levels += [{}] * (level + 1 - len(levels))
+        levels[level] = {**levels[level], o: (inner, outer)}
+    return levels
+
+
+def _weights(p: Problem) -> int:
+    return p.groups * p.outputs * p.channels * p.kernel * p.weight_bits
+
+
+def _tiled_traffic(p: Problem, t: Tiling) -> dict[str, int]:
+    sides = [np.int64(v) for v in (t.groups, t.outputs, t.channels, t.rows)]
+    return {o: int(v) for o, v in traffic_bits(p, *sides, np.bool_(t.outer == "inputs")).items()}
 
 
 def _second_operands(layer: Layer) -> int:
@@ -106,23 +147,24 @@ def _second_operands(layer: Layer) -> int:
     return sum(storage_bits(t) for s in layer.steps[1:] for t in s.inputs if t is not None and t.constant is None and t.name not in made)
 
 
-def _move(arch: Arch, traffic: dict[str, Traffic], operand: str, depth: int, bits: int) -> None:
+def _move(traffic: dict[str, Traffic], operand: str, pair: tuple[str, str], bits: int) -> None:
     """Bits across one boundary: out of one memory and into the other."""
     if bits == 0:
         return
-    path = arch.path(operand)
-    inner, outer = path[-depth - 1], path[-depth]
-    source, target = (inner, outer) if operand == "outputs" else (outer, inner)
+    source, target = pair if operand == "outputs" else pair[::-1]
     traffic[source].add("read", operand, bits)
     traffic[target].add("write", operand, bits)
 
 
-def _tile(problem: Problem, inside: list[str], depth: int, arch: Arch, mapper: str) -> Tiling:
+def _tile(problem: Problem, inner: dict[str, str], arch: Arch, residency: Residency, mapper: str) -> Tiling:
+    """The mapper's tiling of what moves into the inner memories, in what kept weights leave of them."""
     shared: dict[str, list[str]] = {}
-    for o in inside:
-        shared.setdefault(arch.path(o)[-depth - 1], []).append(o)
-    capacities = {tuple(operands): arch.memories[m].size for m, operands in shared.items()}
-    buffers = {o: 2 if arch.memories[arch.path(o)[-depth - 1]].double_buffered else 1 for o in inside}
+    for o, m in inner.items():
+        shared.setdefault(m, []).append(o)
+    sizes = {m: arch.memories[m].size for m in shared}
+    free = {m: size if size is None or m not in residency.keeps_weights else size - residency.weight_bits for m, size in sizes.items()}
+    capacities = {tuple(operands): free[m] for m, operands in shared.items()}
+    buffers = {o: 2 if arch.memories[m].double_buffered else 1 for o, m in inner.items()}
     tiling: Tiling = load("mappers", mapper).tile(problem, capacities, buffers)
     return tiling
 
@@ -136,13 +178,14 @@ def _inner(p: Problem, t: Tiling) -> Problem:
 
 
 def _resident_traffic(layer: Layer, residency: Residency) -> dict[str, int]:
-    """Across the outermost boundary when the layer's live set stays on chip: weights once, activations only if they are elsewhere."""
-    away = [t for s in layer.steps for t in s.inputs if t is not None and t.constant is None and t.name not in residency.tensors
-            and t.name not in {o.name for own in layer.steps for o in own.outputs}]
+    """Across the outermost boundary when the layer's live set stays on chip: constants once, activations only if they are elsewhere."""
+    x, own = layer.steps[0].inputs[0], {t.name for s in layer.steps for t in s.outputs}
+    read = {t.name: t for s in layer.steps for t in s.inputs if t is not None and t.constant is None and t.name not in own}
+    away = {name: storage_bits(t) for name, t in read.items() if name not in residency.tensors}
+    if x is not None and x.name in away:
+        away[x.name] = _tiled_traffic(p := _problem(layer), Tiling(p.groups, p.outputs, p.channels, p.rows, "inputs", 1, True))["inputs"]
     out = [t for t in layer.steps[-1].outputs if t.name not in residency.tensors]
-    p = _problem(layer)
-    return {"weights": p.groups * p.outputs * p.channels * p.kernel * p.weight_bits, "inputs": sum(storage_bits(t) for t in away),
-            "outputs": sum(storage_bits(t) for t in out)}
+    return {"weights": weight_bits(layer), "inputs": sum(away.values()), "outputs": sum(storage_bits(t) for t in out)}
 
 
 def _problem(layer: Layer) -> Problem:
@@ -157,7 +200,7 @@ def _problem(layer: Layer) -> Problem:
         size = (1, *x.shape[2:])[-2:]
         stride, dilation = (1, *attrs["strides"])[-2], (1, *attrs["dilations"])[-2]
         reach = (loops.FY - 1) * dilation + 1
-        return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY, loops.OX, loops.FY * loops.FX, reach, stride,
+        return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY, loops.OX, loops.FY * loops.FX, reach, min(stride, reach),
                        loops.N * size[0], size[1], **bits)
     if step.op == "conv_transpose":
         positions = layer.output.elements // (loops.G * loops.K * loops.N * loops.OY)
@@ -165,8 +208,8 @@ def _problem(layer: Layer) -> Problem:
     return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY * loops.OX, 1, 1, 1, 1, loops.N * loops.OY * loops.OX, 1, **bits)
 
 
-def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, Traffic]) -> bool:
-    """Operators off the array read and write every element once, through all memories on the way."""
+def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, Traffic]) -> None:
+    """Operators without products read and write every element once, through all memories from the one in which it stays."""
     own = {t.name for s in layer.steps for t in s.outputs}
     for operand, tensors in (("inputs", [t for s in layer.steps for t in s.inputs if t is not None and t.name not in own]),
                              ("outputs", list(layer.steps[-1].outputs))):
@@ -174,9 +217,6 @@ def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, T
         for t in tensors:
             bits = storage_bits(t)
             traffic[path[0]].add("read" if operand == "inputs" else "write", operand, bits)
-            for depth in range(1, len(path)):
-                if depth > 1 or t.name not in residency.tensors:
-                    _move(arch, traffic, operand, depth, bits)
-    return True
-
-
+            for pair in pairwise(path):
+                if t.name not in residency.tensors or pair[0] != residency.memory:
+                    _move(traffic, operand, pair, bits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def _carry_integers(known: dict[str, float], serial: tuple[int, int, int] | None
             if isinstance(p[0], int) and isinstance(p[1], int) and p[0] >= w and p[1] >= a]
     if not wide:
         return None
-    rate, name = max(wide, key=lambda r: (r[0], -sum(int(v) for v in parse_precision(r[1]))))
+    rate, name = min(wide, key=lambda r: (prod(int(v) for v in parse_precision(r[1])), -r[0]))
     return Carried(rate, name, f"promoted to {name}")
 
 

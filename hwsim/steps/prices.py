@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import exp, log
 
-from hwsim.arch import Arch, CostTable, Memory, Scaling, parse_precision
+from hwsim.arch import Arch, CostTable, Law, Memory, Scaling, parse_precision
 from hwsim.errors import HwsimError
 from hwsim.units import parse
 
@@ -21,13 +21,12 @@ class Prices:
     factor: float
 
     def multiply(self, weight_bits: int, activation_bits: int) -> float:
-        """An integer multiply: the table's, times the product of the widths over the product of its own (multiplier law)."""
-        law = self.table.multiply
-        return law.energy * weight_bits * activation_bits / law.bits**2 * self.factor
+        """An integer multiply of two widths."""
+        return _at_widths(self.table.multiply, weight_bits, activation_bits) * self.factor
 
     def add(self, bits: int) -> float:
-        """An integer add, linear in its width."""
-        return self.table.add.energy * bits / self.table.add.bits * self.factor
+        """An integer add of two numbers of a width."""
+        return _at_widths(self.table.add, bits, bits) * self.factor
 
     def mac(self, precision: str, accumulator_bits: int) -> float:
         """One multiply-accumulate of a precision such as w8a8 or fp16; floats accumulate in float32."""
@@ -37,9 +36,10 @@ class Prices:
         kind = str(activation)
         return (self.table.floats.multiply[kind] + self.table.floats.add["fp32"]) * self.factor
 
-    def register(self, bits: int) -> float:
-        """Reading or writing bits of a register next to a multiplier."""
-        return self.table.register_access.prices["read"] * bits * self.factor
+    def register(self, read_bits: int, write_bits: int) -> float:
+        """Reading and writing bits of registers next to a multiplier."""
+        prices = self.table.register_access.prices
+        return (prices["read"] * read_bits + prices["write"] * write_bits) * self.factor
 
     def memory(self, memory: Memory, direction: str, name: str) -> float:
         """pJ per bit: the memory's own figure, the table's row of its `kind`, or the SRAM law at the size of one bank."""
@@ -63,6 +63,11 @@ class Prices:
         (x0, y0), (x1, y1) = pair
         slope = log(y1 / y0) / log(x1 / x0)
         return y0 * exp(slope * (log(bits) - log(x0)))
+
+
+def _at_widths(law: Law, a: int, b: int) -> float:
+    """An energy at two widths: with their product, as the cells of a multiplier, or with their mean, as those of an adder."""
+    return law.energy * (a * b / law.bits**2 if law.law == "product" else (a + b) / (2 * law.bits))
 
 
 def prices_of(arch: Arch, table: CostTable, scaling: Scaling) -> Prices:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -18,10 +19,11 @@ from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
 
-__all__ = ["Ranges", "quantize", "ranges_of", "standard_rules"]
+__all__ = ["JOINS", "Ranges", "accumulated_branches", "quantize", "ranges_of", "rides_along", "standard_rules"]
 
 Ranges = Mapping[str, tuple[float, float]]
 PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand")
+JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
 
 def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str, tuple[float, float]]:
@@ -52,14 +54,40 @@ class _Plan:
     ranges: Ranges
     ends: frozenset[str]
 
+    @cached_property
+    def edges(self) -> frozenset[tuple[str, str]]:
+        """The (tensor, reading node) pairs that pass through a quantizer."""
+        return frozenset(_quantized_edges(self))
+
+    @cached_property
+    def sharing(self) -> dict[str, frozenset[str]]:
+        """The tensors that share one quantizer, by each of them: data that only moved, and operators of the rule `same_scale`."""
+        found: dict[str, frozenset[str]] = {}
+        for node in self.graph.nodes:
+            data = [t for t in node.inputs if (t, node.name) in self.edges]
+            moves = self.rules.graph == 3 and node.op in PASSIVE
+            if data and (moves or node.attrs.get("function", node.op) in self.rules.same_scale):
+                joined = frozenset().union(*(found.get(t, {t}) for t in (*data, *node.outputs)))
+                found.update(dict.fromkeys(joined, joined))
+        return found
+
+    def activation(self, name: str) -> tuple[int, float, float]:
+        """Width and range of a tensor's quantizer: the widest reader's, and the whole range of what shares it."""
+        same = self.sharing.get(name, frozenset({name}))
+        bits = max(self.width(reader, self.activation_bits) for t, reader in self.edges if t in same)
+        ranges = [self.ranges[t] for t in same if t in self.ranges]
+        if not ranges:
+            raise HwsimError(f"tensor '{name}'", "must have a range from calibration")
+        return bits, min(low for low, _ in ranges), max(high for _, high in ranges)
+
     def format(self, grid: Grid, bits: int) -> Format:
         """The grid's number format at a width: its own where it has that width, else the same signedness."""
         own = [f for f in grid.formats if formats.get(f).bits == bits]
         return formats.get(own[0] if own else f"{grid.formats[0].rstrip('0123456789')}{bits}")
 
-    def width(self, node: Node, bits: int) -> int:
+    def width(self, node: str, bits: int) -> int:
         """The first and last layer keep at least the rule's width."""
-        return max(bits, self.rules.first_last_bits) if node.name in self.ends else bits
+        return max(bits, self.rules.first_last_bits) if node in self.ends else bits
 
 
 def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges, shapes: Mapping[str, tuple[int, ...]] | None = None) -> SourceGraph:
@@ -75,10 +103,9 @@ def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges, 
     if not macs:
         raise HwsimError(source.name, "must have a convolution or linear layer to quantize")
     plan = _Plan(graph, rules, weight, activation, ranges, frozenset({macs[0].name, macs[-1].name}))
-    edges = _quantized_edges(plan)
     writer = _Writer(plan, source)
     for node in source.nodes:
-        writer.rewrite(node, edges)
+        writer.rewrite(node)
     return writer.finish()
 
 
@@ -86,19 +113,16 @@ def _weights_constant(graph: Graph, node: Node) -> bool:
     return graph.tensors[node.inputs[1]].constant is not None
 
 
-def _quantized_edges(plan: _Plan) -> set[tuple[str, str]]:
-    """The (tensor, reading node) pairs that pass through a quantizer."""
-    graph, edges = plan.graph, set()
+def _quantized_edges(plan: _Plan) -> Iterator[tuple[str, str]]:
+    graph = plan.graph
     for node in graph.nodes:
         data = [t for t in node.inputs if t and graph.tensors[t].constant is None and graph.tensors[t].format == "float32"]
         if node.op in MAC_OPS:
-            edges |= {(t, node.name) for t in data[:2]}
-        elif plan.rules.graph == 3 and _inside(plan, node) and not _rides_along(graph, node):
-            edges |= {(t, node.name) for t in data}
-        elif plan.rules.graph == 2 and node.op in ("binary", "average_pool", "max_pool", "concat"):
-            kept = _accumulated_branch(graph, node)
-            edges |= {(t, node.name) for t in data if t != kept}
-    return edges
+            yield from ((t, node.name) for t in data[:2])
+        elif plan.rules.graph == 3 and _inside(plan, node) and not rides_along(graph, node):
+            yield from ((t, node.name) for t in data)
+        elif plan.rules.graph == 2 and node.op in JOINS:
+            yield from ((t, node.name) for t in data if t not in accumulated_branches(graph, node)[:1])
 
 
 def _inside(plan: _Plan, node: Node) -> bool:
@@ -110,24 +134,32 @@ def _inside(plan: _Plan, node: Node) -> bool:
     return bool(wanted & set(node.outputs))
 
 
-def _rides_along(graph: Graph, node: Node) -> bool:
-    """An activation right behind a convolution, linear layer or sum shares its quantizer (conv -> relu, add -> relu)."""
+def rides_along(graph: Graph, node: Node) -> bool:
+    """Graph rule 3: an activation right behind a convolution, linear layer or sum shares its quantizer (conv -> relu, add -> relu)."""
     maker = graph.producer.get(node.inputs[0])
-    clips = node.op == "unary" and node.attrs["function"] in ("relu", "clip")
-    return clips and maker is not None and maker.op in (*MAC_OPS, "binary") and len(graph.consumers[node.inputs[0]]) == 1
+    if maker is None or not _is_epilogue(node) or len(graph.consumers[node.inputs[0]]) != 1:
+        return False
+    return maker.op in (*MAC_OPS, "binary") or (maker.op == "batch_norm" and rides_along(graph, maker))
 
 
-def _accumulated_branch(graph: Graph, node: Node) -> str | None:
-    """The input of a sum that comes straight from a convolution and stays unquantized (TensorRT adds it in the epilogue)."""
-    if node.op != "binary" or node.attrs["function"] != "add":
-        return None
-    for t in node.inputs:
-        maker = graph.producer.get(t)
-        while maker is not None and maker.op == "unary" and maker.attrs["function"] == "relu":
-            maker = graph.producer.get(maker.inputs[0])
-        if maker is not None and maker.op in MAC_OPS and len(graph.consumers[t]) == 1:
-            return t
-    return None
+def _is_epilogue(node: Node) -> bool:
+    return node.op == "batch_norm" or (node.op == "unary" and node.attrs["function"] in ("relu", "clip"))
+
+
+def accumulated_branches(graph: Graph, node: Node) -> list[str]:
+    """Graph rule 2: the inputs of a sum that can stay unquantized, of which the first does: it is added where a convolution accumulates.
+
+    They come straight from a convolution or linear layer (through batch normalization and activation) and nothing else reads
+    them.  Quantizers on the way are looked through.
+    """
+    found = []
+    for t in node.inputs if node.op == "binary" and node.attrs["function"] == "add" else ():
+        at, maker = t, graph.producer.get(t)
+        while maker is not None and len(graph.consumers[at]) == 1 and (_is_epilogue(maker) or maker.op in ("quantize", "dequantize")):
+            at, maker = maker.inputs[0], graph.producer.get(maker.inputs[0])
+        if maker is not None and maker.op in MAC_OPS and len(graph.consumers[at]) == 1:
+            found.append(t)
+    return found
 
 
 class _Writer:
@@ -137,41 +169,29 @@ class _Writer:
         self.plan, self.source = plan, source
         self.nodes: list[SourceNode] = []
         self.tensors = dict(source.tensors)
-        self.done: dict[tuple[str, int], str] = {}
+        self.done: dict[str, str] = {}
         self.scales: dict[str, Array] = {}
 
-    def rewrite(self, node: SourceNode, edges: set[tuple[str, str]]) -> None:
+    def rewrite(self, node: SourceNode) -> None:
         """The node with quantized inputs, and quantized weights and bias when it multiplies and accumulates."""
         own = next((n for n in self.plan.graph.nodes if n.name == node.name), None)
-        bits = self.plan.width(own, self.plan.activation_bits) if own is not None else 0
-        inputs = [self.activation(t, bits) if (t, node.name) in edges else t for t in node.inputs]
-        if own is not None and own.op in MAC_OPS and _weights_constant(self.plan.graph, own) and (node.inputs[0], node.name) in edges:
+        inputs = [self.activation(t) if (t, node.name) in self.plan.edges else t for t in node.inputs]
+        if own is not None and own.op in MAC_OPS and _weights_constant(self.plan.graph, own) and (node.inputs[0], node.name) in self.plan.edges:
             inputs[1] = self.weights(own, node.inputs[1])
             if len(inputs) > 2 and inputs[2] and self.plan.rules.bias == "int32":
                 inputs[2] = self.bias(node.inputs[2], self.scales[inputs[0]], self.scales[inputs[1]])
         self.nodes.append(replace(node, inputs=tuple(inputs)))
 
-    def activation(self, name: str, bits: int) -> str:
-        """QuantizeLinear and DequantizeLinear behind an activation, made once per width."""
-        key = (name, bits)
-        if key not in self.done:
+    def activation(self, name: str) -> str:
+        """QuantizeLinear and DequantizeLinear behind an activation, made once."""
+        if name not in self.done:
+            bits, low, high = self.plan.activation(name)
             grid, fmt = self.plan.rules.activations, self.plan.format(self.plan.rules.activations, bits)
-            low, high = self._range(name)
             unsigned_zero = grid.symmetric and not fmt.is_signed and low >= 0
             scale, zero = fit(np.float64(low), np.float64(high), _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero,
                               grid.power_of_two)
-            self.done[key] = self._pair(name, scale, zero, fmt, f"{name}.a{bits}")
-        return self.done[key]
-
-    def _range(self, name: str) -> tuple[float, float]:
-        """The range of a tensor; data that only moved keeps the range of where it came from, so that its scale is the same."""
-        graph = self.plan.graph
-        maker = graph.producer.get(name)
-        if maker is not None and maker.op in PASSIVE and self.plan.rules.graph == 3:
-            return self._range(maker.inputs[0])
-        if name not in self.plan.ranges:
-            raise HwsimError(f"tensor '{name}'", "must have a range from calibration")
-        return self.plan.ranges[name]
+            self.done[name] = self._pair(name, scale, zero, fmt, f"{name}.a{bits}")
+        return self.done[name]
 
     def _pair(self, name: str, scale: Array, zero: Array, fmt: Format, base: str) -> str:
         stored, back = f"{base}.quantized", f"{base}.dequantized"
@@ -189,7 +209,7 @@ class _Writer:
 
     def weights(self, node: Node, name: str) -> str:
         """Stored weights behind a DequantizeLinear."""
-        bits = self.plan.width(node, self.plan.weight_bits)
+        bits = self.plan.width(node.name, self.plan.weight_bits)
         back = f"{name}.w{bits}"
         if back in self.scales:
             return back

@@ -15,8 +15,8 @@ __all__ = ["Residency", "plan_residency", "storage_bits", "weight_bits"]
 @dataclass(frozen=True)
 class Residency:
     """The memory that keeps activations between layers (None: the chip has none), the tensors that stay in it for all their life,
-    the live bits at each layer, whether each layer's live set fits, what is wrong with the whole, and the memories in which the
-    weights stay from one inference to the next."""
+    the live bits at each layer, whether each layer's live set fits, what is wrong with the whole, the memories in which the weights
+    stay from one inference to the next, and the size of all weights."""
 
     memory: str | None
     tensors: frozenset[str]
@@ -24,6 +24,7 @@ class Residency:
     fits: tuple[bool, ...]
     problems: tuple[str, ...] = ()
     keeps_weights: frozenset[str] = frozenset()
+    weight_bits: int = 0
 
 
 def storage_bits(tensor: Tensor) -> int:
@@ -49,24 +50,28 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
     memory = _activation_memory(arch)
     lives = lifetimes(program)
     live = [sum(storage_bits(program.tensors[t]) for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
+    weights = sum(weight_bits(layer) for layer in program.layers)
     size = arch.memories[memory].size if memory else 0
     shared = memory is not None and "weights" in arch.memories[memory].holds
     fits = []
     for i, layer in enumerate(program.layers):
-        needed = live[i] + (2 * _least_weights(layer) if shared else 0)
+        needed = live[i] + (min(2 * _least_weights(layer), weights) if shared else 0)
         off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
         fits.append(memory is not None and not off_limits and (size is None or needed <= size))
     staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
-    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)), _keeping(program, arch, live))
+    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)),
+                     _keeping(arch, weights, max(live, default=0), memory), weights)
 
 
-def _keeping(program: Program, arch: Arch, live: list[int]) -> frozenset[str]:
-    """Memories that keep weights between inferences and have room for all of them beside the live activations."""
-    weights = sum(weight_bits(layer) for layer in program.layers)
+def _keeping(arch: Arch, weights: int, live: int, home: str | None) -> frozenset[str]:
+    """Memories that keep weights between inferences and have room for all of them beside the live activations.
+
+    Where activations come in tiles they need room for two of each.
+    """
     found = set()
     for name, m in arch.memories.items():
-        needed = weights + (max(live, default=0) if "outputs" in m.holds else 0)
-        if m.keeps_weights and (m.size is None or needed <= m.size):
+        beside = 0 if set(m.holds) == {"weights"} else live if name == home else 2 * live
+        if m.keeps_weights and "weights" in m.holds and (m.size is None or weights + beside <= m.size):
             found.add(name)
     return frozenset(found)
 
