@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.compiling import scalar, select
 
 __all__ = ["clamp", "exact_power_of_two", "fma32", "half", "quantized_multiplier", "rdbp", "round_away", "srdhm", "wrap32"]
 
@@ -40,7 +40,7 @@ def rdbp(x: Any, n: Any) -> Any:
 def round_away(x: Any) -> Any:
     """C round(): the nearest whole number, ties away from zero; keeps the float type."""
     whole = np.trunc(x)
-    return whole + np.where(np.abs(x - whole) >= 0.5, np.copysign(whole * 0 + 1, x), whole * 0)
+    return whole + select(np.abs(x - whole) >= 0.5, np.copysign(whole * 0 + 1, x), whole * 0)
 
 
 @scalar
@@ -50,8 +50,8 @@ def half(x: Any) -> Any:
     bits = x.view(np.int32)
     near = np.int32((bits + 4095 + ((bits >> 13) & 1)) & -8192).view(np.float32)
     small = np.float32(np.rint(x * np.float32(16777216)) * np.float32(2.0**-24))
-    near = np.where(np.abs(x) < np.float32(2.0**-14), small, near)
-    return np.where(np.abs(x) >= np.float32(65520), np.float32(np.copysign(np.inf, x)), near)
+    near = select(np.abs(x) < np.float32(2.0**-14), small, near)
+    return select(np.abs(x) >= np.float32(65520), np.float32(np.copysign(np.inf, x)), near)
 
 
 @scalar
@@ -66,7 +66,7 @@ def fma32(a: Any, b: Any, c: Any) -> Any:
     back = s - p
     error = (p - (s - back)) + (wide - back)
     inexact_even = (error != 0) & ((np.float64(s).view(np.int64) & 1) == 0)
-    return np.float32(np.where(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
+    return np.float32(select(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
 
 
 def quantized_multiplier(real: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, wrap32
 from hwsim.arithmetics.gemmlowp import parameters
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.compiling import scalar, select
 
 __all__ = ["BIAS", "MULTIPLIER", "parameters", "requantize"]
 
@@ -19,6 +19,6 @@ MULTIPLIER = "int16"
 @scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
     m, right = np.int64(p[0]), 15 - np.int64(p[1])
-    reduced = np.where(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
+    reduced = select(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
     scaled = wrap32((acc * reduced + (np.int64(1) << (right - 1))) >> right)
     return clamp(scaled + zero_point, low, high)

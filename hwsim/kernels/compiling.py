@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-__all__ = ["SCALARS", "Kernel", "address", "cache_folder", "call", "host_cpu", "scalar"]
+import numpy as np
+
+__all__ = ["SCALARS", "Kernel", "address", "cache_folder", "call", "host_cpu", "scalar", "select"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 SCALARS: list[Callable[..., Any]] = []
@@ -26,6 +28,11 @@ def scalar(function: F) -> F:
     """Mark a branch-free function that means the same on NumPy arrays and on Numba scalars; kernels may call it."""
     SCALARS.append(function)
     return function
+
+
+def select(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition holds, else `no`; on compiled scalars without an array (NumPy's own `where` would make one)."""
+    return np.where(condition, yes, no)
 
 
 @dataclass(frozen=True)
@@ -134,8 +141,10 @@ def _load(symbols: list[str], code: bytes) -> int:
 
 def _make_scalars_callable() -> None:
     """Let compiled code call the functions marked with `scalar` since the last time."""
-    from numba.extending import register_jitable
+    from numba.extending import overload, register_jitable
 
+    if not _registered:
+        overload(select)(lambda condition, yes, no: lambda condition, yes, no: yes if condition else no)
     for function in SCALARS[len(_registered) :]:
         register_jitable(function)
         _registered.append(function)
@@ -152,9 +161,11 @@ def _compile(kernel: Kernel) -> tuple[list[str], bytes]:
     return [compiled._wrapper_name, *sorted(d for d in set(declared) if not d.startswith("llvm."))], data[0]
 
 
-_signature = ctypes.CFUNCTYPE(None, ctypes.c_ssize_t, ctypes.c_ssize_t)
-
-
-def call(entry: int, args: int, arena: int) -> None:
+def call(entry: int, *args: int) -> None:
     """Call a kernel by its address; other Python threads run meanwhile."""
-    _signature(entry)(args, arena)
+    _signature(len(args))(entry)(*args)
+
+
+@cache
+def _signature(count: int) -> Any:
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * count)

@@ -56,8 +56,9 @@ def _cut(total: Array, accumulator: Accumulator) -> Array:
 def _stepwise(x: Array, w: Array, start: Array, late: Array, accumulator: Accumulator) -> tuple[Array, int]:
     """One partial sum after the other, each cut to the accumulator."""
     size = {"mac": 1, "pair": 2, "tile": accumulator.tile}[accumulator.every]
-    total = np.broadcast_to(start, (len(x), len(w))).astype(np.int64)
-    overflowed = np.zeros(total.shape, bool)
+    start = np.broadcast_to(start, (len(x), len(w))).astype(np.int64)
+    total = _cut(start, accumulator)
+    overflowed = total != start
     for k in range(0, x.shape[1], size):
         part = exact_matmul(x[:, k : k + size], w[:, k : k + size].T)
         if accumulator.every == "pair":

@@ -1,0 +1,167 @@
+"""Both executors against plain Python on small steps: accumulators of every kind, every width, every arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwsim.program import Accumulator
+from hwsim.quant import Array
+from hwsim.shelf import names
+from hwsim.steps.execute import execute
+from tests import naive
+from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
+
+MODES = [Accumulator(bits, overflow, every, tile, zero) for bits, (overflow, every, tile), zero in itertools.product(
+    (12, 16, 20, 32), (("wrap", "mac", 1), ("saturate", "mac", 1), ("saturate", "tile", 4), ("wrap", "tile", 3), ("wrap", "pair", 2), ("saturate", "pair", 2)),
+    ("folded", "subtracted"))]
+
+
+def naive_conv(x: Array, w: Array, bias: Array, zeros: tuple[int, int], a: Accumulator, group: int, pad: int) -> tuple[Array, int]:
+    """Accumulators (positions, outputs) in kernel order with channels innermost, and how many overflowed."""
+    xz, wz = zeros
+    filled = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=xz)
+    kh, kw = w.shape[2:]
+    rows, columns = filled.shape[2] - kh + 1, filled.shape[3] - kw + 1
+    each, outs = w.shape[1], w.shape[0] // group
+    sums, overflowed = [], 0
+    for oy, ox in itertools.product(range(rows), range(columns)):
+        for o in range(w.shape[0]):
+            first = o // outs * each
+            cells = [(int(filled[0, first + c, oy + ky, ox + kx]), int(w[o, c, ky, kx])) for ky in range(kh) for kx in range(kw) for c in range(each)]
+            start, late = int(bias[o]), 0
+            if a.zero_points == "subtracted":
+                cells = [(p - xz, q - wz) for p, q in cells]
+            else:
+                start += xz * (len(cells) * wz - sum(q for _, q in cells))
+                late = -wz * sum(p for p, _ in cells)
+            total, changed = naive.accumulate([p for p, _ in cells], [q for _, q in cells], start, a.bits, a.overflow, a.every, a.tile)
+            final = (naive.wrap if a.overflow == "wrap" else naive.saturate)(total + late, a.bits)
+            if a.any_order:
+                exact = sum(p * q for p, q in cells) + start + late
+                changed, final = naive.wrap(exact, a.bits) != exact, naive.wrap(exact, a.bits)
+            else:
+                changed = changed or final != total + late
+            overflowed += changed
+            sums.append(final)
+    return np.array(sums).reshape(rows * columns, w.shape[0]), overflowed
+
+
+@pytest.mark.parametrize("a", MODES, ids=lambda a: f"{a.bits}-{a.overflow}-{a.every}{a.tile}-{a.zero_points}")
+def test_accumulators(a: Accumulator) -> None:
+    """Worst-case data, since random data does not overflow; padding, groups and both zero points included."""
+    rng = np.random.default_rng(a.bits)
+    for group, (xz, wz) in itertools.product((1, 2), ((0, 0), (130, 3))):
+        x = rng.choice(np.array([0, 7, 200, 255]), (1, 4, 3, 3)).astype(np.uint8)
+        w = rng.choice(np.array([-128, -5, 90, 127]), (4, 4 // group, 2, 2)).astype(np.int8)
+        bias = rng.integers(-3000, 3000, 4).astype(np.int32)
+        want, overflowed = naive_conv(x.astype(int), w.astype(int), bias, (xz, wz), a, group, 1)
+        xq, wq = quant("uint8", np.float32(1), xz), quant("int8", np.float32(1), wz)
+        inputs: list[tuple[Any, Any]] = [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None),
+                                         (stored("b", bias, quant("int32", np.float32(1)), constant=True), None)]
+        program, feeds = step_program("conv", inputs, ((1, 4, 4, 4), None), conv_attrs((2, 2), (1, 1), (1, 1), (1, 1), group=group), accumulator=a)
+        for engine in ENGINES:
+            run = execute(program, feeds, engine=engine)
+            assert np.array_equal(run.tensors["y"], want.T.reshape(1, 4, 4, 4).astype(np.float32)), (engine, group)
+            assert run.overflowed.get("step", 0) == overflowed, (engine, group)
+
+
+def test_saturating_pairs_of_a_processor_without_vnni() -> None:
+    """onnxruntime issue 16105: 210 x -81 + 198 x -80 = -32850 saturates an int16 pair, with -80 twice it is -32640 and right."""
+    for w, right in (([-81, -80], -32768), ([-80, -80], -32640)):
+        x = np.array([[210, 198]], np.uint8)
+        weights = np.array([[w[0]], [w[1]]], np.int8)
+        program, feeds = step_program("matmul", [(stored("x", x, quant("uint8")), x), (stored("w", weights, quant("int8"), constant=True), None)],
+                                      ((1, 1), None), {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0},
+                                      accumulator=Accumulator(32, "wrap", "pair"))
+        for engine in ENGINES:
+            run = execute(program, feeds, engine=engine)
+            assert run.tensors["y"].tolist() == [[right]]
+            assert run.overflowed.get("step", 0) == (right == -32768)
+
+
+@pytest.mark.parametrize(("x_format", "w_format"), itertools.product(("uint2", "int4", "uint6", "int8", "uint12", "int16", "uint16"),
+                                                                     ("int2", "ternary", "bipolar", "int3", "uint8", "int8", "int12", "int16")))
+def test_every_width(x_format: str, w_format: str) -> None:
+    """Convolution of every pair of widths, by its definition on the stored numbers."""
+    rng = np.random.default_rng(9)
+    from hwsim import formats
+
+    def draw(fmt: str, shape: tuple[int, ...]) -> Array:
+        f = formats.get(fmt)
+        values = rng.integers(int(f.low), int(f.high) + 1, shape)
+        return (np.where(values == 0, 1, values) if fmt == "bipolar" else values).astype(f.dtype)
+
+    x, w = draw(x_format, (1, 3, 5, 5)), draw(w_format, (2, 3, 3, 3))
+    xq, wq = quant(x_format, np.float32(0.5), 1), quant(w_format, np.float32(0.25))
+    program, feeds = step_program("conv", [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None)], ((1, 2, 3, 3), None), conv_attrs((3, 3)),
+                                  accumulator=Accumulator(64))
+    windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.int64) - 1, (3, 3), (2, 3))
+    want = np.einsum("nchwij,ocij->nohw", windows, w.astype(np.int64)).astype(np.float32) * np.float32(0.125)
+    for engine in ENGINES:
+        assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], want), engine
+
+
+@pytest.mark.parametrize("arithmetic", names("arithmetics"))
+@pytest.mark.parametrize("op", ["add", "mul", "average_pool", "global_average", "softmax", "sigmoid", "resize", "concat", "conv", "conv_transpose", "matmul"])
+def test_executors_agree(op: str, arithmetic: str) -> None:
+    """Every operator under every arithmetic, power-of-two scales so that the shifts can run too."""
+    rng = np.random.default_rng(11)
+    q = quant("uint8", np.float32(2**-4), 3)
+    wide = quant("uint8", np.float32(2**-3), 7)
+    x, x2 = (rng.integers(0, 256, (2, 6, 8, 8)).astype(np.uint8) for _ in range(2))
+    pool = {**conv_attrs((2, 2), (2, 2), (1, 0), (0, 1)), "count_pad": False, "counted_after": (0, 1), "global": False}
+    whole = {**conv_attrs((8, 8)), "count_pad": False, "counted_after": (0, 0), "global": True}
+    single = [(stored("x", x, q), x)]
+    if op in ("add", "mul"):
+        program, feeds = step_program("binary", [*single, (stored("b", x2, wide), x2)], (x.shape, wide), {"function": op, "clip": (0.0, 20.0)}, arithmetic)
+    elif op == "average_pool":
+        program, feeds = step_program(op, single, ((2, 6, 4, 4), wide), pool, arithmetic)
+    elif op == "global_average":
+        program, feeds = step_program("average_pool", single, ((2, 6, 1, 1), wide), whole, arithmetic)
+    elif op == "softmax":
+        program, feeds = step_program(op, single, (x.shape, quant("uint8", np.float32(2**-8))), {"axes": (1,), "log": False}, arithmetic)
+    elif op == "sigmoid":
+        program, feeds = step_program("unary", single, (x.shape, quant("uint8", np.float32(2**-8))), {"function": op, "params": {}}, arithmetic)
+    elif op == "resize":
+        attrs = {"size": (2, 6, 15, 13), "factors": (1.0, 1.0, 15 / 8, 13 / 8), "mode": "linear", "coordinate": "half_pixel", "nearest": "floor"}
+        program, feeds = step_program(op, single, ((2, 6, 15, 13), wide), attrs, arithmetic)
+    elif op == "concat":
+        program, feeds = step_program(op, [*single, (stored("b", x2, wide), x2)], ((2, 12, 8, 8), wide), {"axis": 1}, arithmetic)
+    else:
+        program, feeds = _mac_program(op, x, q, wide, arithmetic, rng)
+    a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+    assert np.array_equal(a, b)
+
+
+def _mac_program(op: str, x: Array, q: Any, y: Any, arithmetic: str, rng: np.random.Generator) -> Any:
+    scale = np.float32(2.0) ** rng.integers(-9, -5, 6)
+    if op == "matmul":
+        w = rng.integers(-128, 128, (8, 6)).astype(np.int8)
+        return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None)], ((2, 6, 8, 6), y),
+                            {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}, arithmetic)
+    bias = rng.integers(-9000, 9000, 6).astype(np.int32)
+    b = (stored("b", bias, quant("int32", np.float32(2**-4) * scale, 0, 0), constant=True), None)
+    if op == "conv":
+        w = rng.integers(-128, 128, (6, 3, 3, 3)).astype(np.int8)
+        attrs = conv_attrs((3, 3), (2, 1), (1, 1), (1, 1), group=2)
+        return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 0), constant=True), None), b], ((2, 6, 4, 8), y), attrs, arithmetic)
+    w = rng.integers(-128, 128, (6, 6, 3, 3)).astype(np.int8)
+    attrs = {"group": 1, "strides": (2, 2), "dilations": (1, 1), "crop": [1, 1], "size": (15, 15)}
+    return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None), b], ((2, 6, 15, 15), y), attrs, arithmetic)
+
+
+def test_batched_product_of_computed_matrices() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 256, (2, 3, 5, 7)).astype(np.uint8), rng.integers(-128, 128, (3, 7, 4)).astype(np.int8)
+    qa, qb, qy = quant("uint8", np.float32(0.1), 9), quant("int8", np.float32(0.2), -3), quant("int8", np.float32(5.0), 4)
+    program, feeds = step_program("matmul", [(stored("a", a, qa), a), (stored("b", b, qb), b)], ((2, 3, 5, 4), qy),
+                                  {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0})
+    sums = np.matmul(a.astype(np.int64) - 9, b.astype(np.int64) + 3)
+    scale = np.float32(np.float32(0.1) * np.float32(0.2)) / np.float32(5.0)
+    want = np.clip(np.rint(sums.astype(np.float32) * scale) + 4, -128, 127)
+    for engine in ENGINES:
+        assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], want)
