@@ -9,30 +9,41 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from hwsim import units
 from hwsim.errors import HwsimError
 from hwsim.program import Accumulator
 
-__all__ = ["OPERANDS", "Arch", "Block", "CostTable", "Fallback", "MacArray", "Memory", "Rules", "Scaling", "Vector", "parse_precision"]
+__all__ = ["OPERANDS", "Arch", "Block", "CostTable", "Fallback", "Grid", "MacArray", "Memory", "Rules", "Scaling", "Vector", "WeightGrid",
+           "parse_precision"]
 
 OPERANDS = ("weights", "inputs", "outputs")
 
 
-def _quantity(parse: Callable[[Any], Any], example: str, held: Any) -> Any:
-    """A field that is printed with its unit."""
+@dataclass(frozen=True)
+class _Printed:
+    """A field that is printed with its unit: how it is read, and an example."""
 
-    def read(value: Any) -> Any:
+    parse: Callable[[Any], Any]
+    example: str
+
+    def __get_pydantic_core_schema__(self, held: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(held))
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, __: Any) -> dict[str, Any]:
+        return {"type": "string", "examples": [self.example]}
+
+    def _read(self, value: Any) -> Any:
         try:
-            return parse(value)
+            return self.parse(value)
         except HwsimError as e:
             raise ValueError(str(e).removeprefix(": ")) from None
-
-    return Annotated[held, BeforeValidator(read), WithJsonSchema({"type": "string", "examples": [example]})]
 
 
 def _in(dimension: str) -> Callable[[Any], float]:
@@ -62,16 +73,16 @@ def _precision(name: str) -> str:
     return name
 
 
-Size = _quantity(_some(lambda t: round(units.parse(t, "size"))), "512 KiB", int)
-Frequency = _quantity(_some(_in("frequency")), "1.2 GHz", float)
-Energy = _quantity(_in("energy"), "0.2 pJ", float)
-EnergyPerBit = _quantity(_in("energy_per_bit"), "15 pJ/bit", float)
-Power = _quantity(_in("power"), "2.5 W", float)
-Voltage = _quantity(_some(_in("voltage")), "0.9 V", float)
-Length = _quantity(_some(_in("length")), "45 nm", float)
-Bandwidth = _quantity(_some(lambda t: units.parse_rate(t, "bits")), "64 B/cycle", units.Rate)
-Count = _quantity(_some(lambda t: units.parse_rate(t, "count")), "128 /cycle", units.Rate)
-Duration = _quantity(units.parse_duration, "20 us", units.Rate)
+Size = Annotated[int, _Printed(_some(lambda t: round(units.parse(t, "size"))), "512 KiB")]
+Frequency = Annotated[float, _Printed(_some(_in("frequency")), "1.2 GHz")]
+Energy = Annotated[float, _Printed(_in("energy"), "0.2 pJ")]
+EnergyPerBit = Annotated[float, _Printed(_in("energy_per_bit"), "15 pJ/bit")]
+Power = Annotated[float, _Printed(_in("power"), "2.5 W")]
+Voltage = Annotated[float, _Printed(_some(_in("voltage")), "0.9 V")]
+Length = Annotated[float, _Printed(_some(_in("length")), "45 nm")]
+Bandwidth = Annotated[units.Rate, _Printed(_some(lambda t: units.parse_rate(t, "bits")), "64 B/cycle")]
+Count = Annotated[units.Rate, _Printed(_some(lambda t: units.parse_rate(t, "count")), "128 /cycle")]
+Duration = Annotated[units.Rate, _Printed(units.parse_duration, "20 us")]
 
 
 class Strict(BaseModel):
@@ -194,7 +205,7 @@ class Memory(Block):
     """A memory.  Memories stand in the file from the nearest to the multipliers to the farthest."""
 
     size: Size | None = Field(None, description="capacity; left out: large enough for everything")
-    holds: list[Literal["weights", "inputs", "outputs"]] = Field(list(OPERANDS), min_length=1)
+    holds: list[Literal["weights", "inputs", "outputs"]] = Field(["weights", "inputs", "outputs"], min_length=1)
     read: Bandwidth = Field(description="bits read per cycle or second")
     write: Bandwidth = Field(description="bits written per cycle or second")
     latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
@@ -234,16 +245,21 @@ class Grid(Strict):
     """
 
     formats: list[str] = Field(min_length=1, description="number formats in integers: int8, uint8, int4, ...")
-    granularity: Literal["per_tensor", "per_channel"] = "per_tensor"
     symmetric: bool = Field(False, description="zero points must be 0 (or the middle of an unsigned format)")
     power_of_two: bool = Field(False, description="scales must be powers of two")
     narrow: bool = Field(False, description="the lowest number is not used: -127 ... 127")
 
 
+class WeightGrid(Grid):
+    """Weights may have one scale for each output channel; activations have one for the whole tensor."""
+
+    granularity: Literal["per_tensor", "per_channel"] = "per_tensor"
+
+
 class Rules(Block):
     """Deployability: which quantized networks the chip runs in integers (MQBench, Li et al. 2021)."""
 
-    weights: Grid
+    weights: WeightGrid
     activations: Grid
     bias: Literal["int32", "float32"] = "int32"
     graph: Literal[1, 2, 3] = Field(description="1: only inputs and weights of convolutions and linear layers are quantized; "
@@ -307,7 +323,7 @@ class Arch(Strict):
             if not self.path(operand):
                 raise ValueError(f"one of the memories must hold {operand}")
         if len(self.vector) > 1:
-            raise ValueError(f"vector must be one unit, not {len(self.vector)} ({', '.join(self.vector)}); give the rates of all of them to one")
+            raise ValueError(f"vector must be one unit, not {len(self.vector)} ({', '.join(self.vector)}); give one the rates of all")
         units_ = [*self.arrays, *self.vector, *self.memories, "fallback"]
         twice = next((u for u in units_ if units_.count(u) > 1), None)
         if twice is not None:

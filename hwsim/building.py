@@ -25,6 +25,9 @@ def build_network(name: str, bits: str = "fp32", image: int | None = None, rules
         weight, activation = parse_precision(bits)
     except ValueError as e:
         raise HwsimError("--bits", str(e)) from None
+    widths = [v for v in (weight, activation) if isinstance(v, int)]
+    if "fp8" in (weight, activation) or not all(2 <= v <= 16 for v in widths):
+        raise HwsimError("--bits", "must be a precision that ONNX can hold: 2 to 16 bits, fp32, fp16 or bf16", repr(bits))
     source = build(name, image, seed)
     if bits == "fp32":
         return source

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hwsim.errors import HwsimError, suggest
+from hwsim.kernels.compiling import cache_folder, host_cpu
 from hwsim.shelf import SHELVES, load, names
+from hwsim.units import format_bytes
 
 __all__ = ["catalogue", "diagnose"]
 
+VECTOR_FEATURES = ("sse4.1", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avxvnni", "avx512vnni", "amx-int8", "neon", "dotprod", "i8mm", "sve")
 Table = tuple[tuple[str, ...], list[list[Any]]]
 
 
@@ -58,4 +62,14 @@ def diagnose() -> list[list[str]]:
             rows.append([package, version(package)])
         except PackageNotFoundError:
             rows.append([package, "not installed"])
-    return rows
+    return [*rows, *_compiler()]
+
+
+def _compiler() -> list[list[str]]:
+    """The processor that kernels are compiled for, the vector extensions that hwsim's kernels can use, and the kernels kept."""
+    name, features = host_cpu()
+    have = [f for f in VECTOR_FEATURES if f"+{f}" in features.split(",")]
+    kept = list(cache_folder().glob("*.o"))
+    size = sum(f.stat().st_size for f in kept)
+    return [["processor", f"{name}, {os.cpu_count()} cores"], ["vector extensions", " ".join(have) or "none"],
+            ["kernel cache", f"{cache_folder()}: {len(kept)} kernels, {format_bytes(size)}"]]

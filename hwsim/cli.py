@@ -57,7 +57,7 @@ def run(arch: ArchOption, model: ModelOption, data: Annotated[Path | None, typer
         samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
         batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
         out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
-        report: Annotated[bool, typer.Option(help="write result.json, layers.csv and report.html")] = True) -> None:
+        report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
     from hwsim.io.files import check_folder
     from hwsim.io.report import write_report
@@ -105,7 +105,8 @@ def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: S
 def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="first run: this chip; left out: the file's own arithmetic")] = None,
          other: Annotated[str, typer.Option("--against", help="second run: a chip, `file`, `literal` or `onnxruntime`")] = "file",
          data: Annotated[Path | None, typer.Option(help="an .npz file with x; left out: random numbers")] = None,
-         samples: Annotated[int, typer.Option(min=1, help="samples compared")] = 8, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
+         samples: Annotated[int, typer.Option(min=1, help="samples compared")] = 8, shape: ShapeOption = None,
+         format: FormatOption = Format.table) -> None:
     """Compare two runs of a network layer by layer: cumulative and isolated error, and the first tensor and element that differ."""
     from hwsim.compare import compare_runs
     from hwsim.io.diff_report import print_diff
@@ -129,6 +130,8 @@ def build(name: Annotated[str, typer.Argument(help="a classic network (see `hwsi
     from hwsim.io.files import check_folder
     from hwsim.io.onnx_model import write_onnx
 
+    if arch is not None and "a" not in bits:
+        raise HwsimError("--arch", "must come with --bits for weights and activations such as w8a8", f"with {bits}")
     check_folder(out.parent)
     write_onnx(build_network(name, bits, image, load_arch(arch).quantization if arch else None, seed), out)
 
@@ -194,7 +197,7 @@ def _rows(columns: Any, rows: Any, format: Format) -> None:
 def _arch(name: str, overrides: list[str] | None) -> Arch:
     from hwsim.io.arch_yaml import load_arch
 
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in overrides or []:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -218,7 +221,7 @@ def _graph(model: Path, shapes: list[str] | None, qdq: str, data: Any) -> Graph:
     for text in shapes or []:
         name, equals, dims = text.rpartition("=")
         if not equals or not name or not all(d.isdecimal() and len(d) < 20 and int(d) for d in dims.split("x")):
-            raise HwsimError("--shape", "must be input=1x3x224x224, with sizes of 1 or more", repr(text))
+            raise HwsimError("--shape", "must be an input's name and sizes of 1 or more such as x=1x3x224x224", repr(text))
         if name in given:
             raise HwsimError("--shape", f"must shape '{name}' once", "twice")
         given[name] = tuple(int(d) for d in dims.split("x"))

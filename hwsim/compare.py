@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.arch import Arch
+from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph, Tensor
-from hwsim.io.arch_yaml import load_arch
+from hwsim.io.arch_yaml import load_arch, presets
 from hwsim.io.dataset import Dataset
 from hwsim.program import Program
 from hwsim.quant import Array
@@ -20,6 +21,9 @@ from hwsim.steps.lower import as_written, lower
 from hwsim.steps.read import read, with_batch
 
 __all__ = ["Comparison", "compare_runs"]
+
+
+OTHERS = ("file", "literal", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,16 @@ def _second(graph: Graph, other: str, feeds: Mapping[str, Array]) -> tuple[Mappi
         plain = read(graph.source, {t: graph.tensors[t].shape for t in graph.inputs}, qdq="literal")
         program: Program = as_written(plain)
     else:
-        program = as_written(graph) if other == "file" else lower(graph, load_arch(other))
+        program = as_written(graph) if other == "file" else lower(graph, _chip(other))
     return execute(program, feeds, all_tensors=True).tensors, program.tensors
+
+
+def _chip(name: str) -> Arch:
+    """The chip of a second run."""
+    if "." not in name and name not in presets():
+        known = (*OTHERS, *presets())
+        raise HwsimError("against", f"must be {', '.join(OTHERS)} or a chip", repr(name), suggest(name, known))
+    return load_arch(name)
 
 
 def _feeds(graph: Graph, data: Dataset | None, seed: int) -> dict[str, Array]:
@@ -82,11 +94,12 @@ def _feeds(graph: Graph, data: Dataset | None, seed: int) -> dict[str, Array]:
         if data is not None:
             if len(data.x) < t.shape[0] or data.x.shape[1:] != t.shape[1:]:
                 raise HwsimError(f"data '{data.name}'", f"x must have {t.shape[0]} samples of shape {t.shape[1:]}", data.x.shape)
-            feeds[name] = data.x[: t.shape[0]].astype(fmt.dtype)
+            x = data.x[: t.shape[0]]
+            feeds[name] = x.astype(fmt.dtype) if fmt.is_integer else fmt.round(x, saturate=False)
         elif fmt.is_integer:
             feeds[name] = rng.integers(int(fmt.low) if fmt.bits < 32 else 0, int(fmt.high) + 1 if fmt.bits < 32 else 1000, t.shape).astype(fmt.dtype)
         else:
-            feeds[name] = rng.standard_normal(t.shape).astype(fmt.dtype)
+            feeds[name] = fmt.round(rng.standard_normal(t.shape))
     return feeds
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["HwsimError", "NotDeployable", "suggest"]
+__all__ = ["HwsimError", "NotDeployable", "counted", "suggest"]
 
 
 class HwsimError(Exception):
@@ -28,6 +28,11 @@ class HwsimError(Exception):
 
 class NotDeployable(HwsimError):
     """A finding, not a fault of the input: the chip cannot run the network at all."""
+
+
+def counted(number: int | str, word: str) -> str:
+    """A number of things: `1 input`, `2 inputs`."""
+    return f"{number} {word}{'' if str(number) == '1' else 's'}"
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:

@@ -171,7 +171,7 @@ def run_order(nodes: Sequence[N], given: Iterable[str]) -> tuple[N, ...]:
             if t:
                 made[t] = i
     given = set(given)
-    graph = nx.DiGraph()
+    graph: Any = nx.DiGraph()
     graph.add_nodes_from(range(len(nodes)))
     for i, n in enumerate(nodes):
         for t in n.inputs:
@@ -182,5 +182,5 @@ def run_order(nodes: Sequence[N], given: Iterable[str]) -> tuple[N, ...]:
     try:
         return tuple(nodes[i] for i in nx.lexicographical_topological_sort(graph))
     except nx.NetworkXUnfeasible:
-        cycle = [nodes[a].name for a, _ in nx.find_cycle(graph)]
+        cycle: list[str] = [nodes[a].name for a, _ in nx.find_cycle(graph)]
         raise HwsimError("graph", "must have no cycle", " -> ".join([*cycle, cycle[0]])) from None

@@ -57,7 +57,8 @@ class Rate:
 def _split(text: object, wanted: str) -> tuple[float, str]:
     match = _NUMBER.match(text) if isinstance(text, str) else None
     if match is None or not match[2]:
-        raise HwsimError("", f"must be {wanted}", repr(text), "give the number with its unit")
+        found = "null" if text is None else repr(text)
+        raise HwsimError("", f"must be {wanted}", found, "give the number with its unit")
     number = float(match[1].replace("_", ""))
     if number < 0:
         raise HwsimError("", f"must be {wanted} and not negative", repr(text))

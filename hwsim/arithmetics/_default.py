@@ -37,7 +37,7 @@ def mul(arithmetic: ModuleType, a: Array, b: Array, quants: tuple[QuantParams, Q
     return arithmetic.requantize((a - int(qa.zero_point)) * (b - int(qb.zero_point)), p, int(y.zero_point), low, high)
 
 
-def average_scale(x: QuantParams, y: QuantParams, count: int) -> Array:
+def average_scale(x: QuantParams, y: QuantParams, count: int) -> Any:
     """The scale of a sum of `count` stored numbers."""
     return np.float64(x.scale) / (np.float64(y.scale) * count)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hwsim.arithmetics._rounding import exact_power_of_two
@@ -13,7 +15,7 @@ MULTIPLIER = ""
 POWER_OF_TWO = True
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     """The right shift per channel (negative: left).  Raises HwsimError when a scale ratio is not a power of two."""
     real = np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale)
     if not exact_power_of_two(real):

@@ -20,7 +20,7 @@ REAL = "float16"
 f32 = np.float32
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     return np.float64((f32(x_scale) * f32(w_scale)).astype(f32)), np.float64(half(f32(1) / f32(y_scale)))
 
 

@@ -17,7 +17,7 @@ BIAS = "int32"
 MULTIPLIER = "int32"
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     real = np.float64((np.float32(x_scale) * np.float32(w_scale)).astype(np.float32)) / np.float64(np.float32(y_scale))
     mantissa, exponent = np.frexp(real)
     return np.floor(mantissa * 2.0**31 + 0.5), np.float64(2.0) ** (exponent - 31)

@@ -18,7 +18,7 @@ BIAS = "int32"
 MULTIPLIER = "int32"
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     m, e = quantized_multiplier(np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale))
     return np.float64(m), np.float64(e)
 

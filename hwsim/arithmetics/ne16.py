@@ -14,7 +14,7 @@ BIAS = "int32"
 MULTIPLIER = "int8"
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     """The largest scale below 2^8 and its shift (at most 31)."""
     mantissa, exponent = np.frexp(np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale))
     shift = np.minimum(8 - exponent, 31)

@@ -14,7 +14,7 @@ BIAS = "int32"
 MULTIPLIER = "int16"
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     """The largest scale below 2^15 and its shift."""
     mantissa, exponent = np.frexp(np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale))
     return np.minimum(np.rint(mantissa * 2.0**15), 32767.0), np.float64(15 - exponent)

@@ -20,7 +20,7 @@ AVERAGE_POOL = "float32"
 f32 = np.float32
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     return (((f32(x_scale) * f32(w_scale)).astype(f32) / f32(y_scale)).astype(np.float64),)
 
 
@@ -31,7 +31,7 @@ def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
     return np.int64(np.rint(v)) + zero_point
 
 
-def average_scale(x: QuantParams, y: QuantParams, count: int) -> Array:
+def average_scale(x: QuantParams, y: QuantParams, count: int) -> Any:
     """QLinearGlobalAveragePool: x_scale / float32(y_scale count)."""
     return np.float64(f32(x.scale) / f32(f32(y.scale) * f32(count)))
 
@@ -68,7 +68,7 @@ def sigmoid(x: Array) -> Array:
     b = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03, 1.16817656904453e-01, 9.93151921023180e-01)
     v = np.clip(x, f32(-18), f32(18))
     q = (v * v).astype(f32)
-    return np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)).astype(f32)
+    return np.asarray(np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)), f32)
 
 
 def _horner(coefficients: tuple[float, ...], q: Array) -> Array:

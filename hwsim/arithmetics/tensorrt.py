@@ -16,7 +16,7 @@ REAL = "float32"
 f32 = np.float32
 
 
-def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Array, ...]:
+def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     scale = (f32(x_scale) * f32(w_scale)).astype(f32)
     inverse = f32(1) / f32(y_scale)
     return tuple(np.float64(v) for v in (scale, np.zeros_like(scale) if bias is None else f32(bias), inverse))

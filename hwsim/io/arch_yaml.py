@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,15 +27,18 @@ WORK = ("batch_norm", "copy", "group_norm", "interpolate", "layer_norm", "requan
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2 core scalars: `1e9` is a number, `on` and `010` are a string and ten.  What stands in a file is what it says: no aliases, no tags."""
+    """YAML 1.2 core scalars: `1e9` is a number, `on` and `010` are a string and ten.  Aliases, anchors and tags are refused."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()
+        start: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, f"the alias '*{event.anchor}'; write it out", event.start_mark)
-        for what, sign in (("anchor", "&"), ("tag", "")):
-            if getattr(event, what, None) is not None:
-                raise yaml.composer.ComposerError(None, None, f"the {what} '{sign}{getattr(event, what)}'; leave it out", event.start_mark)
+            raise yaml.composer.ComposerError(None, None, f"the alias '*{event.anchor}'; write it out", start)
+        if getattr(event, "anchor", None) is not None:
+            raise yaml.composer.ComposerError(None, None, f"the anchor '&{event.anchor}'; leave it out", start)
+        if getattr(event, "tag", None) is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise yaml.composer.ComposerError(None, None, f"the tag '{tag}'; leave it out", start)
         return super().compose_node(parent, index)
 
 
@@ -48,8 +51,8 @@ for _tag, _pattern, _first in (
      "-+.0123456789"),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(str(loader.construct_scalar(node)).replace(".inf", "inf").replace(".nan", "nan")))
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value.replace(".inf", "inf").replace(".nan", "nan")))
 
 
 def preset_folder() -> Path:
@@ -101,7 +104,7 @@ def _unknown_names(arch: Arch) -> Iterator[Unknown]:
         yield from _strangers(("arrays", name, "fuses"), array.fuses, operators, "an operator such as add or relu")
     for name, unit in arch.vector.items():
         for rate in unit.rates:
-            yield from _strangers(("vector", name, "rates", rate), [rate], work, "`default` or elementary work such as add, max or requantize")
+            yield from _strangers(("vector", name, "rates", rate), [rate], work, "`default` or elementary work such as add or requantize")
         yield from _strangers(("vector", name, "runs"), unit.runs or (), work, "elementary work such as add, max or softmax")
     for op in arch.arithmetic.ops:
         yield from _strangers(("arithmetic", "ops", op), [op], operators, "an operator such as conv, add or softmax")
@@ -132,11 +135,12 @@ def _vocabulary() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _no_integer(name: str) -> Iterator[tuple[str, str, str | None]]:
     try:
-        known, hint = formats.get(name).is_integer, None
-    except HwsimError as e:
-        known, hint = False, e.hint
+        known = formats.get(name).is_integer
+    except HwsimError:
+        known = False
     if not known:
-        yield "must be an integer format such as int8 or uint4", name, hint
+        usual = [f"{sign}int{bits}" for sign in ("", "u") for bits in (2, 4, 8, 16)]
+        yield "must be an integer format such as int8 or uint4", name, suggest(name, usual)
 
 
 def _unpriced(arch: Arch) -> Iterator[Unknown]:
@@ -208,14 +212,17 @@ def _tree(text: str, name: str, at: tuple[Any, ...], where: Where) -> Any:
         return None if node is None else _construct(node, at, name, where)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark
-        problem, _, hint = str(e.problem or e.context).partition("; ")
-        raise HwsimError(f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name, "must be plain YAML", problem, hint or None) from None
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark and not name.startswith("--set") else name
+        problem = str(e.problem or e.context)
+        if problem.startswith("the "):
+            raise HwsimError(place, "must be plain YAML", *problem.split("; ")) from None
+        raise HwsimError(place, "must be plain YAML", hint=f"{e.context}, {problem}" if problem.startswith("but ") else problem) from None
     except yaml.YAMLError as e:
-        raise HwsimError(name, "must be plain YAML", str(e).splitlines()[0]) from None
+        raise HwsimError(name, "must be plain YAML", hint=str(e).splitlines()[0]) from None
     except RecursionError:
         raise HwsimError(name, "must be nested less deeply") from None
-    except ValueError as e:
-        raise HwsimError(name, "must be plain YAML", str(e).partition(":")[0]) from None
+    except ValueError:
+        raise HwsimError(name, "must be plain YAML", "a number of thousands of digits") from None
 
 
 def _construct(node: Any, at: tuple[Any, ...], name: str, where: Where) -> Any:
@@ -242,9 +249,10 @@ def _mark(node: Any, name: str) -> str:
 
 
 def _key(node: Any, name: str) -> str:
-    key = _scalar(node) if isinstance(node, yaml.ScalarNode) else "a list or block"
-    if not isinstance(key, str) or not isinstance(node, yaml.ScalarNode):
-        raise HwsimError(_mark(node, name), "a key must be a word", key if not isinstance(node, yaml.ScalarNode) else repr(key), "quote it if it is a name")
+    key = _scalar(node) if isinstance(node, yaml.ScalarNode) else None
+    if not isinstance(key, str):
+        found = _shown(key) if isinstance(node, yaml.ScalarNode) else "a list or block"
+        raise HwsimError(_mark(node, name), "a key must be a word", found)
     if key == "<<":
         raise HwsimError(_mark(node, name), "must be plain YAML", "the merge key '<<'", "write the fields out")
     return key
@@ -277,7 +285,14 @@ def _validated(model: type[M], tree: dict[str, Any], where: Where, path: Path) -
     try:
         return model.model_validate(tree)
     except ValidationError as e:
-        raise HwsimError.joined([_complaint(model, err, where, path) for err in e.errors()]) from None
+        raise HwsimError.joined([_complaint(model, err, where, path) for err in _without_misspelt(e.errors())]) from None
+
+
+def _without_misspelt(errors: Sequence[Any]) -> list[Any]:
+    """The errors without those of missing fields whose misspelt names are complained about anyway."""
+    extra = [e["loc"] for e in errors if e["type"] == "extra_forbidden"]
+    named = {(*x[:-1], e["loc"][-1]) for x in extra for e in errors if suggest(str(x[-1]), [str(e["loc"][-1])])}
+    return [e for e in errors if e["type"] != "missing" or e["loc"] not in named]
 
 
 def _place(where: Where, path: Path, at: tuple[Any, ...]) -> str:
@@ -306,9 +321,10 @@ def _complaint(model: type[BaseModel], error: Any, where: Where, path: Path) -> 
     return HwsimError(place, f"must be {_WANTED.get(kind) or message}", _shown(shown), hint)
 
 
-_WANTED = {"model_type": "a block of fields", "dict_type": "a block of fields", "list_type": "a list", "string_type": "text", "int_type": "a whole number",
-           "int_from_float": "a whole number", "float_type": "a number", "bool_type": "true or false", "finite_number": "a finite number",
-           "string_pattern_mismatch": "lower-case letters, digits and underscores", "too_short": "at least one entry long"}
+_WANTED = {"model_type": "a block of fields", "dict_type": "a block of fields", "list_type": "a list", "string_type": "text",
+           "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "bool_type": "true or false",
+           "finite_number": "a finite number", "string_pattern_mismatch": "lower-case letters, digits and underscores",
+           "too_short": "at least one entry long"}
 
 
 def _shown(found: Any) -> str:
@@ -323,8 +339,8 @@ def _fields_at(model: type[BaseModel], at: tuple[Any, ...]) -> list[str]:
     """The fields that may stand in the block at a place."""
     current: Any = model
     for key in at:
-        annotation = current.model_fields[key].annotation if isinstance(current, type) and key in getattr(current, "model_fields", {}) else current
-        current = _inner(annotation)
+        fields = getattr(current, "model_fields", {})
+        current = _inner(fields[key].annotation if key in fields else current)
     return list(getattr(current, "model_fields", {}))
 
 

@@ -41,9 +41,9 @@ def load_dataset(path: str | Path, limit: int | None = None, labels: bool = True
     x, y = arrays["x"], arrays.get("y")
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
-            raise HwsimError(file, f"{name} must be numbers", array.dtype)
+            raise HwsimError(file, f"{name} must be numbers", "text" if array.dtype.kind in "SU" else array.dtype)
     if x.ndim < 2 or len(x) == 0:
-        raise HwsimError(file, "x must have at least one sample along its first axis, and more axes for the numbers of each", f"shape {x.shape}")
+        raise HwsimError(file, "x must have samples along its first axis and their numbers along others", f"shape {x.shape}")
     if y is None:
         y = np.zeros(len(x), np.int64)
     elif y.ndim < 1 or len(y) != len(x):
@@ -62,7 +62,7 @@ def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, Array]:
             missing = [k for k in names if k not in members]
             if missing:
                 found = f"one with {', '.join(members)}" if members else "one with no arrays"
-                raise HwsimError(file, wanted, found, suggest(missing[0], members) or "np.savez(path, x=inputs, y=labels)")
+                raise HwsimError(file, wanted, found, suggest(missing[0], members) or "make it with np.savez(path, x=inputs, y=labels)")
             return {k: _array(archive, members[k], f"{file}: {k}") for k in names}
     except zipfile.BadZipFile:
         raise HwsimError(file, wanted, _kind(file)) from None
@@ -93,6 +93,8 @@ def _kind(file: Path) -> str:
         start = f.read(6)
     if not start:
         return "an empty file"
+    if zipfile.is_zipfile(file):
+        return "a damaged one"
     return "a single .npy array" if start == b"\x93NUMPY" else "a file of another kind, or a truncated one"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 from onnx import AttributeProto, TensorProto, defs, numpy_helper
 
 from hwsim import formats
-from hwsim.errors import HwsimError, suggest
+from hwsim.errors import HwsimError, counted, suggest
 from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
 from hwsim.io.files import read_whole, write_whole
 from hwsim.quant import Array
+from hwsim.steps.containers import widen
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "write_onnx"]
 
@@ -35,10 +36,12 @@ _SMALL = {"bfloat16": ml_dtypes.bfloat16, "float8e4m3fn": ml_dtypes.float8_e4m3f
           "float8e5m2": ml_dtypes.float8_e5m2, "float8e5m2fnuz": ml_dtypes.float8_e5m2fnuz, "float8e8m0": ml_dtypes.float8_e8m0fnu,
           "float4e2m1": ml_dtypes.float4_e2m1fn, "int4": ml_dtypes.int4, "uint4": ml_dtypes.uint4, "int2": ml_dtypes.int2,
           "uint2": ml_dtypes.uint2, "float16": np.float16}
-_TYPE_NAMES = {"int": AttributeProto.INT, "ints": AttributeProto.INTS, "float": AttributeProto.FLOAT, "string": AttributeProto.STRING}
-_POOL = {"auto_pad": "string", "ceil_mode": "int", "channels_last": "int", "count_include_pad": "int", "kernel_shape!": "ints", "pads": "ints",
+OPSET_OF = {"int16": 21, "uint16": 21, "int4": 21, "uint4": 21, "bfloat16": 22, "int2": 25, "uint2": 25}  # QuantizeLinear, Conv
+_KINDS = {"int": AttributeProto.INT, "ints": AttributeProto.INTS, "float": AttributeProto.FLOAT, "string": AttributeProto.STRING}
+_POOL = {"auto_pad": "string", "ceil_mode": "int", "channels_last": "int", "count_include_pad": "int", "kernel_shape!": "ints",
+         "pads": "ints", "strides": "ints"}
+_CONV = {"auto_pad": "string", "channels_last": "int", "dilations": "ints", "group": "int", "kernel_shape": "ints", "pads": "ints",
          "strides": "ints"}
-_CONV = {"auto_pad": "string", "channels_last": "int", "dilations": "ints", "group": "int", "kernel_shape": "ints", "pads": "ints", "strides": "ints"}
 _BITS = {"K!": "int", "N!": "int", "bits": "int", "block_size!": "int", "accuracy_level": "int"}
 # ONNX Runtime's own operators: which inputs must be there (* repeats the last), and the attributes (! must be there)
 MICROSOFT: dict[str, tuple[str, dict[str, str]]] = {f"com.microsoft.{k}": v for k, v in {
@@ -69,16 +72,29 @@ def read_onnx(path: str | os.PathLike[str]) -> SourceGraph:
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError):
-        raise HwsimError(file, "must be an ONNX file", f"{len(data)} bytes of another kind, or truncated") from None
+        raise HwsimError(file, "must be an ONNX file", "a file of another kind, or a truncated one") from None
     return source_of(model, file.stem, hashlib.sha256(data).hexdigest(), file.parent)
 
 
 def source_of(model: Any, name: str, sha256: str, folder: Path | None = None) -> SourceGraph:
     """The network of a loaded ModelProto; `folder` is where its external data may lie."""
     try:
+        broken = next((t for t in _texts(model.graph) if not isinstance(t, str)), None)
+        if broken is not None:
+            raise HwsimError(name, "must have names in UTF-8", repr(broken))
         return _source_of(model, name, sha256, folder)
-    except UnicodeDecodeError:
-        raise HwsimError(name, "must have names in UTF-8") from None
+    except UnicodeDecodeError as e:
+        raise HwsimError(name, "must have names in UTF-8", repr(e.object)) from None
+
+
+def _texts(graph: Any) -> Iterator[Any]:
+    """Every name in a graph; protobuf gives bytes for one that is not UTF-8."""
+    for n in graph.node:
+        yield from (n.name, n.op_type, n.domain, *n.input, *n.output, *(a.name for a in n.attribute))
+    for v in (*graph.input, *graph.output):
+        yield from (v.name, *(d.dim_param for d in v.type.tensor_type.shape.dim))
+    for t in graph.initializer:
+        yield from (t.name, *(e.value for e in t.external_data))
 
 
 def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> SourceGraph:
@@ -104,7 +120,8 @@ def _check_model(model: Any, name: str, opset: int) -> None:
     """A network in a known version of ONNX, whose named things have one name each."""
     graph = model.graph
     if model.ir_version > onnx.IR_VERSION:
-        raise HwsimError(name, f"must be of ONNX IR version {onnx.IR_VERSION} or less", model.ir_version, "a newer onnx package reads it")
+        wanted = f"must be of ONNX IR version {onnx.IR_VERSION} or less"
+        raise HwsimError(name, wanted, model.ir_version, "a newer onnx package may read it")
     if not graph.node:
         raise HwsimError(name, "must hold a network", "a graph without nodes")
     if not MIN_OPSET <= opset <= MAX_OPSET:
@@ -120,13 +137,14 @@ def _check_model(model: Any, name: str, opset: int) -> None:
     fixed = {t.name for t in graph.initializer} | {t.name for t in graph.input}
     clash = next((t for n in graph.node for t in n.output if t and t in fixed), None)
     if clash is not None:
-        raise HwsimError(name, f"'{clash}' must come from one place", "an input or initializer that a node makes too")
+        raise HwsimError(name, f"'{clash}' must be an input or initializer, or made by a node", "both")
 
 
 def _same(constant: SourceTensor, declared: SourceTensor) -> bool:
     """Whether a declaration allows a constant."""
     a, b = constant.shape or (), declared.shape
-    return constant.format == declared.format and (b is None or (len(a) == len(b) and all(isinstance(d, str) or d == n for d, n in zip(b, a, strict=True))))
+    fits = b is None or (len(a) == len(b) and all(isinstance(d, str) or d == n for d, n in zip(b, a, strict=True)))
+    return constant.format == declared.format and fits
 
 
 def _dims(shape: tuple[int | str, ...] | None) -> str:
@@ -141,19 +159,21 @@ def _format(data_type: int, where: str) -> str:
 
 
 def _declared(value: Any, name: str) -> SourceTensor:
-    kind, where = value.type.tensor_type, f"{name}: '{value.name}'"
+    tensor, where = value.type.tensor_type, f"{name}: '{value.name}'"
     if not value.type.HasField("tensor_type"):
-        raise HwsimError(where, "must be a tensor", (value.type.WhichOneof("value") or "of no type").replace("_", " "))
+        kind = (value.type.WhichOneof("value") or "none").removesuffix("_type").replace("_", " ")
+        raise HwsimError(where, "must be a tensor", f"of type {kind}")
     shape: tuple[int | str, ...] | None = None
-    if kind.HasField("shape"):
-        shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_{i}" for i, d in enumerate(kind.shape.dim))
-    return SourceTensor(value.name, _format(kind.elem_type, where), shape)
+    if tensor.HasField("shape"):
+        dims = enumerate(tensor.shape.dim)
+        shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_{i}" for i, d in dims)
+    return SourceTensor(value.name, _format(tensor.elem_type, where), shape)
 
 
 def _constant(tensor: Any, where: str, folder: Path | None) -> SourceTensor:
     shape = tuple(int(d) for d in tensor.dims)
     if min(shape, default=0) < 0:
-        raise HwsimError(where, "dimensions must not be negative", shape)
+        raise HwsimError(where, "must have dimensions of 0 or more", shape)
     fmt = _format(tensor.data_type, where)
     wanted = -(-prod(shape) * formats.get(fmt).bits // 8)
     file = None
@@ -198,7 +218,7 @@ def _external_file(tensor: Any, where: str, folder: Path | None, wanted: int) ->
     if length != wanted:
         raise HwsimError(where, f"external data must have a length of {wanted} bytes", length)
     if size < offset + wanted:
-        raise HwsimError(where, f"external data must hold {wanted} bytes at offset {offset}", f"{size} bytes in '{location}'")
+        raise HwsimError(where, f"external data '{location}' must hold {wanted} bytes at offset {offset}", max(size - offset, 0))
     return file, offset, wanted
 
 
@@ -239,26 +259,28 @@ def _check_node(node: Any, kind: str, opset: int, where: str) -> None:
         inputs, attrs = MICROSOFT[kind]
         needed = [s == "1" for s in inputs.rstrip("*")]
         least, most = inputs.rindex("1") + 1, len(node.input) if inputs.endswith("*") else len(needed)
-        outputs, known = (1, 1), {a.strip("!"): (_TYPE_NAMES[t], a.endswith("!")) for a, t in attrs.items()}
+        outputs, known = (1, 1), {a.strip("!"): (_KINDS[t], a.endswith("!")) for a, t in attrs.items()}
     elif kind == node.op_type and defs.has(kind):
         schema = _schema(kind, opset, where)
-        needed = [p.option == defs.OpSchema.FormalParameterOption.Single for p in schema.inputs]
+        needed = [p.option != defs.OpSchema.FormalParameterOption.Optional for p in schema.inputs]
+        needed += needed[-1:] * (len(node.input) - len(needed))
         least, most, outputs = schema.min_input, schema.max_input, (schema.min_output, schema.max_output)
-        known = {k: (int(a.type.value), a.required) for k, a in schema.attributes.items()}
+        known = {k: (a.type.value, a.required) for k, a in schema.attributes.items()}
     else:
         return
     _check_count(where, "input", len(node.input), least, most)
     gap = next((i for i, (t, n) in enumerate(zip(node.input, needed, strict=False)) if n and not t), None)
     if gap is not None:
         raise HwsimError(where, f"input {gap} must be given", "left out")
-    _check_count(where, "output", len(node.output) if any(node.output) and all(node.output[: outputs[0]]) else 0, max(outputs[0], 1), outputs[1])
+    named = any(node.output) and all(node.output[: outputs[0]])
+    _check_count(where, "output", len(node.output) if named else 0, max(outputs[0], 1), outputs[1])
     _check_attributes(node, where, known)
 
 
 def _check_count(where: str, what: str, found: int, least: int, most: int) -> None:
     if not least <= found <= most:
         count = f"{least}" if most == least else f"{least} or more" if most > 99 else f"{least} to {most}"
-        raise HwsimError(where, f"must have {count} {what}{'s' * (count != '1')}", found or "none")
+        raise HwsimError(where, f"must have {counted(count, what)}", found or "none")
 
 
 def _schema(kind: str, opset: int, where: str) -> Any:
@@ -281,7 +303,8 @@ def _check_attributes(node: Any, where: str, known: Mapping[str, tuple[int, bool
             raise HwsimError(where, f"attribute '{attr}' must be given once", f"{count} times")
     for a in node.attribute:
         if a.ref_attr_name or a.type != known[a.name][0]:
-            raise HwsimError(where, f"attribute '{a.name}' must be {_kind(known[a.name][0])}", "a reference" if a.ref_attr_name else _kind(a.type))
+            found = "a reference" if a.ref_attr_name else _kind(a.type)
+            raise HwsimError(where, f"attribute '{a.name}' must be {_kind(known[a.name][0])}", found)
     missing = [k for k, (_, needed) in known.items() if needed and k not in {a.name for a in node.attribute}]
     if missing:
         raise HwsimError(where, f"attribute '{missing[0]}' must be given")
@@ -289,7 +312,8 @@ def _check_attributes(node: Any, where: str, known: Mapping[str, tuple[int, bool
 
 def _kind(attribute_type: int) -> str:
     """The type of an attribute in words."""
-    name = AttributeProto.AttributeType.Name(attribute_type).lower() if attribute_type in AttributeProto.AttributeType.values() else "of no type"
+    types = AttributeProto.AttributeType
+    name = types.Name(attribute_type).lower() if attribute_type in types.values() else "undefined"
     return {"int": "an int", "ints": "a list of ints", "floats": "a list of floats", "strings": "a list of strings",
             "undefined": "of no type"}.get(name, f"a {name.replace('_', ' ')}")
 
@@ -297,6 +321,16 @@ def _kind(attribute_type: int) -> str:
 def _check_types(node: Any, schema: Any, where: str, types: dict[str, int], attrs: Mapping[str, Any]) -> None:
     """Element types as the operator's definition allows them, as far as they are known; adds those of the outputs to `types`."""
     allowed = {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+    bound = _bound_types(node, schema, where, types, allowed)
+    for i, t in enumerate(node.output):
+        letter = schema.outputs[min(i, len(schema.outputs) - 1)].type_str
+        known = bound.get(letter) or _made(node.op_type, attrs) or _only(allowed.get(letter, [letter]))
+        if t and known:
+            types[t] = known
+
+
+def _bound_types(node: Any, schema: Any, where: str, types: Mapping[str, int], allowed: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """The element type for which each letter of the definition stands."""
     bound: dict[str, int] = {}
     for i, t in enumerate(node.input):
         parameter = schema.inputs[min(i, len(schema.inputs) - 1)]
@@ -306,13 +340,10 @@ def _check_types(node: Any, schema: Any, where: str, types: dict[str, int], attr
         if _word(types[t]) not in words:
             wanted = [w for v, w in FORMATS.items() if _word(v) in words]
             raise HwsimError(where, f"input '{t}' must be {'one of ' * (len(wanted) > 1)}{', '.join(wanted)}", FORMATS[types[t]])
-        if parameter.type_str in allowed and parameter.is_homogeneous and bound.setdefault(parameter.type_str, types[t]) != types[t]:
-            raise HwsimError(where, f"input '{t}' must be {FORMATS[bound[parameter.type_str]]} like the inputs before it", FORMATS[types[t]])
-    for i, t in enumerate(node.output):
-        parameter = schema.outputs[min(i, len(schema.outputs) - 1)]
-        known = bound.get(parameter.type_str) or _made(node.op_type, attrs) or _only(allowed.get(parameter.type_str, [parameter.type_str]))
-        if t and known:
-            types[t] = known
+        first = bound.setdefault(parameter.type_str, types[t])
+        if first != types[t] and parameter.is_homogeneous:
+            raise HwsimError(where, f"input '{t}' must be {FORMATS[first]} like the inputs before it", FORMATS[types[t]])
+    return bound
 
 
 def _word(data_type: int) -> str:
@@ -328,17 +359,16 @@ def _only(words: Collection[str]) -> int | None:
 def _made(op_type: str, attrs: Mapping[str, Any]) -> int | None:
     """The element type that an attribute decides."""
     if op_type == "Cast" or "output_dtype" in attrs:
-        return TYPES.get(attrs.get("to") or attrs.get("output_dtype"))
+        return TYPES.get(attrs.get("to") or attrs.get("output_dtype") or "")
     return TYPES["uint8"] if op_type == "QuantizeLinear" else None
 
 
 def _attribute(attribute: Any, where: str, folder: Path | None) -> Any:
+    """The value of an attribute: a tensor as its array and format, an element type as a format's name."""
     if attribute.type == AttributeProto.TENSOR:
-        if attribute.t.data_type == TensorProto.STRING:
-            raise HwsimError(where, f"attribute '{attribute.name}' must be numeric", "string")
-        constant = _constant(attribute.t, where, folder).constant
-        assert constant is not None
-        return constant.array
+        tensor = _constant(attribute.t, where, folder)
+        assert tensor.constant is not None
+        return tensor.constant.array, tensor.format
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type in (AttributeProto.INTS, AttributeProto.FLOATS):
         return list(value)
@@ -354,7 +384,7 @@ def _constant_value(node: Any, where: str, folder: Path | None) -> tuple[Array, 
         raise HwsimError(where, "must have one value", len(node.attribute))
     a = node.attribute[0]
     if a.name == "value":
-        return _attribute(a, where, folder), _format(a.t.data_type, where)
+        return _attribute(a, where, folder)
     if a.name in ("value_float", "value_floats"):
         return np.asarray(onnx.helper.get_attribute_value(a), np.float32), "float32"
     if a.name in ("value_int", "value_ints"):
@@ -385,11 +415,16 @@ def outward(array: Array, fmt: str) -> Array:
 
 def write_onnx(source: SourceGraph, path: str | os.PathLike[str]) -> None:
     """Write a network as an ONNX file, completely or not at all.  Raises HwsimError when the folder cannot be written."""
-    write_whole(Path(path), model_proto(source).SerializeToString(deterministic=True))
+    try:
+        data = model_proto(source).SerializeToString(deterministic=True)
+    except (EncodeError, ValueError):
+        raise HwsimError(path, "must hold a network of less than 2 GiB, which is all that ONNX can write in one file") from None
+    write_whole(Path(path), data)
 
 
 def model_proto(source: SourceGraph, extra_outputs: Sequence[str] = ()) -> Any:
     """The ModelProto of a network; `extra_outputs` are inner tensors to be given out too, their types left to the runtime."""
+    source = widen(source)
     constants = [t for t in source.tensors.values() if t.constant is not None]
     initializers = [_tensor_proto(t) for t in constants]
     nodes = [_node_proto(n) for n in source.nodes]
@@ -397,10 +432,20 @@ def model_proto(source: SourceGraph, extra_outputs: Sequence[str] = ()) -> Any:
     values["outputs"] += [onnx.helper.make_empty_tensor_value_info(t) for t in extra_outputs]
     graph = onnx.helper.make_graph(nodes, source.name, values["inputs"], values["outputs"], initializers)
     domains = {n.kind.rpartition(".")[0] for n in source.nodes} - {""}
-    imports = [onnx.helper.make_opsetid("", source.opset), *(onnx.helper.make_opsetid(d, 1) for d in sorted(domains))]
+    imports = [onnx.helper.make_opsetid("", _opset(source)), *(onnx.helper.make_opsetid(d, 1) for d in sorted(domains))]
     model = onnx.helper.make_model(graph, opset_imports=imports, producer_name="hwsim")
     model.ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
     return model
+
+
+def _opset(source: SourceGraph) -> int:
+    """The network's opset, or the one that knows all its formats; what hwsim writes means the same in all from 18 on."""
+    used = {t.format for t in source.tensors.values()}
+    needed = max((v for fmt, v in OPSET_OF.items() if fmt in used), default=0)
+    if source.opset < min(needed, 18):
+        raise HwsimError(source.name, f"must be of opset 18 or more to be written with {', '.join(sorted(used & set(OPSET_OF)))}", source.opset,
+                         "convert it with onnx.version_converter")
+    return max(source.opset, needed)
 
 
 def _tensor_proto(t: SourceTensor) -> Any:
@@ -415,5 +460,12 @@ def _value_info(t: SourceTensor) -> Any:
 
 def _node_proto(n: SourceNode) -> Any:
     domain, _, op_type = n.kind.rpartition(".")
-    attrs = {k: TYPES[v] if k in ("to", "output_dtype") else v for k, v in n.attrs.items()}
-    return onnx.helper.make_node(op_type, list(n.inputs), list(n.outputs), n.name, domain=domain, **attrs)
+    node = onnx.helper.make_node(op_type, list(n.inputs), list(n.outputs), n.name, domain=domain)
+    for key, value in n.attrs.items():
+        if key in ("to", "output_dtype"):
+            value = TYPES.get(value, 0)
+        elif isinstance(value, tuple) and isinstance(value[0], np.ndarray):
+            value = numpy_helper.from_array(np.asarray(outward(*value), order="C"))
+        name, kind = "value" if n.kind == "Constant" else key, AttributeProto.INTS if value == [] else None
+        node.attribute.append(onnx.helper.make_attribute(name, value, attr_type=kind))
+    return node

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib
 
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from hwsim.cost import CYCLE_PARTS, LayerCost  # noqa: E402
 from hwsim.result import Result  # noqa: E402
 
-__all__ = ["energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
+__all__ = ["drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
@@ -24,46 +26,55 @@ matplotlib.rcParams.update({"svg.hashsalt": "hwsim", "svg.fonttype": "none", "fo
                             "legend.frameon": False, "figure.facecolor": "none", "savefig.facecolor": "none"})
 
 
-def _svg(figure: Figure) -> str:
+def _svg(figure: Figure, titles: Sequence[str] = ()) -> str:
+    """The figure's SVG element.  Artists with the gid `title-i` show titles[i] under the mouse."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
     text = out.getvalue()
-    return text[text.index("<svg") :]
+    return re.sub(r'(<g id="title-(\d+)">)', lambda m: f"{m[1]}<title>{escape(titles[int(m[2])])}</title>", text[text.index("<svg") :])
+
+
+def drawn_layers(result: Result) -> list[LayerCost]:
+    """The layers; the fixed cost of an inference, which can dwarf them, is a row of the table and no bar."""
+    return [c for c in result.cost.layers if c.op != "overhead"]
 
 
 def _short(name: str, most: int = 26) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
-def _stacked(rows: Sequence[LayerCost], parts: Sequence[str], value: Any, unit: str, colours: Sequence[str]) -> str:
+def _stacked(rows: Sequence[LayerCost], parts: Sequence[str], value: Any, quantity: str, unit: str, colours: Sequence[str]) -> str:
     """Horizontal bars, one per layer, cut into parts."""
     figure = Figure(figsize=(10, max(2.2, 0.2 * len(rows) + 1.1)))
     axes = figure.subplots()
     left = [0.0] * len(rows)
+    titles: list[str] = []
     for part, colour in zip(parts, colours, strict=False):
         widths = [value(c, part) for c in rows]
         if any(widths):
-            axes.barh(range(len(rows)), widths, left=left, color=colour, label=part, height=0.78)
+            for c, bar in zip(rows, axes.barh(range(len(rows)), widths, left=left, color=colour, label=part, height=0.78), strict=True):
+                bar.set_gid(f"title-{len(titles)}")
+                titles.append(f"{c.name} ({c.op}): {part} {value(c, part):.4g} {unit}")
             left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(rows)), [_short(c.name) for c in rows])
     axes.invert_yaxis()
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlabel(unit)
+    axes.set_xlabel(f"{quantity} [{unit}]")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
-    return _svg(figure)
+    return _svg(figure, titles)
 
 
 def latency_plot(result: Result) -> str:
     """Time per layer in microseconds by part."""
     scale = 1e6 / result.cost.clock_hz
-    return _stacked(result.cost.layers, CYCLE_PARTS, lambda c, p: c.cycles[p] * scale, "time [µs]", list(PART_COLOURS.values()))
+    return _stacked(drawn_layers(result), CYCLE_PARTS, lambda c, p: c.cycles[p] * scale, "time", "µs", list(PART_COLOURS.values()))
 
 
 def energy_plot(result: Result) -> str:
     """Energy per layer in nanojoules by part, the largest part first."""
     parts = sorted(result.energy_parts_pj, key=lambda p: -result.energy_parts_pj[p])
-    return _stacked(result.cost.layers, parts, lambda c, p: c.energy_pj.get(p, 0.0) / 1e3, "energy [nJ]", COLOURS)
+    return _stacked(drawn_layers(result), parts, lambda c, p: c.energy_pj.get(p, 0.0) / 1e3, "energy", "nJ", COLOURS)
 
 
 def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: float, memory: str) -> str:
@@ -81,14 +92,16 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
     axes.loglog([low, peak_macs_per_cycle / bytes_per_cycle, high], [low * bytes_per_cycle, peak_macs_per_cycle, peak_macs_per_cycle], color="#333333")
     kinds = list(dict.fromkeys(c.op.split("+")[0] for c in layers))
     for kind, colour in zip(kinds, COLOURS * 3, strict=False):
-        own = [(x or high, y) for x, y, c in points if c.op.split("+")[0] == kind]
-        axes.scatter([x for x, _ in own], [y for _, y in own], s=26, color=colour, label=kind, zorder=3)
+        axes.plot([], [], "o", markersize=5, color=colour, label=kind)
+        for i, (x, y, c) in enumerate(points):
+            if c.op.split("+")[0] == kind:
+                axes.plot(x or high, y, "o", markersize=5, color=colour, zorder=3, gid=f"title-{i}")
     if any(x is None for x, _, _ in points):
         axes.annotate(f"no {memory} traffic", (high, peak_macs_per_cycle), ha="right", va="bottom", fontsize=8)
     axes.set_xlabel(f"MACs per byte of {memory}")
     axes.set_ylabel("MACs per cycle")
     axes.legend(loc="lower right")
-    return _svg(figure)
+    return _svg(figure, [f"{c.name} ({c.op}): {f'{x:.4g} MACs per byte' if x else f'no {memory} traffic'}, {y:.4g} MACs per cycle" for x, y, c in points])
 
 
 def memory_plot(result: Result) -> str:
@@ -96,7 +109,8 @@ def memory_plot(result: Result) -> str:
     figure = Figure(figsize=(10, 2.8))
     axes = figure.subplots()
     scale = 1e6 / result.cost.clock_hz
-    slices = [s for s in result.timeline if s.end > s.start]
+    drawn = {c.name for c in drawn_layers(result)}
+    slices = [s for s in result.timeline if s.end > s.start and s.name in drawn]
     times = [s.start * scale for s in slices] + [slices[-1].end * scale]
     used = [s.onchip_bytes / 1024 for s in slices]
     axes.stairs(used, times, fill=True, color=COLOURS[0], alpha=0.75)

@@ -1,4 +1,4 @@
-"""The report folder of a run: result.json, layers.csv and report.html."""
+"""The report folder of a run: result.json, layers.csv, report.html and its plots as SVG files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from hwsim.arch import Arch
 from hwsim.io.files import write_whole
-from hwsim.io.plots import energy_plot, latency_plot, memory_plot, roofline_plot
+from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, memory_plot, roofline_plot
 from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
 from hwsim.result import Result
 from hwsim.units import format_bytes, format_si
@@ -24,19 +24,23 @@ TEXT = ("name", "op", "unit", "output_shape", "runs_as", "bound_by", "note")
 def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arch) -> None:
     """Write all files of a report.  Raises HwsimError when the folder cannot be written."""
     rows = layer_rows(result, offchip)
-    write_whole(folder / "result.json", result.to_json() + "\n")
-    write_whole(folder / "layers.csv", to_csv(LAYER_COLUMNS, rows))
-    write_whole(folder / "report.html", _page(result, rows, offchip, arch))
-
-
-def _page(result: Result, rows: list[list[Any]], offchip: Sequence[str], arch: Arch) -> str:
-    environment = Environment(loader=PackageLoader("hwsim", "io"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     peak, memory, width = _roof(arch, offchip)
-    has_macs = any(c.slots for c in result.cost.layers)
+    plots = {"latency": latency_plot(result), "energy": energy_plot(result), "memory": memory_plot(result)}
+    if any(c.slots for c in result.cost.layers):
+        plots["roofline"] = roofline_plot(result, peak, width, memory)
+    files = {"result.json": result.to_json() + "\n", "layers.csv": to_csv(LAYER_COLUMNS, rows),
+             **{f"{name}.svg": svg for name, svg in plots.items()}, "report.html": _page(result, rows, plots, memory, arch)}
+    for name, text in files.items():
+        write_whole(folder / name, text)
+
+
+def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_memory: str, arch: Arch) -> str:
+    environment = Environment(loader=PackageLoader("hwsim", "io"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    fixed = result.cost.cycles - sum(c.total_cycles for c in drawn_layers(result))
     return environment.get_template("report.html.j2").render(
         r=result, fits=result.cost.fits, findings=(*result.cost.problems, *result.findings), cards=_cards(result), summary=summary_rows(result),
-        latency=Markup(latency_plot(result)), energy=Markup(energy_plot(result)), memory=Markup(memory_plot(result)),
-        roofline=Markup(roofline_plot(result, peak, width, memory)) if has_macs else "", roof_memory=memory,
+        plots={k: Markup(v) for k, v in plots.items()}, roof_memory=roof_memory,
+        apart=format_si(fixed / result.cost.clock_hz, "s") if fixed else "",
         columns=[{"name": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
         rows=[[_cell(v) for v in r] for r in rows], totals=_totals(result, rows), sources=_sources(arch))
 

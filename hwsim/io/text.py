@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,12 +19,15 @@ from hwsim.units import format_bytes, format_si
 __all__ = ["LAYER_COLUMNS", "console", "layer_rows", "print_result", "print_table", "to_csv"]
 
 
-def console() -> Console:
-    """Standard output: coloured on a terminal, plain and wide enough for every column elsewhere."""
-    return Console(width=None if sys.stdout.isatty() else 240, highlight=False, soft_wrap=False)
+WIDE = 240
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+def console(wide: bool = False) -> Console:
+    """Standard output: coloured and as wide as a terminal is (or `wide`, for many columns); plain and wide elsewhere."""
+    return Console(width=None if sys.stdout.isatty() and not wide else WIDE, highlight=False, soft_wrap=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None, wide: bool = False) -> None:
     """A table; columns whose cells are numbers go to the right."""
     rows = [[str(c) for c in r] for r in rows]
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
@@ -32,7 +36,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for r in rows:
         table.add_row(*r)
-    console().print(table)
+    console(wide).print(table)
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -71,13 +75,15 @@ def print_result(result: Result, offchip: Sequence[str]) -> None:
     for text in (*result.cost.problems, *result.findings):
         out.print(f"[red]finding:[/red] {text}")
     out.print()
-    print_table(("", ""), summary_rows(result))
+    for label, text in summary_rows(result):
+        out.print(textwrap.fill(f"{label:<25} {text}", 130, subsequent_indent=" " * 26), highlight=False, markup=False)
+    out.print()
     columns = ["layer", "op", "unit", "output", "w", "a", "acc", "runs as", "MACs", "cycles", "compute", "vector", "memory", "overhead", "bound by",
                "util %", "traffic B", "off-chip B", "energy nJ", "note"]
     rows = [[*r[:18], f"{float(r[18]) / 1e3:.3f}", r[19]] for r in layer_rows(result, offchip)]
     rows.append(["total", "", "", "", "", "", "", "", result.cost.macs, result.cost.cycles, *result.cycle_parts.values(), "", "",
                  sum(r[16] for r in rows), sum(r[17] for r in rows), f"{result.cost.energy_pj / 1e3:.3f}", ""])
-    print_table(columns, rows)
+    print_table(columns, rows, wide=True)
 
 
 def summary_rows(result: Result) -> list[tuple[str, str]]:
@@ -88,7 +94,8 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
     rows = [
         ("latency", f"{format_si(result.latency_s, 's')} ({cost.cycles:,} cycles at {format_si(cost.clock_hz, 'Hz')})"),
         ("throughput", f"{result.inferences_per_s:,.1f} inferences/s"),
-        ("energy", f"{format_si(result.energy_j, 'J')} per inference: {energy}"),
+        ("energy", f"{format_si(result.energy_j, 'J')} per inference"),
+        ("energy by part", energy),
         ("average power", format_si(cost.average_power_w, "W")),
         ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %"),
         ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),

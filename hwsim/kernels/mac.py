@@ -129,7 +129,7 @@ def conv_steps(x_type: str, folded: bool, pairs: bool) -> Any:
     finish = raw.finish
 
     @njit
-    def limit(v: int, bits: int, saturate: int) -> int:
+    def limit(v: Any, bits: int, saturate: int) -> Any:
         if bits >= 64:
             return v
         low, high = -(np.int64(1) << (bits - 1)), (np.int64(1) << (bits - 1)) - 1

@@ -35,10 +35,10 @@ def accumulate(x: Array, w: Array, bias: Array, x_zero: int, w_zero: Array, accu
     w_zero = np.broadcast_to(w_zero, len(w)).astype(np.int64)
     if accumulator.zero_points == "subtracted":
         x, w = x - x_zero, w - w_zero[:, None]
-        start, late = bias, np.int64(0)
+        start, late = bias, np.zeros((1, 1), np.int64)
     else:
         start = bias + x_zero * (x.shape[1] * w_zero - w.sum(1))
-        late = -x.sum(1, keepdims=True) * w_zero if w_zero.any() else np.int64(0)
+        late = -x.sum(1, keepdims=True) * w_zero if w_zero.any() else np.zeros((1, 1), np.int64)
     if accumulator.any_order:
         total = exact_matmul(x, w.T) + start + late
         return _cut(total, accumulator), int(((total < accumulator.low) | (total > accumulator.high)).sum())
@@ -110,7 +110,7 @@ def epilogue(step: Step, channels: int) -> Epilogue:
     bias = _integer_bias(step, scale, channels) if in_accumulator else np.zeros(channels, np.int64)
     real_bias = np.zeros(channels, np.float32) if in_accumulator else _real_bias(step, channels)
     if y is None:
-        return Epilogue(arithmetic, bias, (_per_channel(scale, channels), np.float64(real_bias)), 0, 0, 0, True)
+        return Epilogue(arithmetic, bias, (_per_channel(scale, channels), _per_channel(real_bias, channels)), 0, 0, 0, True)
     parameters = arithmetic.parameters(x_scale, w.scale, y.scale, real_bias)
     low, high = bounds(step)
     return Epilogue(arithmetic, bias, tuple(_per_channel(p, channels) for p in parameters), int(y.zero_point), low, high, False)
@@ -165,5 +165,5 @@ def finish(step: Step, sums: Array, e: Epilogue) -> Array:
         scale, bias = (p.astype(np.float32) for p in e.parameters)
         real = (wrap32(sums) if step.accumulator.bits <= 32 else sums).astype(np.float32) * scale + bias
         clip = step.node.attrs.get("clip")
-        return real if clip is None else np.clip(real, *(np.float32(c) for c in clip))
+        return real if clip is None else np.clip(real, np.float32(clip[0]), np.float32(clip[1]))
     return e.arithmetic.requantize(sums, e.parameters, e.zero_point, e.low, e.high).astype(y.format.dtype)

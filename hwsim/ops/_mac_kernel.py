@@ -15,7 +15,7 @@ __all__ = ["emit_conv", "emit_product", "finishing_of"]
 
 
 def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[str, tuple[int, int]], x: Place, y: Place,
-              geometry: tuple[int, int, int, int], out: tuple[int, int]) -> bool:
+              geometry: tuple[int, ...], out: tuple[int, ...]) -> bool:
     """One convolution.  `weights` are stored numbers (groups, outputs, kernel rows, columns, channels of a group); `geometry` is
     images, rows, columns and channels of the input, `out` the output's rows and columns."""
     xq, wq = (t.quant for t in step.inputs[:2] if t is not None)

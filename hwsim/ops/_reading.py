@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwsim import formats
-from hwsim.errors import HwsimError, suggest
+from hwsim.errors import HwsimError, counted, suggest
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.quant import Array, QuantParams
 from hwsim.shelf import load
@@ -69,7 +69,10 @@ class Reader:
         """A list of integers that older opsets give as an attribute and newer ones as a constant input."""
         if attr in s.attrs:
             return [int(v) for v in np.atleast_1d(s.attrs[attr])]
-        return None if not input_name(s, index) else [int(v) for v in self.need(s, index, attr).ravel()]
+        array = self.need(s, index, attr) if input_name(s, index) else None
+        if array is not None and array.dtype.kind not in "iu":
+            raise HwsimError(s.where, f"{attr} must be whole numbers", self.tensors[s.inputs[index]].format)
+        return None if array is None else [int(v) for v in array.ravel()]
 
     def number(self, s: SourceNode, index: int, what: str) -> float:
         """The one number of input `index`, which must be constant."""
@@ -86,7 +89,7 @@ class Reader:
         shape = self.shape(s.inputs[index])
         if not least <= len(shape) <= (len(shape) if most is None else most):
             count = f"{least}" if most == least else f"{least} or more" if most is None else f"{least} to {most}"
-            raise HwsimError(s.where, f"input '{s.inputs[index]}' must have {count} dimensions", f"shape {shape}")
+            raise HwsimError(s.where, f"input '{s.inputs[index]}' must have {counted(count, 'dimension')}", f"shape {shape}")
         return shape
 
     def add_constant(self, array: Array, base: str, fmt: str | None = None) -> str:
@@ -110,9 +113,12 @@ class Reader:
         if not kind.startswith(("float", "bfloat")):
             raise HwsimError(s.where, f"the scale of '{tensor}' must be real", kind)
         zeros = self.need(s, zero_point, "the zero point") if input_name(s, zero_point) else None
-        stored, given = fmt or self.tensors[tensor].format, self.tensors[input_name(s, zero_point)].format if zeros is not None else ""
-        if zeros is not None and given != stored:
-            raise HwsimError(s.where, f"the zero point of '{tensor}' must be {stored} like the tensor", given)
+        stored = formats.get(fmt or self.tensors[tensor].format)
+        if not stored.is_integer and stored.bits > 8:
+            raise HwsimError(s.where, f"'{tensor}' must be of an integer or 8-bit float type", stored.name)
+        given = self.tensors[input_name(s, zero_point)].format if zeros is not None else stored.name
+        if given != stored.name:
+            raise HwsimError(s.where, f"the zero point of '{tensor}' must be {stored.name} like the tensor", given)
         return checked_params(s, self.tensors[tensor], scales, zeros, axis, block, fmt)
 
     def stored_format(self, s: SourceNode, zero_point: int, otherwise: str) -> str:
@@ -125,6 +131,8 @@ class Reader:
         A file may let two operators read the same integers with different scales; the second gets a view of its own.
         """
         name = input_name(s, index)
+        if not name:
+            raise HwsimError(s.where, f"input {index} must be given", "left out")
         quant = self.params(s, name, scale, zero_point, axis, block)
         tensor = self.tensors[name]
         plain = tensor.quant is None and name in self.plain and tensor.constant is None
@@ -198,10 +206,18 @@ def checked_shape(s: SourceNode, name: str, shape: Iterable[int], most: int = MA
     return dims
 
 
+def check_scales(s: SourceNode, r: Reader, axis: int, block: int) -> None:
+    """The shapes of a scale and zero point (inputs 1 and 2) that are computed at run time, against what they scale (input 0)."""
+    scale_axis(s, r.tensors[s.inputs[0]], r.shape(s.inputs[1]), axis, block)
+    scale, zero = r.shape(s.inputs[1]), r.shape(input_name(s, 2) or s.inputs[1])
+    if scale != zero and (prod(scale), prod(zero)) != (1, 1):
+        raise HwsimError(s.where, f"the zero point '{s.inputs[2]}' must have the scale's shape {scale}", zero)
+
+
 def axis_of(s: SourceNode, rank: int, axis: Any, what: str = "axis") -> int:
     """An axis of a tensor of this rank, counted from the front."""
     if not -rank <= int(axis) < rank:
-        raise HwsimError(s.where, f"{what} must lie in the {rank} dimensions of the input", int(axis))
+        raise HwsimError(s.where, f"{what} must lie in the {counted(rank, 'dimension')} of the input", int(axis))
     return int(axis) % rank
 
 
@@ -229,22 +245,42 @@ def check_shape(s: SourceNode, r: Reader, index: int, wanted: Shape, what: str) 
         raise HwsimError(s.where, f"{what} '{name}' must have shape {wanted}".replace("-1", "any"), found)
 
 
+def broadcast(where: str, *shapes: Shape) -> Shape:
+    """The shape to which all of these broadcast."""
+    result = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for i, d in enumerate(shape, len(result) - len(shape)):
+            if d != 1 and result[i] not in (1, d):
+                raise HwsimError(where, "the shapes must broadcast", " and ".join(map(str, shapes)))
+            result[i] = result[i] if d == 1 else d
+    return tuple(result)
+
+
+def check_zeros(s: SourceNode, r: Reader, index: int, channels: int) -> None:
+    """A zero point that is an ordinary input: one number, or one per channel."""
+    name = input_name(s, index)
+    if name and (r.tensors[name].elements not in (1, channels) or len(r.shape(name)) > 2):
+        wanted = f"1 number or {channels}" if channels > 1 else "1 number"
+        raise HwsimError(s.where, f"the zero point '{name}' must be {wanted}", f"shape {r.shape(name)}")
+
+
 def format_of(array: Array) -> str:
     """The format that holds an array's own dtype."""
     return array.dtype.name
 
 
-def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, output_axis: int, alpha: float = 1.0) -> str:
+def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, axis: int, alpha: float = 1.0) -> str:
     """An int32 bias in units of the accumulator, x_scale w_scale: a stored tensor, "" when the input is absent."""
     if not input_name(s, index):
         return ""
     xq, wq = r.tensors[x].quant, r.tensors[w].quant
     assert xq is not None and wq is not None
-    array, channels = r.need(s, index, "the bias"), r.shape(w)[output_axis]
+    array, channels = r.need(s, index, "the bias"), r.shape(w)[axis]
     if r.tensors[s.inputs[index]].format != "int32":
         raise HwsimError(s.where, f"the bias '{s.inputs[index]}' must be int32", r.tensors[s.inputs[index]].format)
     if array.ndim == 0 or array.size != array.shape[-1] or array.size not in (1, channels):
-        raise HwsimError(s.where, f"the bias '{s.inputs[index]}' must have one number for each of {channels} channels", f"shape {array.shape}")
+        wanted = f"must have {counted(channels, 'number')}, one per channel"
+        raise HwsimError(s.where, f"the bias '{s.inputs[index]}' {wanted}", f"shape {array.shape}")
     scale = (np.float32(alpha) * xq.scale * wq.scale).astype(np.float32)
     quant = QuantParams(formats.get("int32"), scale, np.zeros(scale.shape, np.int64), None if scale.ndim == 0 else array.ndim - 1)
     name = r.add_constant(array, f"{s.inputs[index]}.bias", "int32")
@@ -264,16 +300,14 @@ def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Arra
     if axis is None:
         scale = scale.reshape(())
     chosen = formats.get(fmt or tensor.format)
-    if not chosen.is_integer and chosen.bits > 8:
-        raise HwsimError(s.where, f"'{tensor.name}' must be of an integer or small float type to be quantized", chosen.name)
     held = np.int64 if chosen.is_integer else np.float32
     zeros = np.zeros(scale.shape, held) if zero_point is None else zero_point.astype(held)
     if zeros.size == 1:
         zeros = np.full(scale.shape, zeros.ravel()[0])
+    if not np.isfinite(zeros).all():
+        raise HwsimError(s.where, f"the zero point of '{tensor.name}' must be finite", f"{zeros[~np.isfinite(zeros)].ravel()[0]}")
     if zeros.shape != scale.shape:
         raise HwsimError(s.where, f"the zero point of '{tensor.name}' must have the scale's shape {scale.shape}", zeros.shape)
-    if chosen.is_integer and np.any((zeros < chosen.low) | (zeros > chosen.high)):
-        raise HwsimError(s.where, f"the zero point of '{tensor.name}' must be in the range of {chosen.name}", int(zeros.ravel()[0]))
     return QuantParams(chosen, scale, zeros, axis, block)
 
 
@@ -287,7 +321,7 @@ def scale_axis(s: SourceNode, tensor: Tensor, scale: Shape, axis: int | None, bl
         raise HwsimError(s.where, f"the scale of '{tensor.name}' must be one number", f"shape {scale}")
     rank = len(tensor.shape)
     if not -rank <= axis < rank:
-        raise HwsimError(s.where, f"the quantization axis must lie in the {rank} dimensions of '{tensor.name}'", axis)
+        raise HwsimError(s.where, f"the quantization axis must lie in the {counted(rank, 'dimension')} of '{tensor.name}'", axis)
     axis %= rank
     wanted = tuple(-(-d // block) if i == axis else d for i, d in enumerate(tensor.shape)) if block else (tensor.shape[axis],)
     if scale != wanted:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Shape, SourceNode
+from hwsim.ops._reading import choice
 from hwsim.quant import Array
 
-__all__ = ["Window", "resolve_pads", "take_windows", "window_of"]
+__all__ = ["AUTO_PADS", "Window", "numbers", "resolve_pads", "take_windows", "window_of"]
+
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,17 @@ def resolve_pads(s: SourceNode, kernel: Sequence[int], size: Sequence[int]) -> d
     """The complete window attributes of an ONNX convolution or pool: auto_pad, ceil_mode and defaults worked out."""
     rank = len(kernel)
     if len(size) != rank:
-        raise HwsimError(s.where, f"the kernel must have {len(size)} spatial dimensions like the input", rank)
-    strides = [int(v) for v in s.attrs.get("strides", [1] * rank)]
-    dilations = [int(v) for v in s.attrs.get("dilations", [1] * rank)]
-    pads = [int(v) for v in s.attrs.get("pads", [0] * 2 * rank)]
-    auto = s.attrs.get("auto_pad", "NOTSET")
+        raise HwsimError(s.where, f"the kernel must have {counted(len(size), 'spatial dimension')} like the input", rank)
+    if rank < 1:
+        raise HwsimError(s.where, "the input must have 3 or more dimensions", len(size) + 2)
+    if min(kernel) < 1:
+        raise HwsimError(s.where, "the kernel must have sizes of 1 or more", tuple(kernel))
+    strides, dilations = numbers(s, "strides", rank, 1, 1), numbers(s, "dilations", rank, 1, 1)
+    pads = numbers(s, "pads", 2 * rank, 0, 0)
+    auto = choice(s, "auto_pad", AUTO_PADS, "NOTSET")
     before, after = pads[:rank], pads[rank:]
-    if len(strides) != rank or len(dilations) != rank or len(pads) != 2 * rank or min([*strides, *dilations, *kernel]) < 1:
-        raise HwsimError(s.where, f"strides, dilations and pads must be positive lists for {rank} spatial dimensions")
+    if s.kind.endswith("Pool") and any(p > (k - 1) * d for p, k, d in zip(pads, [*kernel] * 2, dilations * 2, strict=True)):
+        raise HwsimError(s.where, f"pads must be smaller than the kernel {tuple(kernel)}", pads)
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         total = [max((-(-n // st) - 1) * st + (k - 1) * d + 1 - n, 0) for n, st, k, d in zip(size, strides, kernel, dilations, strict=True)]
         small, large = [t // 2 for t in total], [t - t // 2 for t in total]
@@ -60,6 +66,14 @@ def resolve_pads(s: SourceNode, kernel: Sequence[int], size: Sequence[int]) -> d
     if min(window_of(attrs).output(size), default=1) < 1:
         raise HwsimError(s.where, f"the kernel {tuple(kernel)} must fit into the padded input", tuple(size))
     return attrs
+
+
+def numbers(s: SourceNode, attr: str, count: int, least: int, otherwise: int) -> list[int]:
+    """An attribute that is a list of so many whole numbers."""
+    found = [int(v) for v in s.attrs.get(attr, [otherwise] * count)]
+    if len(found) != count or min(found, default=least) < least:
+        raise HwsimError(s.where, f"{attr} must be {counted(count, 'number')} of {least} or more", found)
+    return found
 
 
 def _ceil_pad(n: int, k: int, stride: int, dilation: int, before: int, after: int) -> int:

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axis_of
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    axis = int(s.attrs.get("axis", 0)) % len(r.shape(s.inputs[0]))
+    axis = axis_of(s, len(r.shape(s.inputs[0])), s.attrs.get("axis", 0))
+    if r.shape(s.inputs[0])[axis] == 0:
+        raise HwsimError(s.where, "must choose among one entry or more", f"shape {r.shape(s.inputs[0])}")
     attrs = {"axis": axis, "keep": bool(s.attrs.get("keepdims", 1)), "smallest": s.kind == "ArgMin", "last": bool(s.attrs.get("select_last_index", 0))}
     r.emit(s, "argmax", s.inputs, attrs)
 

@@ -45,7 +45,7 @@ def _read_qlinear(s: SourceNode, r: Reader) -> None:
     """QLinearAveragePool and QLinearGlobalAveragePool; `channels_last` becomes transposes around the node."""
     everything = "Global" in s.kind
     x = r.quantized(s, 0, 1, 2)
-    rank, last = len(r.shape(x)), bool(s.attrs.get("channels_last", 0))
+    rank, last = len(r.ranked(s, 0, 3)), bool(s.attrs.get("channels_last", 0))
     y = r.params(s, x, 3, 4, fmt=r.tensors[x].format)
     source, target = x, s.outputs[0]
     if last:
@@ -112,9 +112,9 @@ def _requantization(step: Step, count: Array) -> tuple[Array, ...]:
     """The arithmetic's parameters for sums of `count` stored numbers, per output position."""
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    arithmetic = load("arithmetics", step.arithmetic)
+    arithmetic, x = load("arithmetics", step.arithmetic), source.quant
     scale_of = getattr(arithmetic, "average_scale", _default.average_scale)
-    ratio = np.vectorize(lambda n: scale_of(source.quant, target, int(n)), otypes=[np.float64])(count)
+    ratio = np.vectorize(lambda n: scale_of(x, target, int(n)), otypes=[np.float64])(count)
     parameters: tuple[Array, ...] = arithmetic.parameters(ratio, np.float32(1), np.float32(1))
     return parameters
 

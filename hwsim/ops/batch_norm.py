@@ -8,13 +8,16 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, check_shape
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
     if s.attrs.get("training_mode", 0):
         raise HwsimError(s.where, "must be in inference mode", "training_mode=1")
+    channels = r.ranked(s, 0, 2)[1]
+    for i, what in enumerate(("the scale", "the shift", "the mean", "the variance"), 1):
+        check_shape(s, r, i, (channels,), what)
     r.emit(s, "batch_norm", s.inputs, {"epsilon": float(s.attrs.get("epsilon", 1e-5))}, s.outputs[:1])
 
 

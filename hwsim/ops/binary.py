@@ -29,12 +29,17 @@ def _divide(a: Array, b: Array) -> Array:
     return np.trunc(a / b).astype(a.dtype) if a.dtype.kind in "iu" else a / b
 
 
+def _power(a: Array, b: Array) -> Array:
+    """Integers through float64, as C's pow: a negative exponent gives 0, 1 or -1."""
+    return np.power(a.astype(np.float64), b).astype(a.dtype) if a.dtype.kind in "iu" else np.power(a, b).astype(a.dtype)
+
+
 def _prelu(x: Array, slope: Array) -> Array:
     return np.where(x >= 0, x, x * slope)
 
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide, "pow": lambda a, b: np.power(a, b).astype(a.dtype),
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide, "pow": _power,
     "min": np.minimum, "max": np.maximum, "mod": np.mod, "fmod": np.fmod, "prelu": _prelu, "atan2": np.arctan2,
     "equal": np.equal, "greater": np.greater, "less": np.less, "greater_or_equal": np.greater_equal, "less_or_equal": np.less_equal,
     "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor,
@@ -86,7 +91,7 @@ def compute(node: Node, *arrays: Array) -> Array:
     with np.errstate(all="ignore"):
         y: Array = reduce(FUNCTIONS[node.attrs["function"]], arrays)
     clip = node.attrs.get("clip")
-    return y if clip is None else np.clip(y, *(np.float32(c) for c in clip))
+    return y if clip is None else np.clip(y, np.float32(clip[0]), np.float32(clip[1]))
 
 
 def integer(step: Step, *arrays: Array) -> Array:

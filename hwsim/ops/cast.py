@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim import formats
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, choice
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
     to = s.attrs["to"] if s.kind == "Cast" else r.tensors[s.inputs[1]].format
-    r.emit(s, "cast", s.inputs[:1], {"to": to, "saturate": bool(s.attrs.get("saturate", 1)), "round_mode": s.attrs.get("round_mode", "up")})
+    if not to:
+        raise HwsimError(s.where, "attribute 'to' must be an element type", "undefined")
+    mode = choice(s, "round_mode", ("up", "down", "nearest"), "up")
+    r.emit(s, "cast", s.inputs[:1], {"to": to, "saturate": bool(s.attrs.get("saturate", 1)), "round_mode": mode})
 
 
 READS = {"Cast": _read, "CastLike": _read}

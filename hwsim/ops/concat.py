@@ -9,21 +9,23 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._tables import emit_scatter
 from hwsim.program import Step
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    r.emit(s, "concat", s.inputs, {"axis": int(s.attrs.get("axis", 1)) % max(len(r.shape(s.inputs[0])), 1)})
+    r.emit(s, "concat", s.inputs, {"axis": axis_of(s, len(r.shape(s.inputs[0])), s.attrs.get("axis", 1))})
 
 
 def _read_qlinear(s: SourceNode, r: Reader) -> None:
     """QLinearConcat: (y_scale, y_zero_point, then x, scale, zero_point for each input)."""
+    if len(s.inputs) % 3 != 2:
+        raise HwsimError(s.where, "must have 2 inputs and 3 for each tensor", len(s.inputs))
     inputs = [r.quantized(s, i, i + 1, i + 2) for i in range(2, len(s.inputs), 3)]
-    y = r.params(s, inputs[0], 0, 1, fmt=r.tensors[s.inputs[1]].format)
-    r.emit(s, "concat", inputs, {"axis": int(s.attrs["axis"]) % len(r.shape(inputs[0]))}, quants=[y])
+    y = r.params(s, inputs[0], 0, 1, fmt=r.stored_format(s, 1, inputs[0]))
+    r.emit(s, "concat", inputs, {"axis": axis_of(s, len(r.shape(inputs[0])), s.attrs["axis"])}, quants=[y])
 
 
 READS = {"Concat": _read, "com.microsoft.QLinearConcat": _read_qlinear}

@@ -6,24 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_conv
-from hwsim.ops._reading import Reader, accumulator_bias, input_name
+from hwsim.ops._reading import Reader, accumulator_bias, check_shape, check_zeros, input_name
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
 
 def _attrs(s: SourceNode, r: Reader, x: str, w: str) -> dict[str, object]:
-    shape, weights = r.shape(x), r.shape(w)
+    shape, weights = r.ranked(s, 0, 3), r.shape(w)
     group = int(s.attrs.get("group", 1))
-    if len(weights) != len(shape) or len(shape) < 3:
-        raise HwsimError(s.where, f"the weights must have {max(len(shape), 3)} dimensions like the input", len(weights))
-    if group < 1 or shape[1] != weights[1] * group or weights[0] % group:
-        raise HwsimError(s.where, f"the weights {weights} must match {shape[1]} input channels in {group} groups")
+    if len(weights) != len(shape):
+        raise HwsimError(s.where, f"the weights must have {counted(len(shape), 'dimension')} like the input", len(weights))
+    if group < 1 or shape[1] != weights[1] * group or weights[0] % group or min(weights) < 1:
+        wanted = f"must match {counted(shape[1], 'input channel')} in {counted(group, 'group')}"
+        raise HwsimError(s.where, f"the weights {wanted}", f"shape {weights}")
     kernel = tuple(int(k) for k in s.attrs.get("kernel_shape", weights[2:]))
     if kernel != weights[2:]:
         raise HwsimError(s.where, f"kernel_shape must be the weights' {weights[2:]}", kernel)
@@ -31,23 +32,27 @@ def _attrs(s: SourceNode, r: Reader, x: str, w: str) -> dict[str, object]:
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    r.emit(s, "conv", s.inputs, _attrs(s, r, s.inputs[0], s.inputs[1]))
+    attrs = _attrs(s, r, s.inputs[0], s.inputs[1])
+    check_shape(s, r, 2, r.shape(s.inputs[1])[:1], "the bias")
+    r.emit(s, "conv", s.inputs, attrs)
 
 
 def _read_qlinear(s: SourceNode, r: Reader) -> None:
     x, w = r.quantized(s, 0, 1, 2), r.quantized(s, 3, 4, 5, axis=0)
-    y = r.params(s, x, 6, 7, fmt=_output_format(s, r, 7))
-    r.emit(s, "conv", (x, w, accumulator_bias(s, r, 8, x, w)), _attrs(s, r, x, w), quants=[y])
-
-
-def _output_format(s: SourceNode, r: Reader, zero_point: int) -> str:
-    return r.tensors[input_name(s, zero_point)].format
+    y, attrs = r.params(s, x, 6, 7, fmt=r.stored_format(s, 7, x)), _attrs(s, r, x, w)
+    r.emit(s, "conv", (x, w, accumulator_bias(s, r, 8, x, w, 0)), attrs, quants=[y])
 
 
 def _read_integer(s: SourceNode, r: Reader) -> None:
     """ConvInteger: zero points are ordinary inputs, the output is the int32 accumulator."""
-    x, w = s.inputs[0], s.inputs[1]
-    r.emit(s, "conv", (x, w, "", input_name(s, 2), input_name(s, 3)), _attrs(s, r, x, w))
+    x, w, zero = s.inputs[0], s.inputs[1], input_name(s, 2)
+    attrs = _attrs(s, r, x, w)
+    check_zeros(s, r, 2, 1)
+    check_zeros(s, r, 3, r.shape(w)[0])
+    if zero and r.shape(zero):
+        zero = r.fresh(f"{zero}.scalar")
+        r.emit(s, "reshape", (s.inputs[2],), {"shape": ()}, (zero,), name=f"{s.name}.zero")
+    r.emit(s, "conv", (x, w, "", zero, input_name(s, 3)), attrs)
 
 
 READS = {"Conv": _read, "QLinearConv": _read_qlinear, "ConvInteger": _read_integer, "com.microsoft.QLinearConv": _read_qlinear}

@@ -7,38 +7,47 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops import conv
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_kernel import emit_conv
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, check_shape, choice
+from hwsim.ops._windows import AUTO_PADS, numbers
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    x, w = r.shape(s.inputs[0]), r.shape(s.inputs[1])
+    x, w = r.ranked(s, 0, 3), r.shape(s.inputs[1])
     rank, group = len(x) - 2, int(s.attrs.get("group", 1))
-    if len(w) != len(x) or x[1] != w[0]:
-        raise HwsimError(s.where, f"the weights must have {x[1]} input channels first", w)
-    strides, dilations = (tuple(int(v) for v in s.attrs.get(a, [1] * rank)) for a in ("strides", "dilations"))
-    extra = [int(v) for v in s.attrs.get("output_padding", [0] * rank)]
+    if len(w) != len(x) or x[1] != w[0] or min(w) < 1 or group < 1 or x[1] % group:
+        wanted = f"must have {counted(x[1], 'input channel')} in {counted(group, 'group')} first"
+        raise HwsimError(s.where, f"the weights {wanted}", f"shape {w}")
+    check_shape(s, r, 2, (w[1] * group,), "the bias")
+    if list(s.attrs.get("kernel_shape", w[2:])) != list(w[2:]):
+        raise HwsimError(s.where, f"kernel_shape must be the weights' {w[2:]}", tuple(s.attrs["kernel_shape"]))
+    strides, dilations = (tuple(numbers(s, a, rank, 1, 1)) for a in ("strides", "dilations"))
+    extra = numbers(s, "output_padding", rank, 0, 0)
     full = [(n - 1) * st + (k - 1) * d + 1 + e for n, st, k, d, e in zip(x[2:], strides, w[2:], dilations, extra, strict=True)]
     before, after = _crop(s, full, x[2:], strides, rank)
     size = tuple(f - b - a for f, b, a in zip(full, before, after, strict=True))
+    if min(size) < 1:
+        raise HwsimError(s.where, f"the output must be cut from {tuple(full)}", f"{size}")
     r.emit(s, "conv_transpose", s.inputs, {"group": group, "strides": strides, "dilations": dilations, "crop": before, "size": size})
 
 
 def _crop(s: SourceNode, full: list[int], size: Shape, strides: tuple[int, ...], rank: int) -> tuple[list[int], list[int]]:
     """How many cells of the full output are cut off on each side."""
     wanted = s.attrs.get("output_shape")
-    auto = s.attrs.get("auto_pad", "NOTSET")
+    auto = choice(s, "auto_pad", AUTO_PADS, "NOTSET")
+    if wanted is not None and len(wanted) not in (rank, rank + 2):
+        raise HwsimError(s.where, f"output_shape must have {counted(rank, 'number')}", len(wanted))
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [n * st for n, st in zip(size, strides, strict=True)]
     if wanted is None:
-        pads = [int(v) for v in s.attrs.get("pads", [0] * 2 * rank)]
-        return pads[:rank], pads[rank:]
+        pads = numbers(s, "pads", 2 * rank, 0, 0)
+        return ([0] * rank, [0] * rank) if auto == "VALID" else (pads[:rank], pads[rank:])
     total = [f - int(v) for f, v in zip(full, list(wanted)[-rank:], strict=True)]
     small, large = [t // 2 for t in total], [t - t // 2 for t in total]
     return (small, large) if auto == "SAME_UPPER" else (large, small)

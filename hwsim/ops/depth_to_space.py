@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, choice
 from hwsim.quant import Array
 
 MOVES = True
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    _, c, h, w = r.shape(s.inputs[0])
+    _, c, h, w = r.ranked(s, 0, 4, 4)
     b, down = int(s.attrs["blocksize"]), s.kind == "SpaceToDepth"
+    if b < 1:
+        raise HwsimError(s.where, "blocksize must be 1 or more", b)
     if (h % b or w % b) if down else c % (b * b):
         raise HwsimError(s.where, f"blocksize {b} must divide the {'spatial size' if down else 'channels'}", (c, h, w))
-    r.emit(s, "depth_to_space", s.inputs, {"block": b, "order": ("down_" if down else "") + s.attrs.get("mode", "DCR")})
+    r.emit(s, "depth_to_space", s.inputs, {"block": b, "order": ("down_" if down else "") + choice(s, "mode", ("DCR", "CRD"), "DCR")})
 
 
 READS = {"DepthToSpace": _read, "SpaceToDepth": _read}

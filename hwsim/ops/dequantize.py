@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, check_scales
 from hwsim.ops._tables import emit_table
 from hwsim.ops.quantize import runtime_params
 from hwsim.program import Step
@@ -15,6 +15,7 @@ def _read(s: SourceNode, r: Reader) -> None:
     axis, block = int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
     attrs = {"format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format, "axis": axis, "block": block, "stored": r.tensors[s.inputs[0]].format}
     if r.array(s.inputs[1]) is None:
+        check_scales(s, r, axis, block)
         r.emit(s, "dequantize", s.inputs, attrs)
         return
     x = r.quantized(s, 0, 1, 2, axis, block)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, broadcast
 from hwsim.quant import Array
 
 MOVES = True
@@ -13,10 +14,13 @@ MOVES = True
 
 def _read(s: SourceNode, r: Reader) -> None:
     have, numbers = r.shape(s.inputs[0]), [int(v) for v in r.need(s, 1, "the shape").ravel()]
+    if min(numbers, default=0) < 0 or (s.kind == "Tile" and len(numbers) != len(have)):
+        wanted = f"{len(have)} repeats" if s.kind == "Tile" else "dimensions"
+        raise HwsimError(s.where, f"must be given {wanted} of 0 or more", tuple(numbers))
     if s.kind == "Tile":
         repeats, shape = tuple(numbers), tuple(d * n for d, n in zip(have, numbers, strict=True))
     else:
-        shape = np.broadcast_shapes(have, tuple(numbers))
+        shape = broadcast(s.where, have, tuple(numbers))
         repeats = (1,) * len(shape)
     r.emit(s, "expand", s.inputs[:1], {"shape": shape, "repeats": repeats})
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axis_of
 from hwsim.quant import Array
 
 MOVES = True
@@ -14,11 +14,16 @@ MOVES = True
 
 def _read(s: SourceNode, r: Reader) -> None:
     shape = r.shape(s.inputs[0])
-    axis = int(s.attrs.get("axis", 0)) % max(len(shape), 1)
+    axis = axis_of(s, len(shape), s.attrs.get("axis", 0))
     indices = r.array(s.inputs[1])
-    if indices is not None and indices.size and (indices.min() < -shape[axis] or indices.max() >= shape[axis]):
-        raise HwsimError(s.where, f"indices must lie within the {shape[axis]} entries of axis {axis}", f"{indices.min()}..{indices.max()}")
+    if indices is not None:
+        _check(s.where, indices, shape[axis], axis)
     r.emit(s, "gather", s.inputs, {"axis": axis})
+
+
+def _check(where: str, indices: Array, size: int, axis: int) -> None:
+    if indices.size and not -size <= indices.min() <= indices.max() < size:
+        raise HwsimError(where, f"indices must lie within the {size} entries of axis {axis}", f"{indices.min()}..{indices.max()}")
 
 
 READS = {"Gather": _read}
@@ -31,4 +36,6 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 
 def compute(node: Node, x: Array, indices: Array) -> Array:
-    return np.take(x, indices.astype(np.int64), node.attrs["axis"])
+    axis = node.attrs["axis"]
+    _check(node.where, indices, x.shape[axis], axis)
+    return np.take(x, indices.astype(np.int64), axis)

@@ -8,20 +8,33 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, check_shape, choice, input_name
 from hwsim.ops.unary import FUNCTIONS
 from hwsim.program import LoopNest
 from hwsim.quant import Array
 
 
 def _read(s: SourceNode, r: Reader) -> None:
-    directions = {"forward": 1, "reverse": 1, "bidirectional": 2}[s.attrs.get("direction", "forward")]
+    direction = choice(s, "direction", ("forward", "reverse", "bidirectional"), "forward")
+    directions = 2 if direction == "bidirectional" else 1
     named = [a.lower() for a in s.attrs.get("activations", ["Sigmoid", "Tanh", "Tanh"] * directions)]
     unsupported = [k for k in ("clip", "layout", "input_forget") if s.attrs.get(k)] + (["sequence_lens"] if input_name(s, 4) else [])
     if unsupported or named != ["sigmoid", "tanh", "tanh"] * directions:
         raise HwsimError(s.where, "must use sigmoid and tanh gates over whole sequences", f"{', '.join(unsupported) or named}")
     inputs = [input_name(s, i) for i in (0, 1, 2, 3, 5, 6, 7)]
-    r.emit(s, "lstm", inputs, {"hidden": int(s.attrs["hidden_size"]), "direction": s.attrs.get("direction", "forward")})
+    r.emit(s, "lstm", inputs, {"hidden": _hidden(s, r, directions), "direction": direction})
+
+
+def _hidden(s: SourceNode, r: Reader, directions: int) -> int:
+    """The hidden size, after the shapes of all inputs are held against it."""
+    _, batch, size = r.ranked(s, 0, 3, 3)
+    hidden = int(s.attrs.get("hidden_size", r.ranked(s, 2, 3, 3)[2]))
+    state = (directions, batch, hidden)
+    wanted = {1: (directions, 4 * hidden, size), 2: (directions, 4 * hidden, hidden), 3: (directions, 8 * hidden), 5: state, 6: state,
+              7: (directions, 3 * hidden)}
+    for i, shape in wanted.items():
+        check_shape(s, r, i, shape, "input")
+    return hidden
 
 
 READS = {"LSTM": _read}

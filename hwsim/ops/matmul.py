@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_conv, emit_product
-from hwsim.ops._reading import Reader, accumulator_bias, input_name
+from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
 
@@ -20,37 +20,60 @@ def _attrs(s: SourceNode) -> dict[str, object]:
             "alpha": float(s.attrs.get("alpha", 1.0)), "beta": float(s.attrs.get("beta", 1.0))}
 
 
+def _check_ranks(s: SourceNode, r: Reader, *indices: int) -> None:
+    """Matrices, where Gemm wants no more; vectors and stacks of matrices in a MatMul."""
+    for i in indices:
+        r.ranked(s, i, *((2, 2) if s.kind.endswith("Gemm") else (1, None)))
+
+
 def _read(s: SourceNode, r: Reader) -> None:
-    r.emit(s, "matmul", s.inputs, _attrs(s))
+    _check_ranks(s, r, 0, 1)
+    attrs = _attrs(s)
+    if input_name(s, 2):
+        a, b = r.shape(s.inputs[0]), r.shape(s.inputs[1])
+        product = (a[1 if attrs["trans_a"] else 0], b[0 if attrs["trans_b"] else 1])
+        if broadcast(s.where, product, r.shape(s.inputs[2])) != product:
+            raise HwsimError(s.where, f"'{s.inputs[2]}' must broadcast to the product {product}", r.shape(s.inputs[2]))
+    r.emit(s, "matmul", s.inputs, attrs)
 
 
 def _read_integer(s: SourceNode, r: Reader) -> None:
     """MatMulInteger: zero points are ordinary inputs, the output is the int32 accumulator."""
+    _check_ranks(s, r, 0, 1)
+    check_zeros(s, r, 2, (1, *r.shape(s.inputs[0]))[-2])
+    check_zeros(s, r, 3, r.shape(s.inputs[1])[-1])
     r.emit(s, "matmul", (s.inputs[0], s.inputs[1], "", input_name(s, 2), input_name(s, 3)), _attrs(s))
 
 
 def _read_qlinear(s: SourceNode, r: Reader) -> None:
+    _check_ranks(s, r, 0, 3)
     a = r.quantized(s, 0, 1, 2)
     b = r.quantized(s, 3, 4, 5, axis=-1)
-    y = r.params(s, a, 6, 7, fmt=r.tensors[input_name(s, 7)].format)
+    y = r.params(s, a, 6, 7, fmt=r.stored_format(s, 7, a))
     r.emit(s, "matmul", (a, b), _attrs(s), quants=[y])
 
 
 def _read_qgemm(s: SourceNode, r: Reader) -> None:
     """The int32 C is added to the accumulator; beta does not scale it."""
-    a = r.quantized(s, 0, 1, 2)
-    b = r.quantized(s, 3, 4, 5, axis=0 if s.attrs.get("transB", 0) else 1)
-    y = r.params(s, a, 7, 8, fmt=r.tensors[input_name(s, 8)].format) if input_name(s, 7) else None
-    bias = accumulator_bias(s, r, 6, a, b, float(s.attrs.get("alpha", 1.0)))
+    _check_ranks(s, r, 0, 3)
+    a, axis = r.quantized(s, 0, 1, 2), 0 if s.attrs.get("transB", 0) else 1
+    b = r.quantized(s, 3, 4, 5, axis=axis)
+    y = r.params(s, a, 7, 8, fmt=r.stored_format(s, 8, a)) if input_name(s, 7) else None
+    bias = accumulator_bias(s, r, 6, a, b, axis, float(s.attrs.get("alpha", 1.0)))
     r.emit(s, "matmul", (a, b, bias), _attrs(s), quants=[y])
 
 
 def _read_nbits(s: SourceNode, r: Reader) -> None:
     """MatMulNBits: B (N, blocks, bytes) unpacks to N x K unsigned numbers with a scale and zero point per block along K."""
-    n, k, bits, block = (int(s.attrs[a]) for a in ("N", "K", "bits", "block_size"))
+    n, k, bits, block = (int(s.attrs.get(a, 4)) for a in ("N", "K", "bits", "block_size"))
     if input_name(s, 4):
         raise HwsimError(s.where, "must have no g_idx (act-order)", f"'{input_name(s, 4)}'")
+    if min(n, k) < 1 or bits not in (2, 4, 8) or block < 16 or block & (block - 1):
+        wanted = "N and K must be 1 or more, bits 2, 4 or 8, and block_size a power of two from 16 on"
+        raise HwsimError(s.where, wanted, f"{n}, {k}, {bits} and {block}")
     blocks = -(-k // block)
+    _check_ranks(s, r, 0)
+    _check_packed(s, r, {1: n * blocks * block * bits // 8, 2: n * blocks, 3: n * -(-blocks * bits // 8)})
     packed = r.need(s, 1, "the packed weights").reshape(n, blocks, -1)
     per_byte = np.arange(0, 8, bits)
     low_first = (packed[..., None] >> per_byte & ((1 << bits) - 1)).reshape(n, -1)[:, :k]
@@ -64,6 +87,17 @@ def _read_nbits(s: SourceNode, r: Reader) -> None:
     name = r.fresh(f"{s.inputs[1]}.unpacked")
     r.tensors[name] = Tensor(name, (n, k), fmt, quant, Constant.of(low_first.astype(np.uint8), name))
     r.emit(s, "matmul", (s.inputs[0], name, input_name(s, 5)), {**_attrs(s), "trans_b": True})
+
+
+def _check_packed(s: SourceNode, r: Reader, counts: dict[int, int]) -> None:
+    """The packed weights, scales and packed zero points of MatMulNBits: so many bytes and numbers."""
+    for i, count in counts.items():
+        t = r.tensors.get(input_name(s, i))
+        if t is not None and (t.elements != count or (i != 2 and t.format != "uint8")):
+            wanted = counted(count, "number" if i == 2 else "uint8 number")
+            raise HwsimError(s.where, f"'{t.name}' must have {wanted}", f"{t.elements} of {t.format}")
+    if not np.isfinite(r.need(s, 2, "the scales")).all():
+        raise HwsimError(s.where, f"the scales '{s.inputs[2]}' must be finite")
 
 
 READS = {"Gemm": _read, "MatMul": _read, "MatMulInteger": _read_integer, "QLinearMatMul": _read_qlinear,

@@ -6,33 +6,43 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, axis_of, broadcast, input_name
 from hwsim.quant import Array
 
 
 def _read_layer(s: SourceNode, r: Reader) -> None:
-    kind = "rms" if s.kind == "RMSNormalization" else "layer"
-    attrs = {"kind": kind, "axis": int(s.attrs.get("axis", -1)), "epsilon": float(s.attrs.get("epsilon", 1e-5))}
+    kind, shape = "rms" if s.kind == "RMSNormalization" else "layer", r.shape(s.inputs[0])
+    axis = axis_of(s, len(shape), s.attrs.get("axis", -1))
+    for t in s.inputs[1:]:
+        if t and broadcast(s.where, shape, r.shape(t)) != shape:
+            raise HwsimError(s.where, f"'{t}' must broadcast to the input {shape}", r.shape(t))
+    attrs = {"kind": kind, "axis": axis, "epsilon": float(s.attrs.get("epsilon", 1e-5))}
     r.emit(s, "normalization", s.inputs, attrs)
 
 
 def _read_groups(s: SourceNode, r: Reader) -> None:
     """InstanceNormalization has one group per channel; GroupNormalization 18 gives scale and bias per group, 21 per channel."""
-    channels = r.shape(s.inputs[0])[1]
+    channels = r.ranked(s, 0, 3)[1]
     groups = int(s.attrs.get("num_groups", channels))
-    if channels % groups:
-        raise HwsimError(s.where, f"num_groups must divide {channels} channels", groups)
+    if groups < 1 or channels % groups:
+        raise HwsimError(s.where, f"num_groups must divide {counted(channels, 'channel')}", groups)
     inputs = list(s.inputs)
     for i in (1, 2):
         array = r.array(inputs[i])
-        if s.kind == "GroupNormalization" and array is not None and len(array) == groups != channels:
+        if s.kind == "GroupNormalization" and array is not None and array.shape == (groups,) != (channels,):
             inputs[i] = r.add_constant(np.repeat(array, channels // groups), f"{inputs[i]}.per_channel")
+        elif r.shape(inputs[i]) != (channels,):
+            wanted = f"must have {counted(channels, 'number')}, one per channel"
+            raise HwsimError(s.where, f"'{inputs[i]}' {wanted}", f"shape {r.shape(inputs[i])}")
     r.emit(s, "normalization", inputs, {"kind": "group", "groups": groups, "epsilon": float(s.attrs.get("epsilon", 1e-5))})
 
 
 def _read_response(s: SourceNode, r: Reader) -> None:
+    r.ranked(s, 0, 3)
+    if s.attrs["size"] < 1:
+        raise HwsimError(s.where, "size must be 1 or more", s.attrs["size"])
     attrs = {"kind": "response", "size": int(s.attrs["size"]), "alpha": float(s.attrs.get("alpha", 1e-4)),
              "beta": float(s.attrs.get("beta", 0.75)), "bias": float(s.attrs.get("bias", 1.0))}
     r.emit(s, "normalization", (input_name(s, 0),), attrs)

@@ -6,33 +6,41 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, axes_of, choice, input_name
 from hwsim.ops._tables import emit_move
 from hwsim.program import Step
 from hwsim.quant import Array
 
-_MODES = {"constant": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
+_MODES: dict[str, Any] = {"constant": "constant", "edge": "edge", "reflect": "reflect", "wrap": "wrap"}
 
 
 def _read(s: SourceNode, r: Reader) -> None:
     rank = len(r.shape(s.inputs[0]))
     pads = r.ints(s, "pads", 1)
-    axes = r.ints(s, "axes", 3) or list(range(rank))
+    axes = axes_of(s, rank, r.ints(s, "axes", 3) or range(rank))
     if pads is None or len(pads) != 2 * len(axes):
         raise HwsimError(s.where, f"pads must have {2 * len(axes)} numbers", pads)
     widths = [(0, 0)] * rank
     for i, axis in enumerate(axes):
-        widths[axis % rank] = (pads[i], pads[len(axes) + i])
-    value = float(r.need(s, 2, "the padding value").ravel()[0]) if input_name(s, 2) else float(s.attrs.get("value", 0))
+        widths[axis] = (pads[i], pads[len(axes) + i])
+    value = r.number(s, 2, "the padding value") if input_name(s, 2) else float(s.attrs.get("value", 0))
     stored = r.tensors[s.inputs[0]].quant
-    value = value if stored is None else float(stored.dequantize(np.asarray(value)))
-    mode = s.attrs.get("mode", "constant")
-    if mode not in _MODES:
-        raise HwsimError(s.where, f"mode must be one of {', '.join(_MODES)}", repr(mode))
+    value = value if stored is None or stored.axis is not None else float(stored.dequantize(np.asarray(value)))
+    mode = choice(s, "mode", tuple(_MODES), "constant")
+    _check_repeated(s, mode, widths, r.shape(s.inputs[0]))
     r.emit(s, "pad", s.inputs[:1], {"widths": tuple(widths), "value": value, "mode": mode})
+
+
+def _check_repeated(s: SourceNode, mode: str, widths: list[tuple[int, int]], shape: Shape) -> None:
+    """A border that repeats the input needs enough of it."""
+    for w, d in zip(widths, shape, strict=True):
+        n = d + min(w[0], 0) + min(w[1], 0)
+        least = {"constant": 0, "reflect": max(w) + 1}.get(mode, 1)
+        if max(w) > 0 and n < least:
+            raise HwsimError(s.where, f"{mode} padding by {max(w)} must have {counted(least, 'number')} to repeat", n)
 
 
 READS = {"Pad": _read}
@@ -50,7 +58,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 def compute(node: Node, x: Array, value: Any = None) -> Array:
     widths = node.attrs["widths"]
     x = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(x.shape, widths, strict=True))]
-    grown = [(max(a, 0), max(b, 0)) for a, b in widths]
+    grown: Any = [(max(a, 0), max(b, 0)) for a, b in widths]
     if node.attrs["mode"] == "constant":
         return np.pad(x, grown, constant_values=node.attrs["value"] if value is None else value)
     return np.pad(x, grown, mode=_MODES[node.attrs["mode"]])

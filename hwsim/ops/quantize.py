@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwsim import formats
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import Reader, check_scales, input_name
 from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
@@ -18,11 +21,17 @@ from hwsim.shelf import load
 
 def _read(s: SourceNode, r: Reader) -> None:
     x, axis, block = s.inputs[0], int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
-    fmt = r.tensors[s.inputs[2]].format if input_name(s, 2) else s.attrs.get("output_dtype") or "uint8"
+    wanted = s.attrs.get("output_dtype")
+    fmt = r.tensors[s.inputs[2]].format if input_name(s, 2) else wanted or "uint8"
+    if wanted and wanted != fmt:
+        raise HwsimError(s.where, f"output_dtype must be {fmt} like the zero point", wanted)
     if r.array(s.inputs[1]) is None:
+        check_scales(s, r, axis, block)
         r.emit(s, "quantize", s.inputs, {"format": fmt, "axis": axis, "block": block})
         return
     quant = r.params(s, x, 1, 2, axis, block, fmt)
+    if "range" in s.attrs:
+        quant = replace(quant, qmin=s.attrs["range"][0], qmax=s.attrs["range"][1])
     r.emit(s, "quantize", (x,), {"format": fmt, "axis": axis, "block": block}, quants=[quant])
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axes_of
 from hwsim.quant import Array
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
@@ -25,12 +26,14 @@ _SOURCES = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "Reduc
 
 def _read(s: SourceNode, r: Reader) -> None:
     rank = len(r.shape(s.inputs[0]))
-    axes = r.ints(s, "axes", 1)
-    if not axes and s.attrs.get("noop_with_empty_axes", 0):
+    axes, keep, noop = r.ints(s, "axes", 1), bool(s.attrs.get("keepdims", 1)), bool(s.attrs.get("noop_with_empty_axes", 0))
+    if not axes and noop:
         r.emit(s, "reshape", s.inputs[:1], {"shape": r.shape(s.inputs[0])})
         return
-    chosen = tuple(sorted(a % rank for a in axes)) if axes else tuple(range(rank))
-    r.emit(s, "reduce", s.inputs[:1], {"function": _SOURCES[s.kind], "axes": chosen, "keep": bool(s.attrs.get("keepdims", 1))})
+    chosen = tuple(sorted(axes_of(s, rank, axes))) if axes else tuple(range(rank))
+    if s.kind in ("ReduceMax", "ReduceMin", "ReduceLogSumExp") and any(r.shape(s.inputs[0])[a] == 0 for a in chosen):
+        raise HwsimError(s.where, "must reduce one number or more", f"shape {r.shape(s.inputs[0])}")
+    r.emit(s, "reduce", s.inputs[:1], {"function": _SOURCES[s.kind], "axes": chosen, "keep": keep})
 
 
 READS = dict.fromkeys(_SOURCES, _read)

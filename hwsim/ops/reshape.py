@@ -7,7 +7,7 @@ from typing import Any
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axes_of, axis_of
 from hwsim.quant import Array
 
 MOVES = True
@@ -42,14 +42,14 @@ def _product(dims: Any) -> int:
 def _read_flatten(s: SourceNode, r: Reader) -> None:
     have = r.shape(s.inputs[0])
     axis = int(s.attrs.get("axis", 1))
-    axis = axis + len(have) if axis < 0 else axis
+    axis = axis_of(s, len(have), axis) if axis < 0 else axis_of(s, len(have) + 1, axis)
     _emit(s, r, (_product(have[:axis]), _product(have[axis:])))
 
 
 def _read_squeeze(s: SourceNode, r: Reader) -> None:
     have = r.shape(s.inputs[0])
     axes = r.ints(s, "axes", 1)
-    drop = {a % len(have) for a in axes} if axes is not None else {i for i, d in enumerate(have) if d == 1}
+    drop = set(axes_of(s, len(have), axes)) if axes is not None else {i for i, d in enumerate(have) if d == 1}
     if any(have[a] != 1 for a in drop):
         raise HwsimError(s.where, "only dimensions of 1 can be squeezed", have)
     _emit(s, r, [d for i, d in enumerate(have) if i not in drop])
@@ -57,9 +57,10 @@ def _read_squeeze(s: SourceNode, r: Reader) -> None:
 
 def _read_unsqueeze(s: SourceNode, r: Reader) -> None:
     have = list(r.shape(s.inputs[0]))
-    axes = r.ints(s, "axes", 1) or []
-    rank = len(have) + len(axes)
-    for a in sorted(a % rank for a in axes):
+    axes = r.ints(s, "axes", 1)
+    if axes is None:
+        raise HwsimError(s.where, "axes must be given")
+    for a in sorted(axes_of(s, len(have) + len(axes), axes)):
         have.insert(a, 1)
     _emit(s, r, have)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader, input_name
+from hwsim.ops._reading import MAX_ELEMENTS, Reader, axes_of, choice, input_name
 from hwsim.ops._tables import emit_moves
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -19,19 +20,25 @@ from hwsim.quant import Array
 _MODES = ("nearest", "linear")
 _COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric", "tf_half_pixel_for_nn")
 
+_NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
 
 def _read(s: SourceNode, r: Reader) -> None:
     shape = r.shape(s.inputs[0])
     upsample = s.kind == "Upsample" or s.opset < 11
     scales = _scales(s, r, 1 if upsample else 2)
     sizes = None if upsample or not input_name(s, 3) else [int(v) for v in r.need(s, 3, "the sizes").ravel()]
-    axes = [int(a) % len(shape) for a in s.attrs.get("axes", range(len(shape)))]
+    axes = axes_of(s, len(shape), s.attrs.get("axes", range(len(shape))))
     if bool(scales) == bool(sizes):
-        raise HwsimError(s.where, "exactly one of scales and sizes must be given")
+        raise HwsimError(s.where, "one of scales and sizes must be given", "both" if scales else "none")
+    given: Sequence[float] = scales or sizes or []
+    if len(given) != len(axes) or not all(0 < v < MAX_ELEMENTS for v in given) or min(shape) < 1:
+        raise HwsimError(s.where, f"must have {len(axes)} positive scales or sizes for a shape {shape}", given)
     out, factors = list(shape), [1.0] * len(shape)
     for i, a in enumerate(axes):
         out[a] = sizes[i] if sizes else int(np.floor(shape[a] * (scales or [])[i]))
         factors[a] = (scales or [])[i] if not sizes else out[a] / shape[a]
+    choice(s, "nearest_mode", _NEAREST, "round_prefer_floor")
     mode = {"bilinear": "linear"}.get(s.attrs.get("mode", "nearest"), s.attrs.get("mode", "nearest"))
     coordinate = "asymmetric" if upsample else s.attrs.get("coordinate_transformation_mode", "half_pixel")
     if mode not in _MODES or coordinate not in _COORDINATES or s.attrs.get("antialias", 0):
@@ -79,8 +86,13 @@ def source_positions(node: Node, axis: int, n: int) -> Array:
 def nearest_indices(node: Node, axis: int, n: int) -> Array:
     """The input index that each output index takes."""
     x = source_positions(node, axis, n)
-    rounded = {"floor": np.floor, "ceil": np.ceil, "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-               "round_prefer_floor": lambda v: np.ceil(v - 0.5)}[node.attrs["nearest"]](x)
+    mode = node.attrs["nearest"]
+    if mode == "round_prefer_ceil":
+        rounded = np.floor(x + 0.5)
+    elif mode == "round_prefer_floor":
+        rounded = np.ceil(x - 0.5)
+    else:
+        rounded = np.floor(x) if mode == "floor" else np.ceil(x)
     return np.clip(rounded, 0, n - 1).astype(np.int64)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwsim.errors import HwsimError
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader, format_of
+from hwsim.ops._reading import FOLD_LIMIT, Reader, checked_shape, format_of
 from hwsim.quant import Array
 
 
@@ -28,13 +29,19 @@ def _read_constant(s: SourceNode, r: Reader) -> None:
 
 
 def _read_filled(s: SourceNode, r: Reader) -> None:
-    value = s.attrs.get("value", np.zeros(1, np.float32))
-    _put(s, r, np.full(tuple(r.need(s, 0, "the shape").ravel()), np.ravel(value)[0], np.asarray(value).dtype))
+    value, fmt = s.attrs.get("value", (np.zeros(1, np.float32), "float32"))
+    if value.size != 1:
+        raise HwsimError(s.where, "attribute 'value' must be one number", f"shape {value.shape}")
+    shape = checked_shape(s, s.outputs[0], r.need(s, 0, "the shape").ravel(), FOLD_LIMIT)
+    _put(s, r, np.full(shape, value.ravel()[0], value.dtype), fmt)
 
 
 def _read_range(s: SourceNode, r: Reader) -> None:
-    start, limit, delta = (r.need(s, i, "the range").ravel()[0] for i in range(3))
-    _put(s, r, np.arange(start, limit, delta))
+    start, limit, delta = (r.number(s, i, "each end and the step") for i in range(3))
+    if not delta or not np.isfinite([start, limit, delta]).all():
+        raise HwsimError(s.where, "must go in finite steps other than 0", f"from {start:g} to {limit:g} by {delta:g}")
+    checked_shape(s, s.outputs[0], [max(int(np.ceil((limit - start) / delta)), 0)], FOLD_LIMIT)
+    _put(s, r, np.arange(*(r.need(s, i, "the range").ravel()[0] for i in range(3))))
 
 
 READS = {"Shape": _read_shape, "Size": _read_size, "Constant": _read_constant, "ConstantOfShape": _read_filled, "Range": _read_range}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axes_of
 from hwsim.quant import Array
 
 MOVES = True
@@ -15,14 +15,17 @@ def _read(s: SourceNode, r: Reader) -> None:
     starts, ends = r.ints(s, "starts", 1), r.ints(s, "ends", 2)
     if starts is None or ends is None:
         raise HwsimError(s.where, "starts and ends must be given")
-    axes = r.ints(s, "axes", 3) or list(range(len(starts)))
+    axes = axes_of(s, len(shape), r.ints(s, "axes", 3) or range(len(starts)))
     steps = r.ints(s, "steps", 4) or [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        counts = f"{len(starts)}, {len(ends)}, {len(axes)} and {len(steps)}"
+        raise HwsimError(s.where, "starts, ends, axes and steps must be equally many", counts)
     box = [slice(None)] * len(shape)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if step == 0:
             raise HwsimError(s.where, "steps must not be zero")
-        first, last, step = slice(start, end if end > -(1 << 31) or step > 0 else None, step).indices(shape[axis % len(shape)])
-        box[axis % len(shape)] = slice(first, last if last >= 0 else None, step)
+        first, last, step = slice(start, end if end > -(1 << 31) or step > 0 else None, step).indices(shape[axis])
+        box[axis] = slice(first, last if last >= 0 else None, step)
     r.emit(s, "slice", s.inputs[:1], {"box": tuple((b.start, b.stop, b.step) for b in box)})
 
 

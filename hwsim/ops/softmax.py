@@ -12,7 +12,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader
+from hwsim.ops._reading import Reader, axis_of
 from hwsim.program import Step
 from hwsim.quant import Array
 from hwsim.shelf import load
@@ -21,7 +21,7 @@ from hwsim.shelf import load
 def _attrs(s: SourceNode, r: Reader, log: bool) -> dict[str, Any]:
     rank = len(r.shape(s.inputs[0]))
     opset = int(s.attrs.get("opset", s.opset))
-    axis = int(s.attrs.get("axis", -1 if opset >= 13 else 1)) % max(rank, 1)
+    axis = axis_of(s, max(rank, 1), s.attrs.get("axis", -1 if opset >= 13 else 1))
     return {"axes": (axis,) if opset >= 13 else tuple(range(axis, rank)), "log": log}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
-from hwsim.ops._reading import Reader, Reading
+from hwsim.ops._reading import Reader, Reading, choice, input_name
 from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -93,6 +93,8 @@ _SOURCES = {"Relu": "relu", "LeakyRelu": "leaky_relu", "ThresholdedRelu": "thres
 
 def _reads(function: str) -> Reading:
     def read(s: SourceNode, r: Reader) -> None:
+        if function == "gelu":
+            choice(s, "approximate", ("none", "tanh"), "none")
         named = {"lambd" if k == "lambda" else k: v for k, v in s.attrs.items()}
         r.emit(s, "unary", s.inputs[:1], {"function": function, "params": named})
 
@@ -104,8 +106,7 @@ def _read_clip(s: SourceNode, r: Reader) -> None:
     big = float(np.finfo(np.float32).max)
     bounds = []
     for index, attr, default in ((1, "min", -big), (2, "max", big)):
-        given = len(s.inputs) > index and s.inputs[index]
-        bounds.append(float(r.need(s, index, f"the {attr}imum").ravel()[0]) if given else float(s.attrs.get(attr, default)))
+        bounds.append(r.number(s, index, f"the {attr}imum") if input_name(s, index) else float(s.attrs.get(attr, default)))
     r.emit(s, "unary", s.inputs[:1], {"function": "clip", "params": {"low": bounds[0], "high": bounds[1]}})
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.graph import Node, Shape, Tensor
-from hwsim.ops._reading import reads
+from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._reading import Reader, broadcast
 from hwsim.quant import Array
 
-READS = {"Where": reads("where")}
+
+def _read(s: SourceNode, r: Reader) -> None:
+    broadcast(s.where, *(r.shape(t) for t in s.inputs))
+    r.emit(s, "where", s.inputs)
+
+
+READS = {"Where": _read}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

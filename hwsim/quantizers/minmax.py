@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hwsim.quant import Array
@@ -11,12 +13,13 @@ __all__ = ["fit"]
 LEAST_SCALE = 2.0**-126
 
 
-def fit(low: Array, high: Array, qmin: int, qmax: int, symmetric: bool, power_of_two: bool) -> tuple[Array, Array]:
+def fit(low: Any, high: Any, qmin: int, qmax: int, symmetric: bool, power_of_two: bool) -> tuple[Array, Array]:
     """Scale (float32) and zero point of ranges [low, high].
 
     Symmetric: scale = max|x| / qmax around 0 (the middle of an unsigned grid).  Power of two: 2^round(log2 scale), as MQBench.
     """
     low, high = np.minimum(np.asarray(low, np.float64), 0), np.maximum(np.asarray(high, np.float64), 0)
+    scale: Array
     if symmetric:
         middle = 0 if qmin < 0 else (qmax + 1) // 2
         scale, zero = np.maximum(-low, high) / (qmax - middle), np.full(low.shape, middle, np.int64)

@@ -82,7 +82,7 @@ class Assembly:
             return outside[tensor.name]
         laid = self._view(arena, place).reshape([place.shape[a] for a in place.order]).transpose(np.argsort(place.order))
         held = formats.get(tensor.format).dtype
-        return np.array(laid, order="C") if place.kind == "f32" else (np.ascontiguousarray(laid).astype(np.int64) + place.bias).astype(held)
+        return np.array(laid, order="C") if place.kind == "f32" else (laid.astype(np.int64, order="C") + place.bias).astype(held)
 
     def _view(self, arena: Array, place: Place) -> Array:
         return arena[place.offset : place.offset + place.bytes].view(DTYPES[place.kind])

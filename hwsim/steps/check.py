@@ -18,8 +18,6 @@ from hwsim.steps.step import is_mac, step_of
 
 __all__ = ["CheckReport", "check"]
 
-PASSES = ("quantize", "dequantize", "reinterpret")
-
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -83,7 +81,8 @@ def _end_faults(rules: Rules, steps: list[Step]) -> list[Fault]:
         for t in s.inputs[:2]:
             if t is not None and t.quant is not None and t.quant.bits < rules.first_last_bits:
                 which = "first" if s is macs[0] else "last"
-                faults.append(Fault(s.name, "first_last", f"the {which} layer '{s.name}' uses {t.quant.bits} bits, the chip wants {rules.first_last_bits}"))
+                message = f"the {which} layer '{s.name}' uses {t.quant.bits} bits, the chip wants {rules.first_last_bits}"
+                faults.append(Fault(s.name, "first_last", message))
     return faults
 
 
@@ -127,39 +126,50 @@ def _between_macs(graph: Graph) -> set[str]:
 
 def _rule_1(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """Only inputs and weights of convolutions and linear layers are quantized; everything else runs in float."""
-    stored = [t for t in _data(graph, s) if _is_stored(graph, t)]
-    if stored and s.op not in (*MAC_OPS, *PASSES) and (s.op in JOINS or not getattr(load("ops", s.op), "MOVES", False)):
-        yield f"graph rule 1: the chip runs '{s.name}' in float, and does not execute the quantizer of its input", "remove", stored[0]
+    if s.op not in MAC_OPS and not _only_moves(s):
+        for t in _data(graph, s):
+            if stored := _stored(graph, t):
+                yield f"graph rule 1: the chip runs '{s.name}' in float, and does not execute the quantizer '{stored}'", "remove", stored
 
 
 def _rule_2(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """Every operator's inputs are quantized, but one convolution output into an addition is not."""
     if s.op not in JOINS or not inside:
         return
-    real = [t for t in _data(graph, s) if not _is_stored(graph, t)]
-    if any(t in real for t in accumulated_branches(graph, s.node)):
-        real.remove(next(t for t in accumulated_branches(graph, s.node) if t in real))
-    elif branch := next(iter(accumulated_branches(graph, s.node)), None):
-        yield (f"graph rule 2: the chip adds the convolution output '{branch}' into '{s.name}' unquantized, and does not execute its "
-               "quantizer"), "remove", branch
+    real = [t for t in _data(graph, s) if not _stored(graph, t)]
+    branches = accumulated_branches(graph, s.node)
+    spared = next((t for t in branches if t in real), "")
+    if branches and not spared:
+        stored = _stored(graph, branches[0])
+        yield (f"graph rule 2: the chip adds the convolution output of '{s.name}' where it accumulates, and does not execute the quantizer "
+               f"'{stored}'"), "remove", stored
     for t in real:
-        yield f"graph rule 2: the input '{t}' of '{s.name}' is not quantized", "add", t
+        if t != spared:
+            yield f"graph rule 2: the input '{t}' of '{s.name}' is not quantized", "add", t
 
 
 def _rule_3(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str]]:
     """The whole graph is integer."""
-    if inside and s.op not in PASSES and not rides_along(graph, s.node):
+    if inside and not _only_moves(s) and not rides_along(graph, s.node):
         for t in _data(graph, s):
-            if not _is_stored(graph, t):
+            if not _stored(graph, t):
                 yield f"graph rule 3: the input '{t}' of '{s.name}' is not quantized", "add", t
 
 
 def _data(graph: Graph, s: Step) -> list[str]:
     """What an operator reads of the network's data: no constants, no indices."""
-    return [t for t in s.node.inputs if t and graph.tensors[t].constant is None and not graph.tensors[t].format.startswith(("int64", "bool"))]
+    tensors = [graph.tensors[t] for t in s.node.inputs if t]
+    return [t.name for t in tensors if t.constant is None and t.format not in ("int64", "bool")]
 
 
-def _is_stored(graph: Graph, name: str) -> bool:
-    """Whether a tensor is stored, or only the real form of a stored one."""
+def _stored(graph: Graph, name: str) -> str:
+    """The stored tensor that a name is, or is the real form of; "" for a real one."""
     maker = graph.producer.get(name)
-    return graph.tensors[name].quant is not None or (maker is not None and maker.op == "dequantize")
+    if maker is not None and maker.op == "dequantize":
+        return maker.inputs[0]
+    return name if graph.tensors[name].quant is not None else ""
+
+
+def _only_moves(s: Step) -> bool:
+    """Whether an operator only changes form or place, so that it needs no quantizer of its own."""
+    return s.op in ("quantize", "dequantize", "reinterpret") or (getattr(load("ops", s.op), "MOVES", False) and s.op not in JOINS)

@@ -12,7 +12,7 @@ from hwsim.quant import Array
 
 __all__ = ["to_block_weights", "to_real"]
 
-REALS = {"fp16": "float16", "bf16": "bfloat16"}
+REALS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 KEEPS_FLOAT32 = {("Resize", 2), ("Resize", 1), ("Upsample", 1)}
 BLOCK = 32
 

@@ -14,7 +14,7 @@ from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
 from hwsim.steps.place import FALLBACK
 from hwsim.steps.prices import Prices
-from hwsim.steps.residency import Residency, weight_bits
+from hwsim.steps.residency import Residency, storage_bits, weight_bits
 from hwsim.steps.step import is_mac
 from hwsim.units import Rate
 
@@ -46,9 +46,9 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
 
 
 def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
-    energy = {"leakage": _leakage(chip, cycles)}
-    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", "", 0.0, 0, 0, {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}, {},
-                     "overhead", {}, {}, {}, energy, 0, 0, True, "start and end of one inference")
+    parts = {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}
+    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", "", 0.0, 0, 0, parts, {}, "overhead", {}, {}, {},
+                     {"leakage": _leakage(chip, cycles)}, 0, 0, True, "start and end of one inference")
 
 
 def _leakage(chip: Chip, cycles: int) -> float:
@@ -68,7 +68,8 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
     return LayerCost(
         layer.name, _op_name(layer), layer.unit or "none", layer.output.shape,
         formats.get(layer.weight).bits if mac and layer.weight else 0, _stored_bits(layer.steps[0].inputs[0]),
-        layer.steps[0].accumulator.bits if mac else 0, layer.stored, layer.precision, layer.rate, layer.loops.macs if layer.loops else 0, mapping.slots, cycles, busy,
+        layer.steps[0].accumulator.bits if mac else 0, layer.stored, layer.precision, layer.rate, layer.loops.macs if layer.loops else 0,
+        mapping.slots, cycles, busy,
         _bound(cycles, busy), {n: t.read_bits for n, t in mapping.traffic.items()}, {n: t.write_bits for n, t in mapping.traffic.items()},
         actions, energy, weight_bits(layer), onchip, mapping.fits, layer.note)
 
@@ -98,10 +99,17 @@ def _vector_work(arch: Arch, layer: Layer, mapping: Mapping) -> dict[str, int]:
         else:
             work["copy"] = work.get("copy", 0) + sum(t.elements for t in step.outputs)
     if layer.loops is not None and layer.unit in arch.arrays and _unpacks(layer):
-        nearest = mapping.traffic[arch.path("weights")[0]]
-        loaded = nearest.write.get("weights", 0) or nearest.read.get("weights", 0)
-        work["unpack"] = loaded // formats.get(layer.weight).bits
+        work["unpack"] = _loaded_weights(arch, layer, mapping)
     return work
+
+
+def _loaded_weights(arch: Arch, layer: Layer, mapping: Mapping) -> int:
+    """Weights that come into the nearest memory, without biases and scales; those that lie there already are counted as they are used."""
+    nearest, weights = mapping.traffic[arch.path("weights")[0]], layer.steps[0].inputs[1]
+    assert weights is not None
+    written = nearest.write.get("weights", 0)
+    bits = written - max(weight_bits(layer) - storage_bits(weights), 0) if written else nearest.read.get("weights", 0)
+    return bits // formats.get(layer.weight).bits
 
 
 def _unpacks(layer: Layer) -> bool:
@@ -158,7 +166,8 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     arch = chip.arch
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
-    hidden = max(busy[m] if spec.double_buffered else _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m, spec in arch.memories.items())
+    fed = {m: _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m in arch.memories}
+    hidden = max(busy[m] if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
     exposed = sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
@@ -226,7 +235,8 @@ def _vector_energy(chip: Chip, layer: Layer, work: dict[str, int]) -> dict[str, 
     step = layer.steps[0]
     requantize = _requantize_pj(prices, step, 32 if layer.loops is None else step.accumulator.bits)
     bits = max(_stored_bits(layer.output), 8)
-    element = prices.mac("fp16" if not step.integer and layer.output.format.startswith(("float", "bfloat")) else f"w{min(bits, 32)}a{min(bits, 32)}", bits)
+    real = not step.integer and layer.output.format.startswith(("float", "bfloat"))
+    element = prices.mac("fp16" if real else f"w{min(bits, 32)}a{min(bits, 32)}", bits)
     hz, default = chip.arch.clock_hz, unit.rates["default"].per_cycle(chip.arch.clock_hz)
     other = sum(n * element * default / unit.rates.get(op, unit.rates["default"]).per_cycle(hz)
                 for op, n in work.items() if op not in ("requantize", "unpack"))

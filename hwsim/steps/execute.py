@@ -96,7 +96,7 @@ def check_feeds(program: Program, feeds: Mapping[str, Array]) -> dict[str, Array
         fmt = formats.get(tensor.format)
         if fmt.is_integer and array.dtype.kind == "f" and array.dtype.itemsize >= 2 and fmt.bits <= 32:
             raise HwsimError(f"input '{name}'", f"must hold {fmt.name} numbers", array.dtype)
-        values[name] = array.astype(fmt.dtype)
+        values[name] = array.astype(fmt.dtype) if fmt.is_integer else fmt.round(array, saturate=False)
     return values
 
 

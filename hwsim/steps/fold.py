@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ def fold_batch_norm(source: SourceGraph) -> SourceGraph:
     tensors, folded, gone = dict(source.tensors), {}, set()
     for norm in source.nodes:
         host = maker.get(norm.inputs[0]) if norm.kind == "BatchNormalization" else None
-        if host is None or host.kind not in FOLDS_INTO or uses[norm.inputs[0]] != 1 or not _constant_weights(source, host):
+        if host is None or host.kind not in FOLDS_INTO or uses[norm.inputs[0]] != 1 or not _constant_weights(source, host, norm):
             continue
         folded[host.name] = _fold(host, norm, tensors)
         gone.add(norm.name)
@@ -34,8 +35,11 @@ def fold_batch_norm(source: SourceGraph) -> SourceGraph:
     return replace(source, nodes=nodes, tensors={k: t for k, t in tensors.items() if k in used})
 
 
-def _constant_weights(source: SourceGraph, host: SourceNode) -> bool:
-    return all(t in source.tensors and source.tensors[t].constant is not None for t in host.inputs[1:] if t)
+def _constant_weights(source: SourceGraph, host: SourceNode, norm: SourceNode) -> bool:
+    """Whether all that folds is constant, and the bias has one number for each channel."""
+    parts = [source.tensors.get(t) for t in (*host.inputs[1:], *norm.inputs[1:]) if t]
+    bias = source.tensors[host.inputs[2]].shape if len(host.inputs) > 2 and host.inputs[2] in source.tensors else None
+    return all(t is not None and t.constant is not None for t in parts) and (bias is None or bias == source.tensors[norm.inputs[1]].shape)
 
 
 def _fold(host: SourceNode, norm: SourceNode, tensors: dict[str, SourceTensor]) -> SourceNode:
@@ -48,7 +52,7 @@ def _fold(host: SourceNode, norm: SourceNode, tensors: dict[str, SourceTensor]) 
     def gain_and_shift() -> tuple[Array, Array]:
         gamma, beta, mean, variance = (p.array.astype(np.float64) for p in parts if p is not None)
         gain = gamma / np.sqrt(variance + epsilon)
-        before = bias.constant.array.astype(np.float64) if bias is not None and bias.constant is not None else 0.0
+        before = 0.0 if bias is None or bias.constant is None else bias.constant.array.astype(np.float64) * host.attrs.get("beta", 1.0)
         return gain, beta + gain * (before - mean)
 
     def scaled() -> Array:
@@ -60,12 +64,20 @@ def _fold(host: SourceNode, norm: SourceNode, tensors: dict[str, SourceTensor]) 
             return _scale_groups(array, gain, int(host.attrs["group"]))
         return (array * gain.reshape(shape)).astype(np.float32)
 
-    assert parts[0] is not None and weight.shape is not None
-    names = f"{weight.name}.folded", f"{host.name}.bias.folded"
+    assert weight.shape is not None
+    names = _unused(f"{weight.name}.folded", tensors), f"{host.name}.bias.folded"
     tensors[names[0]] = SourceTensor(names[0], "float32", weight.shape, Constant(scaled, names[0]))
     channels = tensors[norm.inputs[1]].shape
     tensors[names[1]] = SourceTensor(names[1], "float32", channels, Constant(lambda: gain_and_shift()[1].astype(np.float32), names[1]))
-    return replace(host, inputs=(host.inputs[0], *names), outputs=norm.outputs[:1])
+    attrs = {k: v for k, v in host.attrs.items() if k != "beta"}
+    return replace(host, inputs=(host.inputs[0], *names), outputs=norm.outputs[:1], attrs=attrs)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """A name of its own for each of several hosts that share their weights."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _output_axis(host: SourceNode) -> int:

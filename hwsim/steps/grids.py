@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwsim import formats
-from hwsim.arch import Grid, Rules
+from hwsim.arch import Grid, Rules, WeightGrid
 from hwsim.arithmetics._rounding import exact_power_of_two
 from hwsim.graph import Tensor
 from hwsim.program import Step
@@ -41,10 +41,12 @@ def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
     found = []
     if q.bits > widest:
         found.append(("formats", f"{kind} '{t.name}' are {q.format.name}, wider than {' or '.join(grid.formats)}"))
-    if q.granularity == "per_block" or (grid.granularity == "per_tensor" and q.granularity == "per_channel"):
-        found.append(("granularity", f"{kind} '{t.name}' are quantized {q.granularity}, the chip has one scale {grid.granularity}"))
+    taken = grid.granularity if isinstance(grid, WeightGrid) else "per_tensor"
+    if q.granularity not in ("per_tensor", taken):
+        found.append(("granularity", f"{kind} '{t.name}' are quantized {q.granularity}, the chip has one scale {taken}"))
     if grid.symmetric and not _needs_no_zero_point(grid, q):
-        found.append(("symmetric", f"{kind} '{t.name}' are asymmetric (zero point {int(q.zero_point.flat[0])}), the chip has no zero points"))
+        zero = int(q.zero_point.flat[0])
+        found.append(("symmetric", f"{kind} '{t.name}' are asymmetric (zero point {zero}), the chip has no zero points"))
     if grid.power_of_two and not exact_power_of_two(q.scale):
         found.append(("power_of_two", f"{kind} '{t.name}' have scale {float(q.scale.flat[0]):.6g}, the chip's scales are powers of two"))
     if grid.narrow and t.constant is not None and q.bits == widest and (t.constant.array == q.format.low).any():

@@ -35,7 +35,8 @@ def lower(graph: Graph, arch: Arch) -> Program:
     placements = place(arch, graph)
     lost = [p for p in placements if p.unit == FALLBACK and arch.fallback is None]
     if lost:
-        raise NotDeployable.joined([NotDeployable(p.node.where, f"must run on {arch.name}, which has no fallback: {p.reason}") for p in lost])
+        must = f"must run on {arch.name}, which has no fallback"
+        raise NotDeployable.joined([NotDeployable(p.node.where, f"{must}: {p.reason}") for p in lost])
     for p in placements:
         host = _host(arch, graph, layers, made_by, p)
         if host is None:

@@ -52,7 +52,8 @@ def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str
         found = ({str(k): v for k, v in u.items()}, ceil(steps / rate), steps * array.multipliers)
         if best is None or found[1] < best[1]:
             best = found
-    assert best is not None and best[2] >= loops.macs, "an array cannot do more MACs than it has slots"
+    assert best is not None
+    assert best[2] >= loops.macs, "an array cannot do more MACs than it has slots"
     return best
 
 
@@ -99,8 +100,7 @@ def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, map
     once = {"weights": max(weight_bits(layer) - _weights(problem), 0), "inputs": _second_operands(layer)}
     for inside in boundaries(arch):
         inner = {o: pair[0] for o, pair in inside.items()}
-        path = arch.path("weights")
-        kept = {"weights"} if "weights" in inner and residency.keeps_weights.intersection(path[: path.index(inner["weights"]) + 1]) else set()
+        kept = {"weights"} if "weights" in inner and _keeps_weights(arch, residency, inner["weights"]) else set()
         tiling = None
         if inner.get("outputs", "") == residency.memory and residency.fits[index]:
             moved = _resident_traffic(layer, residency)
@@ -132,13 +132,19 @@ def boundaries(arch: Arch) -> list[dict[str, tuple[str, str]]]:
     return levels
 
 
+def _keeps_weights(arch: Arch, residency: Residency, memory: str) -> bool:
+    """Whether weights stay in a memory, or in one nearer, from one inference to the next."""
+    path = arch.path("weights")
+    return bool(residency.keeps_weights.intersection(path[: path.index(memory) + 1]))
+
+
 def _weights(p: Problem) -> int:
     return p.groups * p.outputs * p.channels * p.kernel * p.weight_bits
 
 
 def _tiled_traffic(p: Problem, t: Tiling) -> dict[str, int]:
-    sides = [np.int64(v) for v in (t.groups, t.outputs, t.channels, t.rows)]
-    return {o: int(v) for o, v in traffic_bits(p, *sides, np.bool_(t.outer == "inputs")).items()}
+    g, k, c, r = np.array([t.groups, t.outputs, t.channels, t.rows])
+    return {o: int(v) for o, v in traffic_bits(p, g, k, c, r, np.asarray(t.outer == "inputs")).items()}
 
 
 def _second_operands(layer: Layer) -> int:
@@ -203,8 +209,9 @@ def _problem(layer: Layer) -> Problem:
         return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY, loops.OX, loops.FY * loops.FX, reach, min(stride, reach),
                        loops.N * size[0], size[1], **bits)
     if step.op == "conv_transpose":
-        positions = layer.output.elements // (loops.G * loops.K * loops.N * loops.OY)
-        return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY, positions, loops.FY * loops.FX, 1, 1, loops.N * loops.OY, loops.OX, **bits)
+        rows = loops.N * loops.OY
+        positions = layer.output.elements // (loops.G * loops.K * rows)
+        return Problem(loops.G, loops.K, loops.C, rows, positions, loops.FY * loops.FX, 1, 1, rows, loops.OX, **bits)
     return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY * loops.OX, 1, 1, 1, 1, loops.N * loops.OY * loops.OX, 1, **bits)
 
 

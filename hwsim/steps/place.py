@@ -52,7 +52,8 @@ class Placement:
 def precision_of(step: Step) -> str:
     """The precision of a MAC step as stored: w4a8, w4fp16 (real activations, stored weights), fp32, ..."""
     x, w = step.inputs[0], step.inputs[1]
-    assert x is not None and w is not None
+    assert x is not None
+    assert w is not None
     if step.integer or (x.format in ("int8", "uint8") and w.format in ("int8", "uint8")):
         return f"w{formats.get(w.format).bits}a{formats.get(x.format).bits}"
     real = FLOATS.get(x.format if x.quant is None else "float32", "fp8")
@@ -190,7 +191,8 @@ def _place_vector(arch: Arch, node: Node, step: Step) -> Placement:
     work = load("ops", node.op).work(node, step.inputs, step.outputs) if hasattr(load("ops", node.op), "work") else {"copy": 1}
     if not work:
         return Placement(node, step, FREE)
-    missing = [w for w in work if unit.runs is not None and w not in unit.runs and w not in ("copy", "requantize", "quantize", "dequantize")]
+    has = None if unit.runs is None else {*unit.runs, "copy", "requantize", "quantize", "dequantize"}
+    missing = [w for w in work if has is not None and w not in has]
     if missing:
         return _fall_back(node, step, "", f"the vector unit has no {missing[0]}")
     if _touches_reals(step) and unit.real == 0:
@@ -200,11 +202,13 @@ def _place_vector(arch: Arch, node: Node, step: Step) -> Placement:
 
 
 def _rescale_fault(step: Step) -> str:
-    """Why an operand cannot be rescaled to the output's grid."""
-    y = step.outputs[0].quant
+    """Why an operand, or the sum of an average's window, cannot be rescaled to the output's grid."""
+    x, y = step.inputs[0], step.outputs[0].quant
+    assert x is not None
     assert y is not None
+    cells = np.unique(load("ops", step.op).counts(step.node, x.shape[2:])) if step.op == "average_pool" else 1
     quants = [t.quant for t in step.inputs if t is not None and t.quant is not None]
-    faults = [_scales_fault(step.arithmetic, q.scale, np.float32(1), y.scale) for q in quants]
+    faults = [_scales_fault(step.arithmetic, np.float64(q.scale) / cells, np.float32(1), y.scale) for q in quants]
     return next((f for f in faults if f), "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import exp, log
 
 from hwsim.arch import Arch, CostTable, Law, Memory, Scaling, parse_precision
@@ -59,7 +60,7 @@ class Prices:
     def _sram(self, bits: float) -> float:
         """A power law between the table's sizes and beyond them."""
         points = sorted((parse(k, "size"), v) for k, v in self.table.sram.read.items())
-        pair = next(((a, b) for a, b in zip(points, points[1:], strict=False) if bits <= b[0]), (points[-2], points[-1]))
+        pair = next(((a, b) for a, b in pairwise(points) if bits <= b[0]), (points[-2], points[-1]))
         (x0, y0), (x1, y1) = pair
         slope = log(y1 / y0) / log(x1 / x0)
         return y0 * exp(slope * (log(bits) - log(x0)))
@@ -83,7 +84,7 @@ def _curve(nodes: tuple[tuple[float, tuple[float, float, float]], ...], node: fl
 
     known = sorted(nodes)
     node = min(max(node, known[0][0]), known[-1][0])
-    for (n0, c0), (n1, c1) in zip(known, known[1:], strict=False):
+    for (n0, c0), (n1, c1) in pairwise(known):
         if n0 <= node <= n1:
             share = (log(node) - log(n0)) / (log(n1) - log(n0))
             return exp((1 - share) * log(at(c0)) + share * log(at(c1)))

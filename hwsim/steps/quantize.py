@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hwsim import formats
-from hwsim.arch import Grid, Rules, parse_precision
+from hwsim.arch import Grid, Rules, WeightGrid, parse_precision
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, Graph, Node, SourceGraph, SourceNode, SourceTensor
 from hwsim.quant import Array, Format
@@ -28,7 +28,8 @@ JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
 def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every real tensor over calibration batches (each a full set of inputs)."""
-    program, found = as_written(graph), {}
+    program = as_written(graph)
+    found: dict[str, tuple[float, float]] = {}
     for feeds in batches:
         for name, array in execute(program, feeds, all_tensors=True).tensors.items():
             if array.dtype.kind == "f" and array.size:
@@ -38,9 +39,9 @@ def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str,
 
 
 def standard_rules() -> Rules:
-    """What most integer runtimes take: signed symmetric weights per channel, unsigned asymmetric activations, the whole graph."""
-    return Rules(weights=Grid(formats=["int8"], granularity="per_channel", symmetric=True),
-                 activations=Grid(formats=["uint8"]), graph=3, source="ONNX Runtime quantize_static defaults for u8s8")
+    """What most integer runtimes take: int8 symmetric weights per channel, uint8 asymmetric activations, the whole graph, one width."""
+    return Rules(weights=WeightGrid(formats=["int8"], granularity="per_channel", symmetric=True),
+                 activations=Grid(formats=["uint8"]), graph=3, first_last_bits=2, source="ONNX Runtime quantize_static defaults for u8s8")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,8 @@ class _Plan:
         return max(bits, self.rules.first_last_bits) if node in self.ends else bits
 
 
-def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges, shapes: Mapping[str, tuple[int, ...]] | None = None) -> SourceGraph:
+def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges,
+             shapes: Mapping[str, tuple[int, ...]] | None = None) -> SourceGraph:
     """A QDQ network: `source` (float, batch normalization already folded) with quantizers by the rules.
 
     `ranges` are of the activations.  Raises HwsimError when a range is missing.
@@ -157,7 +159,7 @@ def accumulated_branches(graph: Graph, node: Node) -> list[str]:
         at, maker = t, graph.producer.get(t)
         while maker is not None and len(graph.consumers[at]) == 1 and (_is_epilogue(maker) or maker.op in ("quantize", "dequantize")):
             at, maker = maker.inputs[0], graph.producer.get(maker.inputs[0])
-        if maker is not None and maker.op in MAC_OPS and len(graph.consumers[at]) == 1:
+        if maker is not None and maker.op in MAC_OPS and len(graph.consumers[at]) == 1 and node.inputs.count(t) == 1:
             found.append(t)
     return found
 
@@ -175,8 +177,9 @@ class _Writer:
     def rewrite(self, node: SourceNode) -> None:
         """The node with quantized inputs, and quantized weights and bias when it multiplies and accumulates."""
         own = next((n for n in self.plan.graph.nodes if n.name == node.name), None)
-        inputs = [self.activation(t) if (t, node.name) in self.plan.edges else t for t in node.inputs]
-        if own is not None and own.op in MAC_OPS and _weights_constant(self.plan.graph, own) and (node.inputs[0], node.name) in self.plan.edges:
+        quantized = [(t, node.name) in self.plan.edges for t in node.inputs]
+        inputs = [self.activation(t) if q else t for t, q in zip(node.inputs, quantized, strict=True)]
+        if own is not None and own.op in MAC_OPS and _weights_constant(self.plan.graph, own) and quantized[0]:
             inputs[1] = self.weights(own, node.inputs[1])
             if len(inputs) > 2 and inputs[2] and self.plan.rules.bias == "int32":
                 inputs[2] = self.bias(node.inputs[2], self.scales[inputs[0]], self.scales[inputs[1]])
@@ -188,7 +191,7 @@ class _Writer:
             bits, low, high = self.plan.activation(name)
             grid, fmt = self.plan.rules.activations, self.plan.format(self.plan.rules.activations, bits)
             unsigned_zero = grid.symmetric and not fmt.is_signed and low >= 0
-            scale, zero = fit(np.float64(low), np.float64(high), _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero,
+            scale, zero = fit(low, high, _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero,
                               grid.power_of_two)
             self.done[name] = self._pair(name, scale, zero, fmt, f"{name}.a{bits}")
         return self.done[name]

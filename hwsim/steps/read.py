@@ -16,6 +16,7 @@ from hwsim.ops import readers
 from hwsim.ops._reading import MAX_ELEMENTS, Attributes, Reader
 from hwsim.quant import Array
 from hwsim.steps.absorb import absorb, fold_dequantized
+from hwsim.steps.containers import narrow
 from hwsim.units import format_bytes
 
 __all__ = ["QDQ_READINGS", "live_bytes", "machine_bytes", "read", "with_batch"]
@@ -39,12 +40,13 @@ def read(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]] | None = Non
     if qdq not in QDQ_READINGS:
         raise HwsimError("qdq", f"must be {' or '.join(QDQ_READINGS)}", repr(qdq), suggest(qdq, QDQ_READINGS))
     _check_operators(source)
-    constants = _held(source, constants or {})
-    inputs = tuple(t for t in source.inputs if t not in constants)
+    source = narrow(source)
+    held = _held(source, constants or {})
+    inputs = tuple(t for t in source.inputs if t not in held)
     reader = Reader()
     for t in source.tensors.values():
-        if t.constant is not None or t.name in constants:
-            reader.tensors[t.name] = constants.get(t.name) or _constant(t)
+        if t.constant is not None or t.name in held:
+            reader.tensors[t.name] = held.get(t.name) or _constant(t)
     for name, shape in _bind(source, inputs, shapes or {}).items():
         reader.tensors[name] = Tensor(name, shape, source.tensors[name].format)
     for node in run_order(source.nodes, reader.tensors):
@@ -82,8 +84,8 @@ def with_batch(graph: Graph, batch: int) -> Graph:
         graph = read(source, shapes, qdq=graph.qdq)
     memory = machine_bytes()
     if memory is not None and live_bytes(graph) > memory:
-        raise HwsimError(graph.name, f"must fit into this machine's {format_bytes(memory)} of memory to be executed", format_bytes(live_bytes(graph)),
-                         "run a smaller batch or input")
+        wanted = f"must fit into this machine's {format_bytes(memory)} of memory to be executed"
+        raise HwsimError(graph.name, wanted, format_bytes(live_bytes(graph)), "run a smaller batch or input")
     return graph
 
 
@@ -119,7 +121,7 @@ def _check_operators(source: SourceGraph) -> None:
     if unknown:
         found = [f"{kind} (node '{nodes[0]}'{f' and {len(nodes) - 1} more' if len(nodes) > 1 else ''})" for kind, nodes in unknown.items()]
         close = [f"'{kind}': {hint}" for kind in unknown if (hint := suggest(kind, readers()))]
-        hint = "networks with branches and loops must be unrolled first" if unknown.keys() & set(CONTROL) else ", ".join(close) or None
+        hint = "branches and loops must be unrolled first" if unknown.keys() & set(CONTROL) else ", ".join(close) or None
         raise HwsimError(source.name, "operators must be ones that hwsim reads", ", ".join(found), hint)
 
 
@@ -128,7 +130,8 @@ def _held(source: SourceGraph, given: Mapping[str, Array]) -> dict[str, Tensor]:
     constants = {}
     for name, value in given.items():
         if name not in source.inputs:
-            raise HwsimError("constants", f"must name an input ({', '.join(source.inputs) or 'none'})", repr(name), suggest(name, source.inputs))
+            wanted = f"must name an input ({', '.join(source.inputs) or 'none'})"
+            raise HwsimError("constants", wanted, repr(name), suggest(name, source.inputs))
         t, array = source.tensors[name], np.asarray(value)
         if t.shape is not None:
             _match(name, t.shape, array.shape, {})
@@ -176,9 +179,10 @@ def _unfixed(name: str, declared: tuple[int | str, ...]) -> HwsimError:
 
 
 def _match(name: str, declared: tuple[int | str, ...], shape: tuple[int, ...], symbols: dict[str, int]) -> None:
-    agrees = len(declared) == len(shape) and all(isinstance(d, str) or d == n for d, n in zip(declared, shape, strict=True))
+    wanted = tuple(symbols.get(d, d) if isinstance(d, str) else d for d in declared)
+    agrees = len(declared) == len(shape) and all(isinstance(d, str) or d == n for d, n in zip(wanted, shape, strict=True))
     if not agrees or any(symbols.setdefault(d, n) != n for d, n in zip(declared, shape, strict=True) if isinstance(d, str)):
-        raise HwsimError(f"input '{name}'", f"must have shape {'x'.join(map(str, declared))}", "x".join(map(str, shape)))
+        raise HwsimError(f"input '{name}'", f"must have shape {'x'.join(map(str, wanted))}", "x".join(map(str, shape)))
 
 
 def _needed(graph: Graph) -> list[Node]:

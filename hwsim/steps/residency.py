@@ -49,7 +49,8 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
     """
     memory = _activation_memory(arch)
     lives = lifetimes(program)
-    live = [sum(storage_bits(program.tensors[t]) for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
+    size_of = {t: storage_bits(program.tensors[t]) for t in lives}
+    live = [sum(size_of[t] for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
     weights = sum(weight_bits(layer) for layer in program.layers)
     size = arch.memories[memory].size if memory else 0
     shared = memory is not None and "weights" in arch.memories[memory].holds
@@ -107,9 +108,9 @@ def lifetimes(program: Program) -> dict[str, tuple[int, int]]:
             for t in step.outputs:
                 first[t.name] = last[t.name] = i
         inside |= _private(program, layer)
-    for t in program.graph.outputs:
-        if t in last:
-            last[t] = len(program.layers) - 1
+    for name in program.graph.outputs:
+        if name in last:
+            last[name] = len(program.layers) - 1
     return {t: (first[t], last[t]) for t in first if t not in inside}
 
 
