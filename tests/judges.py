@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from hwsim.io.onnx_model import TYPES
+from hwsim.io.onnx_definitions import TYPES
 from hwsim.program import Step
 from hwsim.quant import Array
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from hwsim.io.onnx_model import TYPES
+from hwsim.io.onnx_definitions import TYPES
 from hwsim.quant import Array
 
 MICROSOFT = "com.microsoft"
