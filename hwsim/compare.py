@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,33 +14,15 @@ from hwsim.io.arch_yaml import load_arch, presets
 from hwsim.io.dataset import Dataset
 from hwsim.program import Program
 from hwsim.quant import Array
-from hwsim.steps.diff import Difference, compare_tensors, isolated
+from hwsim.steps.diff import Comparison, compare_tensors, isolated
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written, lower
 from hwsim.steps.read import read, with_batch
 
-__all__ = ["Comparison", "compare_runs"]
+__all__ = ["compare_runs"]
 
 
 OTHERS = ("file", "literal", "onnxruntime")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Differences in run order: cumulative (each run on its own) and isolated (each layer fed the second run's inputs)."""
-
-    first: str
-    second: str
-    cumulative: tuple[Difference, ...]
-    isolated: Mapping[str, Difference]
-
-    @property
-    def equal(self) -> bool:
-        return all(d.equal for d in self.cumulative)
-
-    @property
-    def first_differing(self) -> Difference | None:
-        return next((d for d in self.cumulative if not d.equal), None)
 
 
 def compare_runs(graph: Graph, arch: str | None, other: str, data: Dataset | None = None, samples: int = 8, seed: int = 0) -> Comparison:

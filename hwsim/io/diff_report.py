@@ -8,9 +8,8 @@ from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
-from hwsim.compare import Comparison
 from hwsim.io.text import console, print_table, to_csv
-from hwsim.steps.diff import Difference
+from hwsim.steps.diff import Comparison, Difference
 
 __all__ = ["print_diff"]
 

@@ -13,7 +13,7 @@ from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.steps.execute import run_step
 
-__all__ = ["Difference", "compare_tensors", "isolated"]
+__all__ = ["Comparison", "Difference", "compare_tensors", "isolated"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,24 @@ class Difference:
     @property
     def equal(self) -> bool:
         return self.differing == 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences in run order: cumulative (each run on its own) and isolated (each layer fed the second run's inputs)."""
+
+    first: str
+    second: str
+    cumulative: tuple[Difference, ...]
+    isolated: Mapping[str, Difference]
+
+    @property
+    def equal(self) -> bool:
+        return all(d.equal for d in self.cumulative)
+
+    @property
+    def first_differing(self) -> Difference | None:
+        return next((d for d in self.cumulative if not d.equal), None)
 
 
 def compare_tensors(tensor: Tensor, a: Array, b: Array, other: Tensor | None = None) -> Difference:
