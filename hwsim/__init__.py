@@ -30,8 +30,13 @@ def load_arch(name: str | Path, overrides: Mapping[str, str] | None = None) -> A
     return load(name, dict(overrides or {}))
 
 
-def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = None, constants: Mapping[str, Array] | None = None,
-               qdq: str = "integer", sample_shape: tuple[int, ...] | None = None) -> Graph:
+def load_model(
+    path: str | Path,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, Array] | None = None,
+    qdq: str = "integer",
+    sample_shape: tuple[int, ...] | None = None,
+) -> Graph:
     """A network from an ONNX file (float, QDQ or QOperator).
 
     `shapes` fixes inputs that the file leaves open (a symbolic first dimension is a batch of 1 otherwise), `sample_shape` those
@@ -51,7 +56,9 @@ def load_model(path: str | Path, shapes: Mapping[str, tuple[int, ...]] | None = 
     return read(source, known, constants, qdq)
 
 
-def execute(model: Graph, inputs: Mapping[str, Array], arch: Arch | None = None, engine: str = "numba", all_tensors: bool = False) -> dict[str, Array]:
+def execute(
+    model: Graph, inputs: Mapping[str, Array], arch: Arch | None = None, engine: str = "numba", all_tensors: bool = False
+) -> dict[str, Array]:
     """What a network computes, bit for bit: output name (with `all_tensors` every tensor's name) -> array.
 
     Without a chip it is what the file itself says, in its runtime's arithmetic; with one, what the chip would compute.  Stored
@@ -78,7 +85,7 @@ def estimate(arch: Arch, model: Graph) -> Cost:
     return price(arch, lower(model, arch))
 
 
-def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]
     """Where the chip runs every operator and which of its rules the network breaks: a CheckReport."""
     from hwsim.steps.check import check as check_graph
 

@@ -8,58 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from hwsim import units
-from hwsim.errors import HwsimError
 from hwsim.program import Accumulator
+from hwsim.quantities import Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
 
-__all__ = ["OPERANDS", "Arch", "Block", "CostTable", "Fallback", "Grid", "MacArray", "Memory", "Rules", "Scaling", "Vector", "WeightGrid",
-           "parse_precision"]
+__all__ = [
+    "OPERANDS",
+    "Arch",
+    "Block",
+    "CostTable",
+    "Fallback",
+    "Grid",
+    "MacArray",
+    "Memory",
+    "Rules",
+    "Scaling",
+    "Vector",
+    "WeightGrid",
+    "parse_precision",
+]
 
 OPERANDS = ("weights", "inputs", "outputs")
-
-
-@dataclass(frozen=True)
-class _Printed:
-    """A field that is printed with its unit: how it is read, and an example."""
-
-    parse: Callable[[Any], Any]
-    example: str
-
-    def __get_pydantic_core_schema__(self, held: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._read, handler(held))
-
-    def __get_pydantic_json_schema__(self, _: CoreSchema, __: Any) -> dict[str, Any]:
-        return {"type": "string", "examples": [self.example]}
-
-    def _read(self, value: Any) -> Any:
-        try:
-            return self.parse(value)
-        except HwsimError as e:
-            raise ValueError(str(e).removeprefix(": ")) from None
-
-
-def _in(dimension: str) -> Callable[[Any], float]:
-    return lambda text: units.parse(text, dimension)
-
-
-def _some(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A quantity by which something is divided, or in which something must fit: more than nothing."""
-
-    def read(text: Any) -> Any:
-        value = parse(text)
-        if not (value.amount if isinstance(value, units.Rate) else value) > 0:
-            raise HwsimError("", "must be more than 0", repr(text))
-        return value
-
-    return read
 
 
 def _more_than_0(value: float) -> float:
@@ -71,18 +45,6 @@ def _more_than_0(value: float) -> float:
 def _precision(name: str) -> str:
     parse_precision(name)
     return name
-
-
-Size = Annotated[int, _Printed(_some(lambda t: round(units.parse(t, "size"))), "512 KiB")]
-Frequency = Annotated[float, _Printed(_some(_in("frequency")), "1.2 GHz")]
-Energy = Annotated[float, _Printed(_in("energy"), "0.2 pJ")]
-EnergyPerBit = Annotated[float, _Printed(_in("energy_per_bit"), "15 pJ/bit")]
-Power = Annotated[float, _Printed(_in("power"), "2.5 W")]
-Voltage = Annotated[float, _Printed(_some(_in("voltage")), "0.9 V")]
-Length = Annotated[float, _Printed(_some(_in("length")), "45 nm")]
-Bandwidth = Annotated[units.Rate, _Printed(_some(lambda t: units.parse_rate(t, "bits")), "64 B/cycle")]
-Count = Annotated[units.Rate, _Printed(_some(lambda t: units.parse_rate(t, "count")), "128 /cycle")]
-Duration = Annotated[units.Rate, _Printed(units.parse_duration, "20 us")]
 
 
 class Strict(BaseModel):
@@ -157,11 +119,14 @@ class MacArray(Block):
     """Multipliers that work in lockstep on the loops of a convolution or matrix product."""
 
     unroll: list[dict[Literal["N", "G", "K", "C", "OY", "OX", "FY", "FX"], int]] = Field(
-        min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer")
+        min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer"
+    )
     dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
-        description="which operand stays in the multipliers' registers while others stream")
+        description="which operand stays in the multipliers' registers while others stream"
+    )
     rates: dict[Annotated[str, AfterValidator(_precision)], Annotated[float, AfterValidator(_more_than_0)]] = Field(
-        description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle")
+        description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle"
+    )
     serial: Serial | None = None
     compose: Compose | None = None
     runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
@@ -262,8 +227,10 @@ class Rules(Block):
     weights: WeightGrid
     activations: Grid
     bias: Literal["int32", "float32"] = "int32"
-    graph: Literal[1, 2, 3] = Field(description="1: only inputs and weights of convolutions and linear layers are quantized; "
-                                                "2: every operator's inputs, but one convolution output into an addition is not; 3: all of it")
+    graph: Literal[1, 2, 3] = Field(
+        description="1: only inputs and weights of convolutions and linear layers are quantized; "
+        "2: every operator's inputs, but one convolution output into an addition is not; 3: all of it"
+    )
     first_last_bits: int = Field(8, ge=1, le=32, description="least width of the first and last layer")
     batch_norm: Literal["folded", "any"] = "folded"
     same_scale: list[str] = Field(default_factory=list, description="operators whose inputs and output must share one scale")

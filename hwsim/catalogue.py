@@ -15,7 +15,21 @@ from hwsim.units import format_bytes
 
 __all__ = ["catalogue", "diagnose"]
 
-VECTOR_FEATURES = ("sse4.1", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avxvnni", "avx512vnni", "amx-int8", "neon", "dotprod", "i8mm", "sve")
+VECTOR_FEATURES = (
+    "sse4.1",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512bw",
+    "avxvnni",
+    "avx512vnni",
+    "amx-int8",
+    "neon",
+    "dotprod",
+    "i8mm",
+    "sve",
+)
 Table = tuple[tuple[str, ...], list[list[Any]]]
 
 
@@ -71,5 +85,8 @@ def _compiler() -> list[list[str]]:
     have = [f for f in VECTOR_FEATURES if f"+{f}" in features.split(",")]
     kept = list(cache_folder().glob("*.o"))
     size = sum(f.stat().st_size for f in kept)
-    return [["processor", f"{name}, {os.cpu_count()} cores"], ["vector extensions", " ".join(have) or "none"],
-            ["kernel cache", f"{cache_folder()}: {len(kept)} kernels, {format_bytes(size)}"]]
+    return [
+        ["processor", f"{name}, {os.cpu_count()} cores"],
+        ["vector extensions", " ".join(have) or "none"],
+        ["kernel cache", f"{cache_folder()}: {len(kept)} kernels, {format_bytes(size)}"],
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 OK, FINDING, USAGE, BUG = 0, 1, 2, 101
 
-app = typer.Typer(add_completion=True, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="What a quantized network computes on a chip, bit for bit, how long it takes, what energy it uses, how accurate it stays.")
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="What a quantized network computes on a chip, bit for bit, how long it takes, what energy it uses, how accurate it stays.",
+)
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
@@ -37,7 +42,9 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _global(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False) -> None:
+def _global(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
     """Options before the verb."""
 
 
@@ -51,13 +58,21 @@ EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or
 
 
 @app.command()
-def run(arch: ArchOption, model: ModelOption, data: Annotated[Path | None, typer.Option(help="an .npz file with x and y")] = None,
-        set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table, qdq: QdqOption = "integer",
-        engine: EngineOption = "numba", metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
-        samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
-        batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
-        out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
-        report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True) -> None:
+def run(
+    arch: ArchOption,
+    model: ModelOption,
+    data: Annotated[Path | None, typer.Option(help="an .npz file with x and y")] = None,
+    set_: SetOption = None,
+    shape: ShapeOption = None,
+    format: FormatOption = Format.table,
+    qdq: QdqOption = "integer",
+    engine: EngineOption = "numba",
+    metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
+    out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
+    report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True,
+) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
     from hwsim.io.files import check_folder
     from hwsim.io.report import write_report
@@ -90,7 +105,9 @@ def run(arch: ArchOption, model: ModelOption, data: Annotated[Path | None, typer
 
 
 @app.command()
-def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table) -> None:
+def check(
+    arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: ShapeOption = None, format: FormatOption = Format.table
+) -> None:
     """Whether a chip can run a network in integers: every node's place and width, and every rule that its quantizers break."""
     from hwsim.io.check_report import print_check
     from hwsim.simulate import check_fit
@@ -102,11 +119,15 @@ def check(arch: ArchOption, model: ModelOption, set_: SetOption = None, shape: S
 
 
 @app.command()
-def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="first run: this chip; left out: the file's own arithmetic")] = None,
-         other: Annotated[str, typer.Option("--against", help="second run: a chip, `file`, `literal` or `onnxruntime`")] = "file",
-         data: Annotated[Path | None, typer.Option(help="an .npz file with x; left out: random numbers")] = None,
-         samples: Annotated[int, typer.Option(min=1, help="samples compared")] = 8, shape: ShapeOption = None,
-         format: FormatOption = Format.table) -> None:
+def diff(
+    model: ModelOption,
+    arch: Annotated[str | None, typer.Option(help="first run: this chip; left out: the file's own arithmetic")] = None,
+    other: Annotated[str, typer.Option("--against", help="second run: a chip, `file`, `literal` or `onnxruntime`")] = "file",
+    data: Annotated[Path | None, typer.Option(help="an .npz file with x; left out: random numbers")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="samples compared")] = 8,
+    shape: ShapeOption = None,
+    format: FormatOption = Format.table,
+) -> None:
     """Compare two runs of a network layer by layer: cumulative and isolated error, and the first tensor and element that differ."""
     from hwsim.compare import compare_runs
     from hwsim.io.diff_report import print_diff
@@ -118,12 +139,14 @@ def diff(model: ModelOption, arch: Annotated[str | None, typer.Option(help="firs
 
 
 @app.command()
-def build(name: Annotated[str, typer.Argument(help="a classic network (see `hwsim list networks`)")],
-          out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],
-          bits: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8a8, w4a8, w8a16, w4fp16 ...")] = "fp32",
-          image: Annotated[int | None, typer.Option(min=1, help="input size; left out: the customary one")] = None,
-          arch: Annotated[str | None, typer.Option(help="quantize by this chip's rules")] = None,
-          seed: Annotated[int, typer.Option(min=0, help="of the random weights")] = 0) -> None:
+def build(
+    name: Annotated[str, typer.Argument(help="a classic network (see `hwsim list networks`)")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],
+    bits: Annotated[str, typer.Option(help="fp32, fp16, bf16, w8a8, w4a8, w8a16, w4fp16 ...")] = "fp32",
+    image: Annotated[int | None, typer.Option(min=1, help="input size; left out: the customary one")] = None,
+    arch: Annotated[str | None, typer.Option(help="quantize by this chip's rules")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the random weights")] = 0,
+) -> None:
     """Write a classic network with random weights, in float or quantized."""
     from hwsim.building import build_network
     from hwsim.io.arch_yaml import load_arch
@@ -144,7 +167,9 @@ def archs(format: FormatOption = Format.table) -> None:
     rows = []
     for name in presets():
         a = load_arch(name)
-        rows.append([name, a.title, f"{a.clock_hz / 1e9:g}", sum(m.multipliers for m in a.arrays.values()), a.validation.status, len(a.assumed)])
+        rows.append(
+            [name, a.title, f"{a.clock_hz / 1e9:g}", sum(m.multipliers for m in a.arrays.values()), a.validation.status, len(a.assumed)]
+        )
     _rows(("arch", "title", "clock_ghz", "multipliers", "validation", "assumed_blocks"), rows, format)
 
 
@@ -155,8 +180,10 @@ def show(arch: Annotated[str, typer.Argument(help="a preset's name or a YAML fil
 
 
 @app.command("list")
-def list_(what: Annotated[str, typer.Argument(help="ops, operators, arithmetics, formats, quantizers, mappers or networks")],
-          format: FormatOption = Format.table) -> None:
+def list_(
+    what: Annotated[str, typer.Argument(help="ops, operators, arithmetics, formats, quantizers, mappers or networks")],
+    format: FormatOption = Format.table,
+) -> None:
     """What is on a shelf."""
     from hwsim.catalogue import catalogue
 

@@ -47,8 +47,14 @@ def _second(graph: Graph, other: str, feeds: Mapping[str, Array]) -> tuple[Mappi
         from hwsim.io.onnxruntime_runs import run_onnxruntime
 
         found = run_onnxruntime(graph.source, feeds)
-        return {**{t: formats.get(graph.tensors[t].format).round(a) if a.dtype.kind == "V" else a for t, a in found.items() if t in graph.tensors},
-                **feeds}, graph.tensors
+        return {
+            **{
+                t: formats.get(graph.tensors[t].format).round(a) if a.dtype.kind == "V" else a
+                for t, a in found.items()
+                if t in graph.tensors
+            },
+            **feeds,
+        }, graph.tensors
     if other == "literal":
         plain = read(graph.source, {t: graph.tensors[t].shape for t in graph.inputs}, qdq="literal")
         program: Program = as_written(plain)
@@ -78,9 +84,9 @@ def _feeds(graph: Graph, data: Dataset | None, seed: int) -> dict[str, Array]:
             x = data.x[: t.shape[0]]
             feeds[name] = x.astype(fmt.dtype) if fmt.is_integer else fmt.round(x, saturate=False)
         elif fmt.is_integer:
-            feeds[name] = rng.integers(int(fmt.low) if fmt.bits < 32 else 0, int(fmt.high) + 1 if fmt.bits < 32 else 1000, t.shape).astype(fmt.dtype)
+            feeds[name] = rng.integers(int(fmt.low) if fmt.bits < 32 else 0, int(fmt.high) + 1 if fmt.bits < 32 else 1000, t.shape).astype(
+                fmt.dtype
+            )
         else:
             feeds[name] = fmt.round(rng.standard_normal(t.shape))
     return feeds
-
-

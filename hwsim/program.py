@@ -86,7 +86,8 @@ class Layer:
     """What the chip runs as one: a first step and the steps fused behind it, on one unit.
 
     `unit` names an array, a vector unit or the fallback of the chip.  `weight` and `activation` are stored formats, `stored`
-    their precision, `precision` what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion, fallback).
+    their precision, `precision` what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion,
+    fallback).
     """
 
     name: str

@@ -113,8 +113,13 @@ class QuantParams:
 
     def same_grid(self, other: QuantParams) -> bool:
         """Whether stored numbers mean the same in both, so that data can move without requantization."""
-        return (self.format.name == other.format.name and self.axis == other.axis and self.block_size == other.block_size
-                and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero_point, other.zero_point))
+        return (
+            self.format.name == other.format.name
+            and self.axis == other.axis
+            and self.block_size == other.block_size
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.zero_point, other.zero_point)
+        )
 
     def moved(self, axis: int | None) -> QuantParams:
         """The same parameters with the channel axis elsewhere (after a transpose or reshape of the data)."""

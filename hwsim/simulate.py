@@ -36,8 +36,15 @@ __all__ = ["check_fit", "price", "simulate"]
 Progress = Callable[[int, int], None]
 
 
-def simulate(arch: Arch, graph: Graph, data: Dataset | None = None, metric: str | None = None, engine: str = "numba", batch: int = 64,
-             progress: Progress | None = None) -> Result:
+def simulate(
+    arch: Arch,
+    graph: Graph,
+    data: Dataset | None = None,
+    metric: str | None = None,
+    engine: str = "numba",
+    batch: int = 64,
+    progress: Progress | None = None,
+) -> Result:
     """One network on one chip: check, lower, price; with data execute and score too.
 
     `progress(done, total)` is called after each batch.  Raises HwsimError for what the chip or the data cannot be.
@@ -67,12 +74,27 @@ def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> 
     sizes = [m.size for m in arch.memories.values() if m.on_chip]
     capacity = None if None in sizes else sum(s for s in sizes if s) // 8
     versions = {"hwsim": version("hwsim"), "numpy": np.__version__, "python": platform.python_version()}
-    return Result(arch.name, arch.title, arch.hash, arch.validation.text, arch.assumed, graph.name, graph.hash, versions,
-                  graph.tensors[graph.inputs[0]].shape[0], cost, timeline(cost), capacity,
-                  sum(a.multipliers for a in arch.arrays.values()), findings)
+    return Result(
+        arch.name,
+        arch.title,
+        arch.hash,
+        arch.validation.text,
+        arch.assumed,
+        graph.name,
+        graph.hash,
+        versions,
+        graph.tensors[graph.inputs[0]].shape[0],
+        cost,
+        timeline(cost),
+        capacity,
+        sum(a.multipliers for a in arch.arrays.values()),
+        findings,
+    )
 
 
-def _scored(result: Result, arch: Arch, graph: Graph, data: Dataset, metric: str | None, engine: str, batch: int, progress: Progress | None) -> Result:
+def _scored(
+    result: Result, arch: Arch, graph: Graph, data: Dataset, metric: str | None, engine: str, batch: int, progress: Progress | None
+) -> Result:
     """The result with accuracy on the chip, accuracy of the file's own arithmetic, and how far both agree."""
     chip, own, overflowed = [], [], Counter[str]()
     runs = with_batch(graph, min(batch, len(data)))
@@ -86,8 +108,13 @@ def _scored(result: Result, arch: Arch, graph: Graph, data: Dataset, metric: str
             progress(done, len(data))
     outputs, reference = np.concatenate(chip), np.concatenate(own)
     kind = metric or choose_metric(outputs, data.y)
-    return replace(result, accuracy=score(outputs, data.y, kind), reference_accuracy=score(reference, data.y, kind),
-                   agreement=agreement(outputs, reference), overflowed=dict(overflowed))
+    return replace(
+        result,
+        accuracy=score(outputs, data.y, kind),
+        reference_accuracy=score(reference, data.y, kind),
+        agreement=agreement(outputs, reference),
+        overflowed=dict(overflowed),
+    )
 
 
 def _batches(graph: Graph, data: Dataset) -> Iterator[tuple[int, dict[str, Array], int]]:
@@ -97,7 +124,9 @@ def _batches(graph: Graph, data: Dataset) -> Iterator[tuple[int, dict[str, Array
     tensor = graph.tensors[graph.inputs[0]]
     size = tensor.shape[0]
     if data.x.shape[1:] != tensor.shape[1:]:
-        raise HwsimError(f"data '{data.name}'", f"x must have samples of shape {tensor.shape[1:]} for input '{tensor.name}'", data.x.shape[1:])
+        raise HwsimError(
+            f"data '{data.name}'", f"x must have samples of shape {tensor.shape[1:]} for input '{tensor.name}'", data.x.shape[1:]
+        )
     for start in range(0, len(data), size):
         part = data.x[start : start + size]
         filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])

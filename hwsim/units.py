@@ -16,8 +16,11 @@ __all__ = ["Rate", "format_bytes", "format_si", "parse"]
 LARGEST = 1e30
 _SI = {"": 1.0, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
-_SIZES = {p + unit: scale * bits for unit, bits in (("B", 8), ("byte", 8), ("bytes", 8), ("b", 1), ("bit", 1), ("bits", 1))
-          for p, scale in {"": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, **_BINARY}.items()}
+_SIZES = {
+    p + unit: scale * bits
+    for unit, bits in (("B", 8), ("byte", 8), ("bytes", 8), ("b", 1), ("bit", 1), ("bits", 1))
+    for p, scale in {"": 1.0, "K": 1e3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, **_BINARY}.items()
+}
 
 
 def _si(unit: str, scale: float = 1.0, prefixes: str = "fpnuµmkKMGT") -> dict[str, float]:

@@ -12,8 +12,14 @@ from hwsim.quant import Array
 from hwsim.topologies._net import Net
 from tests.data import WORKLOADS
 
-settings.register_profile("hwsim", derandomize=True, deadline=None, max_examples=60, print_blob=False,
-                          suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large])
+settings.register_profile(
+    "hwsim",
+    derandomize=True,
+    deadline=None,
+    max_examples=60,
+    print_blob=False,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)
 settings.load_profile("hwsim")
 
 

@@ -24,7 +24,9 @@ def session(model: Any, optimize: bool = False) -> Any:
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimize else level.ORT_DISABLE_ALL
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    return ort.InferenceSession(model if isinstance(model, bytes) else model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        model if isinstance(model, bytes) else model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def all_tensors(model: Any, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -168,7 +170,9 @@ def _softmax(step: Step, arrays: Sequence[Array | None]) -> Array | None:
         moved = np.moveaxis(arrays[0], axes[0], -1) if len(axes) == 1 else None
         if moved is None:
             return None
-        return np.moveaxis(OneNode("QLinearSoftmax", MICROSOFT, axis=-1, opset=13).feed(moved).quant(x.quant).quant(y.quant).run(), -1, axes[0])
+        return np.moveaxis(
+            OneNode("QLinearSoftmax", MICROSOFT, axis=-1, opset=13).feed(moved).quant(x.quant).quant(y.quant).run(), -1, axes[0]
+        )
     return OneNode("QLinearSoftmax", MICROSOFT, axis=-1, opset=13).feed(arrays[0]).quant(x.quant).quant(y.quant).run()
 
 
@@ -187,5 +191,14 @@ def _quantize(step: Step, arrays: Sequence[Array | None]) -> Array | None:
     return OneNode("QuantizeLinear").feed(arrays[0]).quant(y.quant).run()
 
 
-_JUDGES = {"conv": _conv, "matmul": _matmul, "binary": _binary, "average_pool": _average, "max_pool": _max, "concat": _concat,
-           "softmax": _softmax, "unary": _unary, "quantize": _quantize}
+_JUDGES = {
+    "conv": _conv,
+    "matmul": _matmul,
+    "binary": _binary,
+    "average_pool": _average,
+    "max_pool": _max,
+    "concat": _concat,
+    "softmax": _softmax,
+    "unary": _unary,
+    "quantize": _quantize,
+}

@@ -12,8 +12,17 @@ from hwsim.io.onnx_definitions import TYPES
 from hwsim.quant import Array
 
 MICROSOFT = "com.microsoft"
-DOMAIN = {"QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearSigmoid",
-          "QLinearLeakyRelu", "QLinearSoftmax", "QGemm"}
+DOMAIN = {
+    "QLinearAdd",
+    "QLinearMul",
+    "QLinearConcat",
+    "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
+    "QLinearSigmoid",
+    "QLinearLeakyRelu",
+    "QLinearSoftmax",
+    "QGemm",
+}
 
 
 @dataclass(frozen=True)
@@ -42,15 +51,35 @@ class RandomNetwork:
         shape = (int(self.rng.integers(1, 3)), int(self.rng.integers(1, 7)), int(self.rng.integers(4, 11)), int(self.rng.integers(4, 11)))
         first = Stored("input", shape, *self.grid())
         self.tensors.append(first)
-        choices = [self.conv, self.add, self.mul, self.concat, self.average, self.overall_average, self.sigmoid, self.leaky, self.softmax,
-                   self.max_pool, self.gemm, self.matmul, self.transpose, self.slice, self.pad, self.reshape, self.requantize, self.conv_integer]
+        choices = [
+            self.conv,
+            self.add,
+            self.mul,
+            self.concat,
+            self.average,
+            self.overall_average,
+            self.sigmoid,
+            self.leaky,
+            self.softmax,
+            self.max_pool,
+            self.gemm,
+            self.matmul,
+            self.transpose,
+            self.slice,
+            self.pad,
+            self.reshape,
+            self.requantize,
+            self.conv_integer,
+        ]
         while len(self.nodes) < length:
             self.rng.choice(np.array(choices, dtype=object))()
         info = np.iinfo(self.dtype)
         feed = self.rng.integers(info.min, info.max + 1, shape).astype(self.dtype)
         values = [helper.make_tensor_value_info("input", TYPES[np.dtype(self.dtype).name], shape)]
         kinds = {"DequantizeLinear": "float32", "ConvInteger": "int32"}
-        outputs = [helper.make_tensor_value_info(n.output[0], TYPES[kinds.get(n.op_type, np.dtype(self.dtype).name)], None) for n in self.nodes]
+        outputs = [
+            helper.make_tensor_value_info(n.output[0], TYPES[kinds.get(n.op_type, np.dtype(self.dtype).name)], None) for n in self.nodes
+        ]
         graph = helper.make_graph(self.nodes, "random", values, outputs, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19), helper.make_opsetid(MICROSOFT, 1)])
         model.ir_version = 10
@@ -75,7 +104,9 @@ class RandomNetwork:
 
     def emit(self, kind: str, inputs: list[str], shape: tuple[int, ...], scale: float, zero: int, **attrs: Any) -> Stored:
         name = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [name], f"n{len(self.nodes)}", domain=MICROSOFT if kind in DOMAIN else "", **attrs))
+        self.nodes.append(
+            helper.make_node(kind, inputs, [name], f"n{len(self.nodes)}", domain=MICROSOFT if kind in DOMAIN else "", **attrs)
+        )
         self.kinds.add(kind)
         found = Stored(name, tuple(int(d) for d in shape), scale, zero)
         self.tensors.append(found)
@@ -110,8 +141,15 @@ class RandomNetwork:
         y_scale, y_zero = self.grid()
         bias = [self.constant(self.rng.integers(-20000, 20000, outputs).astype(np.int32))] if self.rng.random() < 0.7 else []
         y = Stored("", (), y_scale * float(scale.max()) * 256, y_zero)
-        self.emit("QLinearConv", [t.name, *self.quant(t), w, ws, wz, *self.quant(y), *bias], (t.shape[0], outputs, *out), y.scale, y.zero,
-                  group=group, **attrs)
+        self.emit(
+            "QLinearConv",
+            [t.name, *self.quant(t), w, ws, wz, *self.quant(y), *bias],
+            (t.shape[0], outputs, *out),
+            y.scale,
+            y.zero,
+            group=group,
+            **attrs,
+        )
 
     def conv_integer(self) -> None:
         """The accumulator itself; nothing reads it further."""
@@ -157,7 +195,9 @@ class RandomNetwork:
         axis = int(self.rng.integers(len(a.shape)))
         y = Stored("", (), *self.grid()) if self.rng.random() < 0.7 else Stored("", (), a.scale, a.zero)
         shape = [2 * d if i == axis else d for i, d in enumerate(a.shape)]
-        self.emit("QLinearConcat", [*self.quant(y), a.name, *self.quant(a), b.name, *self.quant(b)], tuple(shape), y.scale, y.zero, axis=axis)
+        self.emit(
+            "QLinearConcat", [*self.quant(y), a.name, *self.quant(a), b.name, *self.quant(b)], tuple(shape), y.scale, y.zero, axis=axis
+        )
 
     def average(self) -> None:
         t = self.pick(4)
@@ -165,8 +205,15 @@ class RandomNetwork:
             return
         attrs, out = self.window(t)
         y = Stored("", (), *self.grid())
-        self.emit("QLinearAveragePool", [t.name, *self.quant(t), *self.quant(y)], (*t.shape[:2], *out), y.scale, y.zero,
-                  count_include_pad=int(self.rng.integers(2)), **attrs)
+        self.emit(
+            "QLinearAveragePool",
+            [t.name, *self.quant(t), *self.quant(y)],
+            (*t.shape[:2], *out),
+            y.scale,
+            y.zero,
+            count_include_pad=int(self.rng.integers(2)),
+            **attrs,
+        )
 
     def overall_average(self) -> None:
         t = self.pick(4)
@@ -210,8 +257,15 @@ class RandomNetwork:
         w, ws, wz, scale = self.weights((outputs, t.shape[1]) if turned else (t.shape[1], outputs), outputs, True)
         y = Stored("", (), float(np.float32(t.scale * scale.max() * 64)), self.grid()[1])
         bias = self.constant(self.rng.integers(-9000, 9000, outputs).astype(np.int32))
-        self.emit("QGemm", [t.name, *self.quant(t), w, ws, wz, bias, *self.quant(y)], (t.shape[0], outputs), y.scale, y.zero, transB=turned,
-                  alpha=float(self.rng.choice([1.0, 0.75])))
+        self.emit(
+            "QGemm",
+            [t.name, *self.quant(t), w, ws, wz, bias, *self.quant(y)],
+            (t.shape[0], outputs),
+            y.scale,
+            y.zero,
+            transB=turned,
+            alpha=float(self.rng.choice([1.0, 0.75])),
+        )
 
     def matmul(self) -> None:
         t = self.pick()

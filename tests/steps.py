@@ -15,7 +15,9 @@ from hwsim.quant import Array, QuantParams
 ENGINES = ("reference", "numba")
 
 
-def quant(fmt: str, scale: Any = 1.0, zero: Any = 0, axis: int | None = None, low: int | None = None, high: int | None = None) -> QuantParams:
+def quant(
+    fmt: str, scale: Any = 1.0, zero: Any = 0, axis: int | None = None, low: int | None = None, high: int | None = None
+) -> QuantParams:
     """Quantization with the scale kept in the precision given (float32 or float64)."""
     scales = np.asarray(scale)
     found = QuantParams(formats.get(fmt), scales, np.broadcast_to(np.asarray(zero, np.int64), scales.shape).copy(), axis)
@@ -26,8 +28,14 @@ def stored(name: str, array: Array, q: QuantParams, constant: bool = False) -> T
     return Tensor(name, array.shape, q.format.name, q, Constant.of(array, name) if constant else None)
 
 
-def step_program(op: str, inputs: list[tuple[Tensor | None, Array | None]], output: tuple[tuple[int, ...], QuantParams | None], attrs: dict[str, Any],
-                 arithmetic: str = "onnxruntime", accumulator: Accumulator | None = None) -> tuple[Program, dict[str, Array]]:
+def step_program(
+    op: str,
+    inputs: list[tuple[Tensor | None, Array | None]],
+    output: tuple[tuple[int, ...], QuantParams | None],
+    attrs: dict[str, Any],
+    arithmetic: str = "onnxruntime",
+    accumulator: Accumulator | None = None,
+) -> tuple[Program, dict[str, Array]]:
     """A program of one step and what to feed it.  `inputs` pair tensors with arrays; constants need no array."""
     shape, q = output
     y = Tensor("y", shape, q.format.name if q else "float32", q)
@@ -41,6 +49,12 @@ def step_program(op: str, inputs: list[tuple[Tensor | None, Array | None]], outp
     return Program(graph, "", (Layer("step", (step,)),), named), fed
 
 
-def conv_attrs(kernel: tuple[int, ...], strides: tuple[int, ...] = (1, 1), before: tuple[int, ...] = (0, 0), after: tuple[int, ...] = (0, 0),
-               dilations: tuple[int, ...] = (1, 1), group: int = 1) -> dict[str, Any]:
+def conv_attrs(
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...] = (1, 1),
+    before: tuple[int, ...] = (0, 0),
+    after: tuple[int, ...] = (0, 0),
+    dilations: tuple[int, ...] = (1, 1),
+    group: int = 1,
+) -> dict[str, Any]:
     return {"kernel": kernel, "strides": strides, "dilations": dilations, "before": before, "after": after, "group": group}

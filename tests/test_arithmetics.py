@@ -75,7 +75,9 @@ def scales_of(name: str) -> list[float]:
 RANGES = [(0, -128, 127), (13, 0, 255), (-7, -100, 90)]  # Ascend adds the offset in float16, which has a test of its own
 
 
-@pytest.mark.parametrize(("name", "zero", "low", "high"), [(n, *r) for n in names("arithmetics") for r in RANGES if n != "ascend" or not r[0]])
+@pytest.mark.parametrize(
+    ("name", "zero", "low", "high"), [(n, *r) for n in names("arithmetics") for r in RANGES if n != "ascend" or not r[0]]
+)
 def test_equals_its_meaning(name: str, zero: int, low: int, high: int) -> None:
     module, meaning = load("arithmetics", name), MEANING[name]
     for real in scales_of(name):

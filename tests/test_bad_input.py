@@ -61,8 +61,15 @@ def node(op: str, inputs: str, outputs: str = "y", domain: str = "", name: str =
     return helper.make_node(op, *words, name=name, domain=domain, **attrs)
 
 
-def net(*nodes: Any, x: Dims = (1, 4), kind: int = F32, outputs: str = "y", constants: Arrays | None = None,
-        opset: int = 21, inputs: Sequence[Any] = ()) -> Any:
+def net(
+    *nodes: Any,
+    x: Dims = (1, 4),
+    kind: int = F32,
+    outputs: str = "y",
+    constants: Arrays | None = None,
+    opset: int = 21,
+    inputs: Sequence[Any] = (),
+) -> Any:
     """A model with the input x, further inputs, and constants."""
     first = helper.make_tensor_value_info("x", kind, x)
     values = [helper.make_tensor_value_info(t, F32, None) for t in outputs.split()]
@@ -98,8 +105,16 @@ def dequantized(scale: Array, zero: Array | None = None, x: Sequence[int] = (1, 
 
 def qlinear_conv(domain: str = "", **changes: Any) -> Any:
     one = number(1)
-    constants = {"xs": one, "xz": number(0, "uint8"), "w": np.zeros((2, 1, 1, 1), np.uint8), "ws": one, "wz": number(0, "uint8"), "ys": one,
-                 "yz": number(0, "uint8"), "b": np.zeros(2, np.int32)}
+    constants = {
+        "xs": one,
+        "xz": number(0, "uint8"),
+        "w": np.zeros((2, 1, 1, 1), np.uint8),
+        "ws": one,
+        "wz": number(0, "uint8"),
+        "ys": one,
+        "yz": number(0, "uint8"),
+        "b": np.zeros(2, np.int32),
+    }
     attrs = {k: changes.pop(k) for k in ("channels_last",) if k in changes}
     only = node("QLinearConv", "x xs xz w ws wz ys yz b", domain=domain, **attrs)
     return net(only, x=(1, 1, 2, 2), kind=U8, constants={**constants, **changes})
@@ -153,222 +168,488 @@ def sparse() -> Any:
 MODELS: list[tuple[str, Build, str]] = [
     # the whole model
     ("no_nodes", lambda: net(), "m: must hold a network, not a graph without nodes"),
-    ("no_opset", lambda: changed(relu(), lambda m: m.ClearField("opset_import")),
-     "m: must use ONNX opset 7 to 28, not none; convert it with onnx.version_converter"),
+    (
+        "no_opset",
+        lambda: changed(relu(), lambda m: m.ClearField("opset_import")),
+        "m: must use ONNX opset 7 to 28, not none; convert it with onnx.version_converter",
+    ),
     ("old_opset", lambda: relu(opset=6), "m: must use ONNX opset 7 to 28, not 6; convert it with onnx.version_converter"),
     ("new_opset", lambda: relu(opset=99), "m: must use ONNX opset 7 to 28, not 99; convert it with onnx.version_converter"),
-    ("new_ir", lambda: changed(relu(), lambda m: setattr(m, "ir_version", 99)),
-     f"m: must be of ONNX IR version {onnx.IR_VERSION} or less, not 99; a newer onnx package may read it"),
-    ("functions", lambda: changed(relu(), lambda m: m.functions.append(onnx.FunctionProto(name="Swirl"))),
-     "m: must have no local functions, not 'Swirl'; inline them with onnx.inliner"),
+    (
+        "new_ir",
+        lambda: changed(relu(), lambda m: setattr(m, "ir_version", 99)),
+        f"m: must be of ONNX IR version {onnx.IR_VERSION} or less, not 99; a newer onnx package may read it",
+    ),
+    (
+        "functions",
+        lambda: changed(relu(), lambda m: m.functions.append(onnx.FunctionProto(name="Swirl"))),
+        "m: must have no local functions, not 'Swirl'; inline them with onnx.inliner",
+    ),
     ("no_output", lambda: changed(relu(), lambda m: m.graph.ClearField("output")), "m: must have an output, not none"),
     ("input_twice", lambda: relu(inputs=[value("x", F32, [2])]), "m: every input must have a name of its own, not 'x' twice"),
-    ("constant_twice", lambda: changed(shaped("Add", "x c", c=f32(1)), lambda m: m.graph.initializer.append(m.graph.initializer[0])),
-     "m: every initializer must have a name of its own, not 'c' twice"),
+    (
+        "constant_twice",
+        lambda: changed(shaped("Add", "x c", c=f32(1)), lambda m: m.graph.initializer.append(m.graph.initializer[0])),
+        "m: every initializer must have a name of its own, not 'c' twice",
+    ),
     ("nameless_input", lambda: relu(inputs=[value("", F32, [2])]), "m: every input must have a name of its own, not none"),
     ("input_made_again", lambda: net(node("Relu", "x", "x")), "m: 'x' must be an input or initializer, or made by a node, not both"),
-    ("made_twice", lambda: net(node("Relu", "x", name="a"), node("Abs", "x", name="b")),
-     "node 'b' (Abs): must be the only node that makes 'y', not a second one after 'a'"),
+    (
+        "made_twice",
+        lambda: net(node("Relu", "x", name="a"), node("Abs", "x", name="b")),
+        "node 'b' (Abs): must be the only node that makes 'y', not a second one after 'a'",
+    ),
     ("nobody_makes", lambda: net(node("Add", "x ghost")), "node 'n' (Add): must read tensors that exist, and nothing makes 'ghost'"),
     ("output_nobody_makes", lambda: net(node("Relu", "x", "z")), "m: must make its output 'y', and no node does"),
-    ("cycle", lambda: net(node("Add", "x b", "a", name="first"), node("Relu", "a", "b", name="second"), node("Abs", "b", name="third")),
-     "graph: must have no cycle, not first -> second -> first"),
-    ("side_output", lambda: net(node("BatchNormalization", "x s s s s", "a m v", training_mode=0), node("Add", "a m", name="sum"),
-                                x=(1, 1, 2), constants={"s": f32(1)}, opset=15),
-     "node 'sum' (Add): must read what hwsim computes, not the side output 'm'"),
+    (
+        "cycle",
+        lambda: net(node("Add", "x b", "a", name="first"), node("Relu", "a", "b", name="second"), node("Abs", "b", name="third")),
+        "graph: must have no cycle, not first -> second -> first",
+    ),
+    (
+        "side_output",
+        lambda: net(
+            node("BatchNormalization", "x s s s s", "a m v", training_mode=0),
+            node("Add", "a m", name="sum"),
+            x=(1, 1, 2),
+            constants={"s": f32(1)},
+            opset=15,
+        ),
+        "node 'sum' (Add): must read what hwsim computes, not the side output 'm'",
+    ),
     ("string_input", lambda: relu(kind=TensorProto.STRING), "m: 'x': must have a numeric element type, not string"),
     ("complex_input", lambda: relu(kind=TensorProto.COMPLEX64), "m: 'x': must have a numeric element type, not complex64"),
-    ("sequence_input", lambda: relu(inputs=[helper.make_tensor_sequence_value_info("list", F32, None)]),
-     "m: 'list': must be a tensor, not of type sequence"),
+    (
+        "sequence_input",
+        lambda: relu(inputs=[helper.make_tensor_sequence_value_info("list", F32, None)]),
+        "m: 'list': must be a tensor, not of type sequence",
+    ),
     ("no_shape", lambda: relu(x=None), "input 'x': must have a shape; give it: --shape x=1x3x224x224"),
-    ("open_shape", lambda: relu(x=("N", 3, "H", "W")),
-     "input 'x': must have a fixed shape, not Nx3xHxW; give it, such as --shape x=1x3x224x224"),
+    (
+        "open_shape",
+        lambda: relu(x=("N", 3, "H", "W")),
+        "input 'x': must have a fixed shape, not Nx3xHxW; give it, such as --shape x=1x3x224x224",
+    ),
     ("zero_dimension", lambda: relu(x=(1, 0)), "input 'x': must have dimensions of 1 or more, not 1x0"),
     ("negative_dimension", lambda: relu(x=(1, -4)), "input 'x': must have dimensions of 1 or more, not 1x-4"),
-    ("huge_input", lambda: relu(x=(1 << 31, 1 << 31)),
-     "input 'x': must have at most 1099511627776 elements, not shape (2147483648, 2147483648)"),
+    (
+        "huge_input",
+        lambda: relu(x=(1 << 31, 1 << 31)),
+        "input 'x': must have at most 1099511627776 elements, not shape (2147483648, 2147483648)",
+    ),
     # constants
     ("sparse_constant", sparse, "m: must have dense initializers, not the sparse 'c'"),
     ("negative_constant", lambda: with_initializer(tensor("c", [-4])), "m: initializer 'c': must have dimensions of 0 or more, not (-4,)"),
-    ("short_constant", lambda: with_initializer(tensor("c", [4], raw=b"\0" * 12)),
-     "m: initializer 'c': must hold 16 bytes for shape (4,) of float32, not 12"),
-    ("huge_constant", lambda: with_initializer(tensor("c", [1 << 40, 1 << 40])),
-     "m: initializer 'c': must hold 4835703278458516698824704 bytes for shape (1099511627776, 1099511627776) of float32, not 0"),
-    ("string_constant", lambda: with_initializer(tensor("c", [1], TensorProto.STRING)),
-     "m: initializer 'c': must have a numeric element type, not string"),
-    ("constant_redeclared", lambda: changed(shaped("Add", "x c", c=f32(1, 2)), lambda m: m.graph.input.append(value("c", F32, [3]))),
-     "m: 'c': must be declared as its initializer is, float32 2, not float32 3"),
-    ("string_value", lambda: net(node("Constant", "", "c", value_string="five"), node("Add", "x c")),
-     "m: node 'n' (Constant): must hold dense numbers, not a value_string"),
+    (
+        "short_constant",
+        lambda: with_initializer(tensor("c", [4], raw=b"\0" * 12)),
+        "m: initializer 'c': must hold 16 bytes for shape (4,) of float32, not 12",
+    ),
+    (
+        "huge_constant",
+        lambda: with_initializer(tensor("c", [1 << 40, 1 << 40])),
+        "m: initializer 'c': must hold 4835703278458516698824704 bytes for shape (1099511627776, 1099511627776) of float32, not 0",
+    ),
+    (
+        "string_constant",
+        lambda: with_initializer(tensor("c", [1], TensorProto.STRING)),
+        "m: initializer 'c': must have a numeric element type, not string",
+    ),
+    (
+        "constant_redeclared",
+        lambda: changed(shaped("Add", "x c", c=f32(1, 2)), lambda m: m.graph.input.append(value("c", F32, [3]))),
+        "m: 'c': must be declared as its initializer is, float32 2, not float32 3",
+    ),
+    (
+        "string_value",
+        lambda: net(node("Constant", "", "c", value_string="five"), node("Add", "x c")),
+        "m: node 'n' (Constant): must hold dense numbers, not a value_string",
+    ),
     # operators: their definition
-    ("unknown_operators", lambda: net(node("Relu6", "x", "a", name="act"), node("Wobble", "a", "b", domain="my.ops", name="w1"),
-                                      node("Wobble", "b", "c", domain="my.ops", name="w2"), node("Convv", "c", name="c1")),
-     "m: operators must be ones that hwsim reads, not Relu6 (node 'act'), my.ops.Wobble (node 'w1' and 1 more), Convv (node 'c1'); "
-     "'Relu6': did you mean 'Relu'?, 'Convv': did you mean 'Conv'?"),
+    (
+        "unknown_operators",
+        lambda: net(
+            node("Relu6", "x", "a", name="act"),
+            node("Wobble", "a", "b", domain="my.ops", name="w1"),
+            node("Wobble", "b", "c", domain="my.ops", name="w2"),
+            node("Convv", "c", name="c1"),
+        ),
+        "m: operators must be ones that hwsim reads, not Relu6 (node 'act'), my.ops.Wobble (node 'w1' and 1 more), Convv (node 'c1'); "
+        "'Relu6': did you mean 'Relu'?, 'Convv': did you mean 'Conv'?",
+    ),
     ("branch", branching, "m: operators must be ones that hwsim reads, not If (node 'n'); branches and loops must be unrolled first"),
-    ("operator_too_new", lambda: net(node("Gelu", "x"), opset=17),
-     "m: node 'n' (Gelu): must be an operator of ONNX opset 17, not one of opset 20"),
-    ("operator_ended", lambda: net(node("Upsample", "x s", mode="nearest"), x=(1, 1, 2, 2), constants={"s": f32(1, 1, 2, 2)}),
-     "m: node 'n' (Upsample): must be an operator of ONNX opset 21, not one that ended with opset 9"),
+    (
+        "operator_too_new",
+        lambda: net(node("Gelu", "x"), opset=17),
+        "m: node 'n' (Gelu): must be an operator of ONNX opset 17, not one of opset 20",
+    ),
+    (
+        "operator_ended",
+        lambda: net(node("Upsample", "x s", mode="nearest"), x=(1, 1, 2, 2), constants={"s": f32(1, 1, 2, 2)}),
+        "m: node 'n' (Upsample): must be an operator of ONNX opset 21, not one that ended with opset 9",
+    ),
     ("too_few_inputs", lambda: net(node("Add", "x")), "m: node 'n' (Add): must have 2 inputs, not 1"),
     ("too_many_inputs", lambda: net(node("Relu", "x x")), "m: node 'n' (Relu): must have 1 input, not 2"),
     ("input_left_out", lambda: net(node("Add", "- x")), "m: node 'n' (Add): input 0 must be given, not left out"),
     ("no_outputs", lambda: net(node("Relu", "x", "-"), outputs="x"), "m: node 'n' (Relu): must have 1 output, not none"),
     ("too_many_outputs", lambda: net(node("Relu", "x", "y z")), "m: node 'n' (Relu): must have 1 output, not 2"),
-    ("unknown_attribute", lambda: conv(stride=[1, 1]),
-     "m: node 'n' (Conv): attributes must be among auto_pad, dilations, group, kernel_shape, pads, strides, not 'stride'; did you mean "
-     "'strides'?"),
+    (
+        "unknown_attribute",
+        lambda: conv(stride=[1, 1]),
+        "m: node 'n' (Conv): attributes must be among auto_pad, dilations, group, kernel_shape, pads, strides, not 'stride'; did you mean "
+        "'strides'?",
+    ),
     ("no_attributes_known", lambda: net(node("Relu", "x", alpha=0.1)), "m: node 'n' (Relu): must have no attributes, not 'alpha'"),
     ("missing_attribute", lambda: net(node("Concat", "x x")), "m: node 'n' (Concat): attribute 'axis' must be given"),
-    ("attribute_of_another_type", lambda: net(node("Softmax", "x", axis=1.0)),
-     "m: node 'n' (Softmax): attribute 'axis' must be an int, not a float"),
+    (
+        "attribute_of_another_type",
+        lambda: net(node("Softmax", "x", axis=1.0)),
+        "m: node 'n' (Softmax): attribute 'axis' must be an int, not a float",
+    ),
     ("attribute_twice", twice_given_axis, "m: node 'n' (Softmax): attribute 'axis' must be given once, not 2 times"),
-    ("attribute_with_an_effect", lambda: net(node("Resize", "x - s", mode="linear", exclude_outside=1), x=(1, 1, 2, 2),
-                                             constants={"s": f32(1, 1, 2, 2)}),
-     "node 'n' (Resize): attribute 'exclude_outside' must be 0, not 1"),
-    ("input_of_another_type", lambda: net(node("Relu", "x"), kind=TensorProto.BOOL),
-     "m: node 'n' (Relu): input 'x' must be one of float32, int8, int16, int32, int64, float16, float64, bfloat16, not bool"),
-    ("inputs_of_two_types", lambda: net(node("Add", "x c"), constants={"c": np.zeros(4, np.int64)}),
-     "m: node 'n' (Add): input 'c' must be float32 like the inputs before it, not int64"),
-    ("type_after_cast", lambda: net(node("Cast", "x", "a", name="c", to=I64), node("Conv", "a w"), x=(1, 1, 2, 2),
-                                    constants={"w": np.zeros((1, 1, 1, 1), np.int64)}),
-     "m: node 'n' (Conv): input 'a' must be one of float32, float16, float64, not int64"),
-    ("cast_to_string", lambda: net(node("Cast", "x", to=TensorProto.STRING)),
-     "m: node 'n' (Cast): must have a numeric element type, not string"),
+    (
+        "attribute_with_an_effect",
+        lambda: net(node("Resize", "x - s", mode="linear", exclude_outside=1), x=(1, 1, 2, 2), constants={"s": f32(1, 1, 2, 2)}),
+        "node 'n' (Resize): attribute 'exclude_outside' must be 0, not 1",
+    ),
+    (
+        "input_of_another_type",
+        lambda: net(node("Relu", "x"), kind=TensorProto.BOOL),
+        "m: node 'n' (Relu): input 'x' must be one of float32, int8, int16, int32, int64, float16, float64, bfloat16, not bool",
+    ),
+    (
+        "inputs_of_two_types",
+        lambda: net(node("Add", "x c"), constants={"c": np.zeros(4, np.int64)}),
+        "m: node 'n' (Add): input 'c' must be float32 like the inputs before it, not int64",
+    ),
+    (
+        "type_after_cast",
+        lambda: net(
+            node("Cast", "x", "a", name="c", to=I64), node("Conv", "a w"), x=(1, 1, 2, 2), constants={"w": np.zeros((1, 1, 1, 1), np.int64)}
+        ),
+        "m: node 'n' (Conv): input 'a' must be one of float32, float16, float64, not int64",
+    ),
+    (
+        "cast_to_string",
+        lambda: net(node("Cast", "x", to=TensorProto.STRING)),
+        "m: node 'n' (Cast): must have a numeric element type, not string",
+    ),
     # operators: shapes and values
-    ("auto_pad", lambda: conv(auto_pad="SAME"),
-     "node 'n' (Conv): auto_pad must be one of NOTSET, SAME_UPPER, SAME_LOWER, VALID, not 'SAME'"),
+    (
+        "auto_pad",
+        lambda: conv(auto_pad="SAME"),
+        "node 'n' (Conv): auto_pad must be one of NOTSET, SAME_UPPER, SAME_LOWER, VALID, not 'SAME'",
+    ),
     ("negative_pads", lambda: conv(pads=[0, -1, 0, 0]), "node 'n' (Conv): pads must be 4 numbers of 0 or more, not [0, -1, 0, 0]"),
     ("pads_beyond_kernel", pools, "node 'n' (MaxPool): pads must be smaller than the kernel (2, 2), not [2, 0, 0, 0]"),
     ("strides_count", lambda: conv(strides=[1]), "node 'n' (Conv): strides must be 2 numbers of 1 or more, not [1]"),
-    ("groups", lambda: conv(w=(2, 3, 3, 3), group=2),
-     "node 'n' (Conv): the weights must match 1 input channel in 2 groups, not shape (2, 3, 3, 3)"),
+    (
+        "groups",
+        lambda: conv(w=(2, 3, 3, 3), group=2),
+        "node 'n' (Conv): the weights must match 1 input channel in 2 groups, not shape (2, 3, 3, 3)",
+    ),
     ("bias_shape", lambda: conv(b=(3,)), "node 'n' (Conv): the bias 'b' must have shape (2,), not (3,)"),
     ("kernel_too_large", lambda: conv(x=(1, 1, 2, 2)), "node 'n' (Conv): the kernel (3, 3) must fit into the padded input, not (2, 2)"),
     ("kernel_shape", lambda: conv(kernel_shape=[1, 1]), "node 'n' (Conv): kernel_shape must be the weights' (3, 3), not (1, 1)"),
     ("conv_of_matrix", lambda: conv(x=(1, 4)), "node 'n' (Conv): input 'x' must have 3 or more dimensions, not shape (1, 4)"),
-    ("norm_statistics", lambda: net(node("BatchNormalization", "x s s s m"), x=(1, 2, 2), constants={"s": f32(1, 1), "m": f32(1)}),
-     "node 'n' (BatchNormalization): the variance 'm' must have shape (2,), not (1,)"),
-    ("norm_training", lambda: net(node("BatchNormalization", "x s s s s", training_mode=1), x=(1, 1, 2), constants={"s": f32(1)}),
-     "node 'n' (BatchNormalization): must be in inference mode, not training_mode=1"),
-    ("matmul_inner", lambda: shaped("MatMul", "x w", w=np.zeros((3, 2), np.float32)),
-     "node 'n' (MatMul): the inner dimensions of (1, 4) and (3, 2) must be equal, not 4 and 3"),
-    ("gemm_rank", lambda: shaped("Gemm", "x w", x=(1, 1, 4), w=np.zeros((4, 2), np.float32)),
-     "node 'n' (Gemm): input 'x' must have 2 dimensions, not shape (1, 1, 4)"),
-    ("gemm_bias", lambda: shaped("Gemm", "x w c", w=np.zeros((4, 2), np.float32), c=f32(1, 2, 3)),
-     "node 'n' (Gemm): the shapes must broadcast, not (1, 2) and (3,)"),
+    (
+        "norm_statistics",
+        lambda: net(node("BatchNormalization", "x s s s m"), x=(1, 2, 2), constants={"s": f32(1, 1), "m": f32(1)}),
+        "node 'n' (BatchNormalization): the variance 'm' must have shape (2,), not (1,)",
+    ),
+    (
+        "norm_training",
+        lambda: net(node("BatchNormalization", "x s s s s", training_mode=1), x=(1, 1, 2), constants={"s": f32(1)}),
+        "node 'n' (BatchNormalization): must be in inference mode, not training_mode=1",
+    ),
+    (
+        "matmul_inner",
+        lambda: shaped("MatMul", "x w", w=np.zeros((3, 2), np.float32)),
+        "node 'n' (MatMul): the inner dimensions of (1, 4) and (3, 2) must be equal, not 4 and 3",
+    ),
+    (
+        "gemm_rank",
+        lambda: shaped("Gemm", "x w", x=(1, 1, 4), w=np.zeros((4, 2), np.float32)),
+        "node 'n' (Gemm): input 'x' must have 2 dimensions, not shape (1, 1, 4)",
+    ),
+    (
+        "gemm_bias",
+        lambda: shaped("Gemm", "x w c", w=np.zeros((4, 2), np.float32), c=f32(1, 2, 3)),
+        "node 'n' (Gemm): the shapes must broadcast, not (1, 2) and (3,)",
+    ),
     ("broadcast", lambda: shaped("Add", "x c", c=f32(1, 2, 3)), "node 'n' (Add): the inputs must broadcast, not (1, 4) and (3,)"),
-    ("where_broadcast", lambda: net(node("Where", "c x x"), constants={"c": np.zeros(3, bool)}),
-     "node 'n' (Where): the shapes must broadcast, not (3,) and (1, 4) and (1, 4)"),
-    ("concat_sizes", lambda: net(node("Concat", "x c", axis=1), constants={"c": np.zeros((2, 4), np.float32)}),
-     "node 'n' (Concat): the inputs must agree in all dimensions but 1, not (1, 4) and (2, 4)"),
+    (
+        "where_broadcast",
+        lambda: net(node("Where", "c x x"), constants={"c": np.zeros(3, bool)}),
+        "node 'n' (Where): the shapes must broadcast, not (3,) and (1, 4) and (1, 4)",
+    ),
+    (
+        "concat_sizes",
+        lambda: net(node("Concat", "x c", axis=1), constants={"c": np.zeros((2, 4), np.float32)}),
+        "node 'n' (Concat): the inputs must agree in all dimensions but 1, not (1, 4) and (2, 4)",
+    ),
     ("axis", lambda: net(node("Softmax", "x", axis=2)), "node 'n' (Softmax): axis must lie in the 2 dimensions of the input, not 2"),
     ("axes_twice", lambda: shaped("ReduceSum", "x a", a=[1, -1]), "node 'n' (ReduceSum): axes must be named once each, not [1, 1]"),
     ("perm", lambda: net(node("Transpose", "x", perm=[0, 0])), "node 'n' (Transpose): perm must be an order of 2 axes, not (0, 0)"),
-    ("reshape", lambda: shaped("Reshape", "x s", s=[3, -1]),
-     "node 'n' (Reshape): the shape must hold the 4 elements of (1, 4), not (3, 1)"),
+    (
+        "reshape",
+        lambda: shaped("Reshape", "x s", s=[3, -1]),
+        "node 'n' (Reshape): the shape must hold the 4 elements of (1, 4), not (3, 1)",
+    ),
     ("squeeze", lambda: shaped("Squeeze", "x a", a=[1]), "node 'n' (Squeeze): only dimensions of 1 can be squeezed, not (1, 4)"),
-    ("split", lambda: net(node("Split", "x s", "y z", axis=1), constants={"s": np.array([1, 2])}),
-     "node 'n' (Split): the parts must add up to 4, not [1, 2]"),
-    ("slice_counts", lambda: shaped("Slice", "x a b", a=[0, 0], b=[1]),
-     "node 'n' (Slice): starts, ends, axes and steps must be equally many, not 2, 1, 2 and 2"),
-    ("gather_index", lambda: shaped("Gather", "x i", attrs={"axis": 1}, i=[4]),
-     "node 'n' (Gather): indices must lie within the 4 entries of axis 1, not 4..4"),
-    ("pad_mode", lambda: shaped("Pad", "x p", attrs={"mode": "mirror"}, p=[0, 1, 0, 1]),
-     "node 'n' (Pad): mode must be one of constant, edge, reflect, wrap, not 'mirror'"),
-    ("reflect_too_far", lambda: shaped("Pad", "x p", attrs={"mode": "reflect"}, p=[0, 4, 0, 0]),
-     "node 'n' (Pad): reflect padding by 4 must have 5 numbers to repeat, not 4"),
-    ("lstm_direction", lambda: net(node("LSTM", "x w r", "y", direction="sideways", hidden_size=1), x=(1, 1, 1),
-                                   constants={"w": np.zeros((1, 4, 1), np.float32), "r": np.zeros((1, 4, 1), np.float32)}),
-     "node 'n' (LSTM): direction must be one of forward, reverse, bidirectional, not 'sideways'"),
-    ("resize_scales", lambda: net(node("Resize", "x - s"), constants={"s": f32(1, 0)}),
-     "node 'n' (Resize): must have 2 positive scales or sizes for a shape (1, 4), not [1.0, 0.0]"),
-    ("resize_mode", lambda: net(node("Resize", "x - s", mode="cubic"), constants={"s": f32(1, 2)}),
-     "node 'n' (Resize): mode must be nearest or linear with one of half_pixel, asymmetric, align_corners, pytorch_half_pixel, "
-     "half_pixel_symmetric, tf_half_pixel_for_nn, not cubic, half_pixel"),
-    ("shape_at_run_time", lambda: net(node("Reshape", "x s"), inputs=[value("s", I64, [2])]),
-     "node 'n' (Reshape): shape must be a constant, not the computed tensor 's'"),
+    (
+        "split",
+        lambda: net(node("Split", "x s", "y z", axis=1), constants={"s": np.array([1, 2])}),
+        "node 'n' (Split): the parts must add up to 4, not [1, 2]",
+    ),
+    (
+        "slice_counts",
+        lambda: shaped("Slice", "x a b", a=[0, 0], b=[1]),
+        "node 'n' (Slice): starts, ends, axes and steps must be equally many, not 2, 1, 2 and 2",
+    ),
+    (
+        "gather_index",
+        lambda: shaped("Gather", "x i", attrs={"axis": 1}, i=[4]),
+        "node 'n' (Gather): indices must lie within the 4 entries of axis 1, not 4..4",
+    ),
+    (
+        "pad_mode",
+        lambda: shaped("Pad", "x p", attrs={"mode": "mirror"}, p=[0, 1, 0, 1]),
+        "node 'n' (Pad): mode must be one of constant, edge, reflect, wrap, not 'mirror'",
+    ),
+    (
+        "reflect_too_far",
+        lambda: shaped("Pad", "x p", attrs={"mode": "reflect"}, p=[0, 4, 0, 0]),
+        "node 'n' (Pad): reflect padding by 4 must have 5 numbers to repeat, not 4",
+    ),
+    (
+        "lstm_direction",
+        lambda: net(
+            node("LSTM", "x w r", "y", direction="sideways", hidden_size=1),
+            x=(1, 1, 1),
+            constants={"w": np.zeros((1, 4, 1), np.float32), "r": np.zeros((1, 4, 1), np.float32)},
+        ),
+        "node 'n' (LSTM): direction must be one of forward, reverse, bidirectional, not 'sideways'",
+    ),
+    (
+        "resize_scales",
+        lambda: net(node("Resize", "x - s"), constants={"s": f32(1, 0)}),
+        "node 'n' (Resize): must have 2 positive scales or sizes for a shape (1, 4), not [1.0, 0.0]",
+    ),
+    (
+        "resize_mode",
+        lambda: net(node("Resize", "x - s", mode="cubic"), constants={"s": f32(1, 2)}),
+        "node 'n' (Resize): mode must be nearest or linear with one of half_pixel, asymmetric, align_corners, pytorch_half_pixel, "
+        "half_pixel_symmetric, tf_half_pixel_for_nn, not cubic, half_pixel",
+    ),
+    (
+        "shape_at_run_time",
+        lambda: net(node("Reshape", "x s"), inputs=[value("s", I64, [2])]),
+        "node 'n' (Reshape): shape must be a constant, not the computed tensor 's'",
+    ),
     # memory: refused before it is taken
-    ("huge_constant_of_shape", lambda: net(node("ConstantOfShape", "s", "a", name="c"), node("Add", "x a"),
-                                           constants={"s": np.array([1 << 30, 64])}),
-     "node 'c' (ConstantOfShape): 'a' must have at most 67108864 elements, not shape (1073741824, 64)"),
-    ("huge_range", lambda: net(node("Range", "a b c", "r", name="r"), node("Cast", "r", to=F32),
-                               constants={"a": number(0, "int64"), "b": number(1 << 50, "int64"), "c": number(1, "int64")}),
-     "node 'r' (Range): 'r' must have at most 67108864 elements, not shape (1125899906842624,)"),
-    ("endless_range", lambda: net(node("Range", "a b c", "r", name="r"), node("Cast", "r", to=F32),
-                                  constants={"a": number(0, "int64"), "b": number(9, "int64"), "c": number(0, "int64")}),
-     "node 'r' (Range): must go in finite steps other than 0, not from 0 to 9 by 0"),
-    ("huge_tile", lambda: shaped("Tile", "x r", r=[1 << 30, 1 << 30]),
-     "node 'n' (Tile): 'y' must have at most 1099511627776 elements, not shape (1073741824, 4294967296)"),
-    ("huge_expand", lambda: shaped("Expand", "x s", s=[1 << 50, 4]),
-     "node 'n' (Expand): 'y' must have at most 1099511627776 elements, not shape (1125899906842624, 4)"),
-    ("negative_expand", lambda: shaped("Expand", "x s", s=[-1, 4]),
-     "node 'n' (Expand): must be given dimensions of 0 or more, not (-1, 4)"),
-    ("huge_resize", lambda: net(node("Resize", "x - - s"), constants={"s": np.array([1 << 30, 1 << 30])}),
-     "node 'n' (Resize): 'y' must have at most 1099511627776 elements, not shape (1073741824, 1073741824)"),
+    (
+        "huge_constant_of_shape",
+        lambda: net(node("ConstantOfShape", "s", "a", name="c"), node("Add", "x a"), constants={"s": np.array([1 << 30, 64])}),
+        "node 'c' (ConstantOfShape): 'a' must have at most 67108864 elements, not shape (1073741824, 64)",
+    ),
+    (
+        "huge_range",
+        lambda: net(
+            node("Range", "a b c", "r", name="r"),
+            node("Cast", "r", to=F32),
+            constants={"a": number(0, "int64"), "b": number(1 << 50, "int64"), "c": number(1, "int64")},
+        ),
+        "node 'r' (Range): 'r' must have at most 67108864 elements, not shape (1125899906842624,)",
+    ),
+    (
+        "endless_range",
+        lambda: net(
+            node("Range", "a b c", "r", name="r"),
+            node("Cast", "r", to=F32),
+            constants={"a": number(0, "int64"), "b": number(9, "int64"), "c": number(0, "int64")},
+        ),
+        "node 'r' (Range): must go in finite steps other than 0, not from 0 to 9 by 0",
+    ),
+    (
+        "huge_tile",
+        lambda: shaped("Tile", "x r", r=[1 << 30, 1 << 30]),
+        "node 'n' (Tile): 'y' must have at most 1099511627776 elements, not shape (1073741824, 4294967296)",
+    ),
+    (
+        "huge_expand",
+        lambda: shaped("Expand", "x s", s=[1 << 50, 4]),
+        "node 'n' (Expand): 'y' must have at most 1099511627776 elements, not shape (1125899906842624, 4)",
+    ),
+    (
+        "negative_expand",
+        lambda: shaped("Expand", "x s", s=[-1, 4]),
+        "node 'n' (Expand): must be given dimensions of 0 or more, not (-1, 4)",
+    ),
+    (
+        "huge_resize",
+        lambda: net(node("Resize", "x - - s"), constants={"s": np.array([1 << 30, 1 << 30])}),
+        "node 'n' (Resize): 'y' must have at most 1099511627776 elements, not shape (1073741824, 1073741824)",
+    ),
     # quantizers
     ("nan_scale", lambda: quantized(number(np.nan)), "node 'n' (QuantizeLinear): the scale of 'x' must be finite, not nan"),
     ("infinite_scale", lambda: quantized(number(np.inf)), "node 'n' (QuantizeLinear): the scale of 'x' must be finite, not inf"),
     ("zero_scale", lambda: quantized(number(0)), "node 'n' (QuantizeLinear): the scale of 'x' must be positive, not 0.0"),
-    ("zero_half_scale", lambda: dequantized(np.zeros((), np.float16), number(0, "uint8")),
-     "node 'n' (DequantizeLinear): the scale of 'x' must be positive, not 0.0"),
-    ("negative_scale", lambda: dequantized(f32(1, 1, -1, 1), np.zeros(4, np.uint8)),
-     "node 'n' (DequantizeLinear): the scale of 'x' must be positive, not -1.0"),
-    ("scale_shape", lambda: quantized(f32(1, 2, 3), np.zeros(3, np.uint8)),
-     "node 'n' (QuantizeLinear): the scale of 'x' must have shape (4,), not (3,)"),
-    ("scale_axis", lambda: quantized(f32(1, 2, 3, 4), axis=2),
-     "node 'n' (QuantizeLinear): the quantization axis must lie in the 2 dimensions of 'x', not 2"),
-    ("block_scale_shape", lambda: dequantized(np.ones((1, 3), np.float32), x=(1, 4), axis=1, block_size=2),
-     "node 'n' (DequantizeLinear): the scale of 'x' must have shape (1, 2), not (1, 3)"),
-    ("integer_scale", lambda: quantized(number(1, "int32")),
-     "m: node 'n' (QuantizeLinear): input 's' must be float32 like the inputs before it, not int32"),
-    ("string_quantized", lambda: net(node("QuantizeLinear", "x s"), kind=TensorProto.STRING, constants={"s": number(1)}),
-     "m: 'x': must have a numeric element type, not string"),
-    ("zero_point_type", lambda: dequantized(number(1), number(0, "int8")),
-     "m: node 'n' (DequantizeLinear): input 'z' must be uint8 like the inputs before it, not int8"),
-    ("zero_point_shape", lambda: quantized(f32(1, 2, 3, 4), np.zeros(3, np.uint8)),
-     "node 'n' (QuantizeLinear): the zero point of 'x' must have the scale's shape (4,), not (3,)"),
-    ("output_type", lambda: quantized(number(1), number(0, "uint8"), output_dtype=I8),
-     "node 'n' (QuantizeLinear): output_dtype must be uint8 like the zero point, not int8"),
-    ("real_tensor_dequantized", lambda: dequantized(number(1), kind=F32),
-     "m: node 'n' (DequantizeLinear): input 'x' must be one of uint8, int8, uint16, int16, int32, float8e4m3fn, float8e4m3fnuz, "
-     "float8e5m2, float8e5m2fnuz, uint4, int4, not float32"),
-    ("qlinear_scale_shape", lambda: qlinear_conv(xs=f32(1, 2)),
-     "node 'n' (QLinearConv): the scale of 'x' must be one number, not shape (2,)"),
-    ("qlinear_weight_scales", lambda: qlinear_conv(ws=f32(1, 2, 3), wz=np.zeros(3, np.uint8)),
-     "node 'n' (QLinearConv): the scale of 'w' must have shape (2,), not (3,)"),
+    (
+        "zero_half_scale",
+        lambda: dequantized(np.zeros((), np.float16), number(0, "uint8")),
+        "node 'n' (DequantizeLinear): the scale of 'x' must be positive, not 0.0",
+    ),
+    (
+        "negative_scale",
+        lambda: dequantized(f32(1, 1, -1, 1), np.zeros(4, np.uint8)),
+        "node 'n' (DequantizeLinear): the scale of 'x' must be positive, not -1.0",
+    ),
+    (
+        "scale_shape",
+        lambda: quantized(f32(1, 2, 3), np.zeros(3, np.uint8)),
+        "node 'n' (QuantizeLinear): the scale of 'x' must have shape (4,), not (3,)",
+    ),
+    (
+        "scale_axis",
+        lambda: quantized(f32(1, 2, 3, 4), axis=2),
+        "node 'n' (QuantizeLinear): the quantization axis must lie in the 2 dimensions of 'x', not 2",
+    ),
+    (
+        "block_scale_shape",
+        lambda: dequantized(np.ones((1, 3), np.float32), x=(1, 4), axis=1, block_size=2),
+        "node 'n' (DequantizeLinear): the scale of 'x' must have shape (1, 2), not (1, 3)",
+    ),
+    (
+        "integer_scale",
+        lambda: quantized(number(1, "int32")),
+        "m: node 'n' (QuantizeLinear): input 's' must be float32 like the inputs before it, not int32",
+    ),
+    (
+        "string_quantized",
+        lambda: net(node("QuantizeLinear", "x s"), kind=TensorProto.STRING, constants={"s": number(1)}),
+        "m: 'x': must have a numeric element type, not string",
+    ),
+    (
+        "zero_point_type",
+        lambda: dequantized(number(1), number(0, "int8")),
+        "m: node 'n' (DequantizeLinear): input 'z' must be uint8 like the inputs before it, not int8",
+    ),
+    (
+        "zero_point_shape",
+        lambda: quantized(f32(1, 2, 3, 4), np.zeros(3, np.uint8)),
+        "node 'n' (QuantizeLinear): the zero point of 'x' must have the scale's shape (4,), not (3,)",
+    ),
+    (
+        "output_type",
+        lambda: quantized(number(1), number(0, "uint8"), output_dtype=I8),
+        "node 'n' (QuantizeLinear): output_dtype must be uint8 like the zero point, not int8",
+    ),
+    (
+        "real_tensor_dequantized",
+        lambda: dequantized(number(1), kind=F32),
+        "m: node 'n' (DequantizeLinear): input 'x' must be one of uint8, int8, uint16, int16, int32, float8e4m3fn, float8e4m3fnuz, "
+        "float8e5m2, float8e5m2fnuz, uint4, int4, not float32",
+    ),
+    (
+        "qlinear_scale_shape",
+        lambda: qlinear_conv(xs=f32(1, 2)),
+        "node 'n' (QLinearConv): the scale of 'x' must be one number, not shape (2,)",
+    ),
+    (
+        "qlinear_weight_scales",
+        lambda: qlinear_conv(ws=f32(1, 2, 3), wz=np.zeros(3, np.uint8)),
+        "node 'n' (QLinearConv): the scale of 'w' must have shape (2,), not (3,)",
+    ),
     ("qlinear_bias_type", lambda: qlinear_conv(b=f32(1, 2)), "m: node 'n' (QLinearConv): input 'b' must be int32, not float32"),
-    ("qlinear_bias_shape", lambda: qlinear_conv(b=np.zeros(3, np.int32)),
-     "node 'n' (QLinearConv): the bias 'b' must have 2 numbers, one per channel, not shape (3,)"),
-    ("qlinear_weights_real", lambda: qlinear_conv(w=np.zeros((2, 1, 1, 1), np.float32)),
-     "m: node 'n' (QLinearConv): input 'w' must be one of uint8, int8, not float32"),
-    ("qlinear_channels_last", lambda: qlinear_conv(MICROSOFT, channels_last=1),
-     "node 'n' (com.microsoft.QLinearConv): attribute 'channels_last' must be 0, not 1"),
-    ("scale_at_run_time", lambda: net(node("QLinearMatMul", "x t z w s z s z"), kind=U8, inputs=[value("t", F32, [])],
-                                      constants={"s": number(1), "z": number(0, "uint8"), "w": np.zeros((4, 2), np.uint8)}),
-     "node 'n' (QLinearMatMul): the scale must be a constant, not the computed tensor 't'"),
+    (
+        "qlinear_bias_shape",
+        lambda: qlinear_conv(b=np.zeros(3, np.int32)),
+        "node 'n' (QLinearConv): the bias 'b' must have 2 numbers, one per channel, not shape (3,)",
+    ),
+    (
+        "qlinear_weights_real",
+        lambda: qlinear_conv(w=np.zeros((2, 1, 1, 1), np.float32)),
+        "m: node 'n' (QLinearConv): input 'w' must be one of uint8, int8, not float32",
+    ),
+    (
+        "qlinear_channels_last",
+        lambda: qlinear_conv(MICROSOFT, channels_last=1),
+        "node 'n' (com.microsoft.QLinearConv): attribute 'channels_last' must be 0, not 1",
+    ),
+    (
+        "scale_at_run_time",
+        lambda: net(
+            node("QLinearMatMul", "x t z w s z s z"),
+            kind=U8,
+            inputs=[value("t", F32, [])],
+            constants={"s": number(1), "z": number(0, "uint8"), "w": np.zeros((4, 2), np.uint8)},
+        ),
+        "node 'n' (QLinearMatMul): the scale must be a constant, not the computed tensor 't'",
+    ),
     # ONNX Runtime's own operators
-    ("microsoft_too_few", lambda: microsoft("QLinearAdd", "x s z x s z"),
-     "m: node 'n' (com.microsoft.QLinearAdd): must have 7 to 8 inputs, not 6"),
-    ("microsoft_left_out", lambda: microsoft("QLinearAdd", "x s z - s z s z"),
-     "m: node 'n' (com.microsoft.QLinearAdd): input 3 must be given, not left out"),
-    ("microsoft_attribute", lambda: microsoft("QLinearLeakyRelu", "x s z s z", attrs={"slope": 0.1}),
-     "m: node 'n' (com.microsoft.QLinearLeakyRelu): attributes must be among alpha, not 'slope'"),
-    ("microsoft_attribute_type", lambda: microsoft("QLinearLeakyRelu", "x s z s z", attrs={"alpha": 1}),
-     "m: node 'n' (com.microsoft.QLinearLeakyRelu): attribute 'alpha' must be a float, not an int"),
-    ("microsoft_missing_attribute", lambda: microsoft("QLinearConcat", "s z x s z"),
-     "m: node 'n' (com.microsoft.QLinearConcat): attribute 'axis' must be given"),
-    ("microsoft_real_tensor", lambda: microsoft("QLinearSigmoid", "x s z s z", kind=F32),
-     "node 'n' (com.microsoft.QLinearSigmoid): 'x' must be of an integer or 8-bit float type, not float32"),
-    ("microsoft_concat_count", lambda: microsoft("QLinearConcat", "s z x s z x", attrs={"axis": 1}),
-     "node 'n' (com.microsoft.QLinearConcat): must have 2 inputs and 3 for each tensor, not 6"),
-    ("packed_weights", lambda: microsoft("MatMulNBits", "x w t", kind=F32, x=(1, 32), attrs={"K": 32, "N": 2, "bits": 4, "block_size": 32},
-                                         w=np.zeros((2, 1, 15), np.uint8), t=f32(1, 1)),
-     "node 'n' (com.microsoft.MatMulNBits): 'w' must have 32 uint8 numbers, not 30 of uint8"),
-    ("packed_bits", lambda: microsoft("MatMulNBits", "x w t", kind=F32, x=(1, 32), attrs={"K": 32, "N": 2, "bits": 3, "block_size": 32},
-                                      w=np.zeros((2, 1, 12), np.uint8), t=f32(1, 1)),
-     "node 'n' (com.microsoft.MatMulNBits): N and K must be 1 or more, bits 2, 4 or 8, and block_size a power of two from 16 on, not 2, "
-     "32, 3 and 32"),
+    (
+        "microsoft_too_few",
+        lambda: microsoft("QLinearAdd", "x s z x s z"),
+        "m: node 'n' (com.microsoft.QLinearAdd): must have 7 to 8 inputs, not 6",
+    ),
+    (
+        "microsoft_left_out",
+        lambda: microsoft("QLinearAdd", "x s z - s z s z"),
+        "m: node 'n' (com.microsoft.QLinearAdd): input 3 must be given, not left out",
+    ),
+    (
+        "microsoft_attribute",
+        lambda: microsoft("QLinearLeakyRelu", "x s z s z", attrs={"slope": 0.1}),
+        "m: node 'n' (com.microsoft.QLinearLeakyRelu): attributes must be among alpha, not 'slope'",
+    ),
+    (
+        "microsoft_attribute_type",
+        lambda: microsoft("QLinearLeakyRelu", "x s z s z", attrs={"alpha": 1}),
+        "m: node 'n' (com.microsoft.QLinearLeakyRelu): attribute 'alpha' must be a float, not an int",
+    ),
+    (
+        "microsoft_missing_attribute",
+        lambda: microsoft("QLinearConcat", "s z x s z"),
+        "m: node 'n' (com.microsoft.QLinearConcat): attribute 'axis' must be given",
+    ),
+    (
+        "microsoft_real_tensor",
+        lambda: microsoft("QLinearSigmoid", "x s z s z", kind=F32),
+        "node 'n' (com.microsoft.QLinearSigmoid): 'x' must be of an integer or 8-bit float type, not float32",
+    ),
+    (
+        "microsoft_concat_count",
+        lambda: microsoft("QLinearConcat", "s z x s z x", attrs={"axis": 1}),
+        "node 'n' (com.microsoft.QLinearConcat): must have 2 inputs and 3 for each tensor, not 6",
+    ),
+    (
+        "packed_weights",
+        lambda: microsoft(
+            "MatMulNBits",
+            "x w t",
+            kind=F32,
+            x=(1, 32),
+            attrs={"K": 32, "N": 2, "bits": 4, "block_size": 32},
+            w=np.zeros((2, 1, 15), np.uint8),
+            t=f32(1, 1),
+        ),
+        "node 'n' (com.microsoft.MatMulNBits): 'w' must have 32 uint8 numbers, not 30 of uint8",
+    ),
+    (
+        "packed_bits",
+        lambda: microsoft(
+            "MatMulNBits",
+            "x w t",
+            kind=F32,
+            x=(1, 32),
+            attrs={"K": 32, "N": 2, "bits": 3, "block_size": 32},
+            w=np.zeros((2, 1, 12), np.uint8),
+            t=f32(1, 1),
+        ),
+        "node 'n' (com.microsoft.MatMulNBits): N and K must be 1 or more, bits 2, 4 or 8, and block_size a power of two from 16 on, not 2, "
+        "32, 3 and 32",
+    ),
 ]
 
 
@@ -381,12 +662,17 @@ def test_model(build: Build, message: str, tmp_path: Path) -> None:
 FILES: list[tuple[str, bytes | None, str]] = [
     ("missing", None, "<tmp>/m.onnx: must be a file that can be read, not a missing one"),
     ("empty", b"", "<tmp>/m.onnx: must be an ONNX file, not an empty file"),
-    ("text", b"version https://git-lfs.github.com/spec/v1\n",
-     "<tmp>/m.onnx: must be an ONNX file, not a file of another kind, or a truncated one"),
-    ("truncated", conv().SerializeToString()[:-40],
-     "<tmp>/m.onnx: must be an ONNX file, not a file of another kind, or a truncated one"),
-    ("names", net(node("Relu", "x", name="abcdef")).SerializeToString().replace(b"abcdef", b"ab\xffdef"),
-     "m: must have names in UTF-8, not b'ab\\xffdef'"),
+    (
+        "text",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        "<tmp>/m.onnx: must be an ONNX file, not a file of another kind, or a truncated one",
+    ),
+    ("truncated", conv().SerializeToString()[:-40], "<tmp>/m.onnx: must be an ONNX file, not a file of another kind, or a truncated one"),
+    (
+        "names",
+        net(node("Relu", "x", name="abcdef")).SerializeToString().replace(b"abcdef", b"ab\xffdef"),
+        "m: must have names in UTF-8, not b'ab\\xffdef'",
+    ),
 ]
 
 
@@ -426,8 +712,11 @@ EXTERNAL: list[tuple[str, dict[str, str], str]] = [
     ("null", {"location": "a\0b"}, "m: initializer 'c': external data must be a file in the model's folder, not 'a\\x00b'"),
     ("short", {"location": "c.bin", "offset": "4"}, "m: initializer 'c': external data 'c.bin' must hold 16 bytes at offset 4, not 12"),
     ("length", {"location": "c.bin", "length": "12"}, "m: initializer 'c': external data must have a length of 16 bytes, not 12"),
-    ("offset", {"location": "c.bin", "offset": "-4"},
-     "m: initializer 'c': the offset of external data must be a number of bytes, not '-4'"),
+    (
+        "offset",
+        {"location": "c.bin", "offset": "-4"},
+        "m: initializer 'c': the offset of external data must be a number of bytes, not '-4'",
+    ),
 ]
 
 
@@ -495,7 +784,8 @@ def test_memory_of_an_execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(reading, "machine_bytes", lambda: 16 << 30)
     feeds = {"x": np.broadcast_to(np.float32(0), (2, 1 << 20, 1 << 18))}
     assert said(lambda: hwsim.execute(model, feeds), tmp_path) == (
-        "m: must fit into this machine's 16 GiB of memory to be executed, not 4 TiB; run a smaller batch or input")
+        "m: must fit into this machine's 16 GiB of memory to be executed, not 4 TiB; run a smaller batch or input"
+    )
 
 
 # --- YAML ---
@@ -547,96 +837,224 @@ energy: {table: jouppi_7nm, leakage: 5 mW, source: here}
 ARITHMETICS = ", ".join(names("arithmetics"))
 
 CHIPS: list[tuple[str, str, str, str]] = [
-    ("unknown_key", "frequency: 1.0", "freqency: 1.0",
-     "<tmp>/c.yaml:4:3 clock.freqency: must be one of source, assumed, frequency, not 'freqency'; did you mean 'frequency'?"),
-    ("unknown_block", "overheads:", "overhead:",
-     "<tmp>/c.yaml:34:1 overhead: must be one of name, title, description, clock, process, arrays, vector, memories, dma, overheads, "
-     "arithmetic, quantization, fallback, energy, validation, not 'overhead'; did you mean 'overheads'?"),
+    (
+        "unknown_key",
+        "frequency: 1.0",
+        "freqency: 1.0",
+        "<tmp>/c.yaml:4:3 clock.freqency: must be one of source, assumed, frequency, not 'freqency'; did you mean 'frequency'?",
+    ),
+    (
+        "unknown_block",
+        "overheads:",
+        "overhead:",
+        "<tmp>/c.yaml:34:1 overhead: must be one of name, title, description, clock, process, arrays, vector, memories, dma, overheads, "
+        "arithmetic, quantization, fallback, energy, validation, not 'overhead'; did you mean 'overheads'?",
+    ),
     ("duplicate_key", "name: toy", "name: toy\nname: toy", "<tmp>/c.yaml:2:1: the key 'name' must stand once, not again after line 1"),
     ("duplicate_key_in_a_line", "{K: 8, C: 8}", "{K: 8, K: 8}", "<tmp>/c.yaml:9:21: the key 'K' must stand once, not again after line 9"),
     ("missing_block", "dma: {channels: 2, setup: 50 cycles, source: here}\n", "", "<tmp>/c.yaml:1:1 dma: must be given"),
     ("missing_field", "frequency: 1.0 GHz\n  ", "", "<tmp>/c.yaml:3:1 clock.frequency: must be given"),
-    ("no_source", "  source: here\nprocess", "process",
-     "<tmp>/c.yaml:3:1 clock: must say where its numbers come from, with `source:` or `assumed:`"),
-    ("wrong_unit", "1.0 GHz", "1.0 GB",
-     "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not '1.0 GB'; 'GB' is not a unit of frequency"),
-    ("unit_in_capitals", "1.0 GHz", "1.0 GHZ",
-     "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not '1.0 GHZ'; 'GHZ' is not a unit of frequency, did you "
-     "mean 'GHz'?"),
-    ("bare_number", "size: 1 MiB", "size: 1048576",
-     "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB, not 1048576; give the number with its unit"),
-    ("bare_rate", "copy: 32 /cycle", "copy: 32",
-     "<tmp>/c.yaml:18:33 vector.alu.rates.copy: must be a rate such as 128 /cycle, not 32; give the number with its unit"),
-    ("bandwidth_without_time", "read: 64 B/cycle", "read: 64 B",
-     "<tmp>/c.yaml:23:5 memories.sram.read: must be a bandwidth such as 64 B/cycle or 34.1 GB/s, not '64 B'"),
-    ("duration_unit", "latency: 6 cycles", "latency: 6 clocks",
-     "<tmp>/c.yaml:25:5 memories.sram.latency: must be a duration such as 20 us or 300 cycles, not '6 clocks'; 'clocks' is not a unit of "
-     "time"),
-    ("negative_size", "size: 1 MiB", "size: -1 MiB",
-     "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB and not negative, not '-1 MiB'"),
+    (
+        "no_source",
+        "  source: here\nprocess",
+        "process",
+        "<tmp>/c.yaml:3:1 clock: must say where its numbers come from, with `source:` or `assumed:`",
+    ),
+    (
+        "wrong_unit",
+        "1.0 GHz",
+        "1.0 GB",
+        "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not '1.0 GB'; 'GB' is not a unit of frequency",
+    ),
+    (
+        "unit_in_capitals",
+        "1.0 GHz",
+        "1.0 GHZ",
+        "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not '1.0 GHZ'; 'GHZ' is not a unit of frequency, did you "
+        "mean 'GHz'?",
+    ),
+    (
+        "bare_number",
+        "size: 1 MiB",
+        "size: 1048576",
+        "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB, not 1048576; give the number with its unit",
+    ),
+    (
+        "bare_rate",
+        "copy: 32 /cycle",
+        "copy: 32",
+        "<tmp>/c.yaml:18:33 vector.alu.rates.copy: must be a rate such as 128 /cycle, not 32; give the number with its unit",
+    ),
+    (
+        "bandwidth_without_time",
+        "read: 64 B/cycle",
+        "read: 64 B",
+        "<tmp>/c.yaml:23:5 memories.sram.read: must be a bandwidth such as 64 B/cycle or 34.1 GB/s, not '64 B'",
+    ),
+    (
+        "duration_unit",
+        "latency: 6 cycles",
+        "latency: 6 clocks",
+        "<tmp>/c.yaml:25:5 memories.sram.latency: must be a duration such as 20 us or 300 cycles, not '6 clocks'; 'clocks' is not a unit "
+        "of time",
+    ),
+    (
+        "negative_size",
+        "size: 1 MiB",
+        "size: -1 MiB",
+        "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB and not negative, not '-1 MiB'",
+    ),
     ("zero_size", "size: 1 MiB", "size: 0 KiB", "<tmp>/c.yaml:22:5 memories.sram.size: must be more than 0, not '0 KiB'"),
     ("zero_frequency", "1.0 GHz", "0 GHz", "<tmp>/c.yaml:4:3 clock.frequency: must be more than 0, not '0 GHz'"),
-    ("absurd_number", "1 MiB", "1e99 MiB",
-     "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB and at most 1e+30 of its unit, not '1e99 MiB'"),
+    (
+        "absurd_number",
+        "1 MiB",
+        "1e99 MiB",
+        "<tmp>/c.yaml:22:5 memories.sram.size: must be a size such as 512 KiB and at most 1e+30 of its unit, not '1e99 MiB'",
+    ),
     ("negative_count", "channels: 2", "channels: -2", "<tmp>/c.yaml:33:7 dma.channels: must be greater than or equal to 1, not -2"),
     ("count_as_text", "channels: 2", "channels: '2'", "<tmp>/c.yaml:33:7 dma.channels: must be a whole number, not '2'"),
     ("count_as_fraction", "channels: 2", "channels: 2.5", "<tmp>/c.yaml:33:7 dma.channels: must be a whole number, not 2.5"),
     ("truth_in_yaml_1", "on_chip: false", "on_chip: no", "<tmp>/c.yaml:30:5 memories.dram.on_chip: must be true or false, not 'no'"),
     ("number_for_text", "title: A toy", "title: 5", "<tmp>/c.yaml:2:1 title: must be text, not 5"),
     ("name", "name: toy", "name: Toy Chip", "<tmp>/c.yaml:1:1 name: must be lower-case letters, digits and underscores, not 'Toy Chip'"),
-    ("enumeration", "output_stationary", "output-stationary",
-     "<tmp>/c.yaml:10:5 arrays.mac.dataflow: must be 'weight_stationary', 'output_stationary', 'input_stationary', 'row_stationary' or "
-     "'none', not 'output-stationary'; did you mean 'output_stationary'?"),
-    ("operator_of_an_array", "[conv, matmul]", "[convolution, matmul]",
-     "<tmp>/c.yaml:12:12 arrays.mac.runs.0: must be 'conv', 'depthwise', 'conv_transpose', 'matmul' or 'lstm', not 'convolution'"),
-    ("loop", "{K: 8, C: 8}", "{Q: 8}",
-     "<tmp>/c.yaml:9:15 arrays.mac.unroll.0.Q: must be 'N', 'G', 'K', 'C', 'OY', 'OX', 'FY' or 'FX', not 'Q'"),
-    ("unroll_of_nothing", "{K: 8, C: 8}", "{K: 0}",
-     "<tmp>/c.yaml:8:3 arrays.mac: each unroll must spread at least one loop over 1 or more multipliers, not {'K': 0}"),
-    ("precision", "w8a8: 1", "w8b8: 1",
-     "<tmp>/c.yaml:11:13 arrays.mac.rates.w8b8: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 "
-     "bits, not 'w8b8'"),
+    (
+        "enumeration",
+        "output_stationary",
+        "output-stationary",
+        "<tmp>/c.yaml:10:5 arrays.mac.dataflow: must be 'weight_stationary', 'output_stationary', 'input_stationary', 'row_stationary' or "
+        "'none', not 'output-stationary'; did you mean 'output_stationary'?",
+    ),
+    (
+        "operator_of_an_array",
+        "[conv, matmul]",
+        "[convolution, matmul]",
+        "<tmp>/c.yaml:12:12 arrays.mac.runs.0: must be 'conv', 'depthwise', 'conv_transpose', 'matmul' or 'lstm', not 'convolution'",
+    ),
+    (
+        "loop",
+        "{K: 8, C: 8}",
+        "{Q: 8}",
+        "<tmp>/c.yaml:9:15 arrays.mac.unroll.0.Q: must be 'N', 'G', 'K', 'C', 'OY', 'OX', 'FY' or 'FX', not 'Q'",
+    ),
+    (
+        "unroll_of_nothing",
+        "{K: 8, C: 8}",
+        "{K: 0}",
+        "<tmp>/c.yaml:8:3 arrays.mac: each unroll must spread at least one loop over 1 or more multipliers, not {'K': 0}",
+    ),
+    (
+        "precision",
+        "w8a8: 1",
+        "w8b8: 1",
+        "<tmp>/c.yaml:11:13 arrays.mac.rates.w8b8: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 "
+        "bits, not 'w8b8'",
+    ),
     ("nan_rate", "w8a8: 1", "w8a8: .nan", "<tmp>/c.yaml:11:13 arrays.mac.rates.w8a8: must be a finite number, not nan"),
     ("zero_rate", "w8a8: 1", "w8a8: 0", "<tmp>/c.yaml:11:13 arrays.mac.rates.w8a8: must be more than 0, not 0"),
     ("no_default_rate", "default: 16 /cycle, ", "", "<tmp>/c.yaml:17:3 vector.alu: rates must give a `default`"),
-    ("tile_without_every", "overflow: wrap", "tile: 4",
-     "<tmp>/c.yaml:14:5 arrays.mac.accumulator: `tile` must come with `every: tile`, not with `every: mac`"),
-    ("two_ways_to_narrow", "fuses: [relu]", "serial: {weights: 1, activations: 1}\n    compose: {}",
-     "<tmp>/c.yaml:8:3 arrays.mac: must be `serial` or `compose`, not both"),
-    ("fused_operator", "fuses: [relu]", "fuses: [rellu]",
-     "<tmp>/c.yaml:13:5 arrays.mac.fuses: must be an operator such as add or relu, not 'rellu'; did you mean 'relu'?"),
-    ("vector_work", "copy: 32", "coppy: 32",
-     "<tmp>/c.yaml:18:33 vector.alu.rates.coppy: must be `default` or elementary work such as add or requantize, not 'coppy'; did you "
-     "mean 'copy'?"),
-    ("arithmetic", "default: gemmlowp", "default: gemlowp",
-     f"<tmp>/c.yaml:35:14 arithmetic.default: must be one of {ARITHMETICS}, not 'gemlowp'; did you mean 'gemmlowp'?"),
-    ("arithmetic_of_an_operator", "softmax: gemmlowp", "sofmax: gemmlowp",
-     "<tmp>/c.yaml:35:39 arithmetic.ops.sofmax: must be an operator such as conv, add or softmax, not 'sofmax'; did you mean 'softmax'?"),
-    ("format", "formats: [int8]", "formats: [in8]",
-     "<tmp>/c.yaml:37:13 quantization.weights.formats: must be an integer format such as int8 or uint4, not 'in8'; did you mean 'int8'?"),
-    ("same_scale", "[concat]", "[concatenate]",
-     "<tmp>/c.yaml:40:3 quantization.same_scale: must be an operator such as concat or max_pool, not 'concatenate'; did you mean "
-     "'concat'?"),
-    ("cost_table", "jouppi_7nm", "jouppi_5nm",
-     "<tmp>/c.yaml:42:10 energy.table: must be one of horowitz_45nm, jouppi_7nm, not 'jouppi_5nm'; did you mean 'jouppi_7nm'?"),
-    ("memory_kind", "kind: lpddr4", "kind: lpddr44",
-     "<tmp>/c.yaml:31:5 memories.dram.kind: must be one of lpddr3, lpddr4, lpddr4x, lpddr5, ddr3, ddr4, gddr6, hbm2, flash, "
-     "octospi_flash, not 'lpddr44'; did you mean 'lpddr4'?"),
-    ("unpriced_memory", "    kind: lpddr4\n", "",
-     "<tmp>/c.yaml:27:3 memories.dram: must have a `size`, a `kind` or both `read_energy` and `write_energy`, to be priced"),
-    ("two_vector_units", "vector:\n", "vector:\n  second: {rates: {default: 1 /cycle}, source: here}\n",
-     "<tmp>/c.yaml:1:1: vector must be one unit, not 2 (second, alu); give one the rates of all"),
-    ("name_twice", "  alu:", "  mac:",
-     "<tmp>/c.yaml:1:1: arrays, vector units and memories must each have a name of their own, not 'mac' twice"),
+    (
+        "tile_without_every",
+        "overflow: wrap",
+        "tile: 4",
+        "<tmp>/c.yaml:14:5 arrays.mac.accumulator: `tile` must come with `every: tile`, not with `every: mac`",
+    ),
+    (
+        "two_ways_to_narrow",
+        "fuses: [relu]",
+        "serial: {weights: 1, activations: 1}\n    compose: {}",
+        "<tmp>/c.yaml:8:3 arrays.mac: must be `serial` or `compose`, not both",
+    ),
+    (
+        "fused_operator",
+        "fuses: [relu]",
+        "fuses: [rellu]",
+        "<tmp>/c.yaml:13:5 arrays.mac.fuses: must be an operator such as add or relu, not 'rellu'; did you mean 'relu'?",
+    ),
+    (
+        "vector_work",
+        "copy: 32",
+        "coppy: 32",
+        "<tmp>/c.yaml:18:33 vector.alu.rates.coppy: must be `default` or elementary work such as add or requantize, not 'coppy'; did you "
+        "mean 'copy'?",
+    ),
+    (
+        "arithmetic",
+        "default: gemmlowp",
+        "default: gemlowp",
+        f"<tmp>/c.yaml:35:14 arithmetic.default: must be one of {ARITHMETICS}, not 'gemlowp'; did you mean 'gemmlowp'?",
+    ),
+    (
+        "arithmetic_of_an_operator",
+        "softmax: gemmlowp",
+        "sofmax: gemmlowp",
+        "<tmp>/c.yaml:35:39 arithmetic.ops.sofmax: must be an operator such as conv, add or softmax, not 'sofmax'; did you mean 'softmax'?",
+    ),
+    (
+        "format",
+        "formats: [int8]",
+        "formats: [in8]",
+        "<tmp>/c.yaml:37:13 quantization.weights.formats: must be an integer format such as int8 or uint4, not 'in8'; did you mean 'int8'?",
+    ),
+    (
+        "same_scale",
+        "[concat]",
+        "[concatenate]",
+        "<tmp>/c.yaml:40:3 quantization.same_scale: must be an operator such as concat or max_pool, not 'concatenate'; did you mean "
+        "'concat'?",
+    ),
+    (
+        "cost_table",
+        "jouppi_7nm",
+        "jouppi_5nm",
+        "<tmp>/c.yaml:42:10 energy.table: must be one of horowitz_45nm, jouppi_7nm, not 'jouppi_5nm'; did you mean 'jouppi_7nm'?",
+    ),
+    (
+        "memory_kind",
+        "kind: lpddr4",
+        "kind: lpddr44",
+        "<tmp>/c.yaml:31:5 memories.dram.kind: must be one of lpddr3, lpddr4, lpddr4x, lpddr5, ddr3, ddr4, gddr6, hbm2, flash, "
+        "octospi_flash, not 'lpddr44'; did you mean 'lpddr4'?",
+    ),
+    (
+        "unpriced_memory",
+        "    kind: lpddr4\n",
+        "",
+        "<tmp>/c.yaml:27:3 memories.dram: must have a `size`, a `kind` or both `read_energy` and `write_energy`, to be priced",
+    ),
+    (
+        "two_vector_units",
+        "vector:\n",
+        "vector:\n  second: {rates: {default: 1 /cycle}, source: here}\n",
+        "<tmp>/c.yaml:1:1: vector must be one unit, not 2 (second, alu); give one the rates of all",
+    ),
+    (
+        "name_twice",
+        "  alu:",
+        "  mac:",
+        "<tmp>/c.yaml:1:1: arrays, vector units and memories must each have a name of their own, not 'mac' twice",
+    ),
     ("block_for_a_list", "[{K: 8, C: 8}]", "{K: 8}", "<tmp>/c.yaml:9:5 arrays.mac.unroll: must be a list, not a block of fields"),
     ("number_for_a_block", "{K: 8, C: 8}", "8", "<tmp>/c.yaml:9:14 arrays.mac.unroll.0: must be a block of fields, not 8"),
-    ("forgotten_value", "size: 1 MiB", "size:",
-     "<tmp>/c.yaml:22:5: 'size' must have a value, not nothing; leave the key out for its default"),
-    ("null", "1.0 GHz", "null",
-     "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not null; give the number with its unit"),
-    ("two_faults", "channels: 2, setup: 50 cycles", "channels: 0, setup: 50",
-     "<tmp>/c.yaml:33:7 dma.channels: must be greater than or equal to 1, not 0 | <tmp>/c.yaml:33:20 dma.setup: must be a duration such "
-     "as 20 us or 300 cycles, not 50; give the number with its unit"),
+    (
+        "forgotten_value",
+        "size: 1 MiB",
+        "size:",
+        "<tmp>/c.yaml:22:5: 'size' must have a value, not nothing; leave the key out for its default",
+    ),
+    (
+        "null",
+        "1.0 GHz",
+        "null",
+        "<tmp>/c.yaml:4:3 clock.frequency: must be a frequency such as 1.2 GHz, not null; give the number with its unit",
+    ),
+    (
+        "two_faults",
+        "channels: 2, setup: 50 cycles",
+        "channels: 0, setup: 50",
+        "<tmp>/c.yaml:33:7 dma.channels: must be greater than or equal to 1, not 0 | <tmp>/c.yaml:33:20 dma.setup: must be a duration such "
+        "as 20 us or 300 cycles, not 50; give the number with its unit",
+    ),
     ("tab", "  frequency", "\tfrequency", "<tmp>/c.yaml:4:1: must be plain YAML; found character '\\t' that cannot start any token"),
     ("syntax", "[conv, matmul]", "[conv, matmul", "<tmp>/c.yaml:13:10: must be plain YAML; expected ',' or ']', but got ':'"),
     ("anchor", "source: here", "source: &where here", "<tmp>/c.yaml:5:11: must be plain YAML, not the anchor '&where'; leave it out"),
@@ -665,8 +1083,11 @@ TEXTS: list[tuple[str, bytes | None, str]] = [
     ("comment", b"# to do\n", "<tmp>/c.yaml: must hold a mapping of fields, not an empty file"),
     ("list", b"- a\n- b\n", "<tmp>/c.yaml: must hold a mapping of fields, not a list"),
     ("word", b"chip\n", "<tmp>/c.yaml: must hold a mapping of fields, not 'chip'"),
-    ("two_documents", b"a: 1\n---\nb: 2\n",
-     "<tmp>/c.yaml:2:1: must be plain YAML; expected a single document in the stream, but found another document"),
+    (
+        "two_documents",
+        b"a: 1\n---\nb: 2\n",
+        "<tmp>/c.yaml:2:1: must be plain YAML; expected a single document in the stream, but found another document",
+    ),
     ("recursive_alias", b"a: &x {b: *x}\n", "<tmp>/c.yaml:1:4: must be plain YAML, not the anchor '&x'; leave it out"),
     ("unknown_alias", b"a: *x\n", "<tmp>/c.yaml:1:4: must be plain YAML, not the alias '*x'; write it out"),
     ("nested", b"a: " + b"[" * 20000, "<tmp>/c.yaml: must be nested less deeply"),
@@ -691,19 +1112,32 @@ def test_folder_for_a_chip(tmp_path: Path) -> None:
 def test_preset_with_a_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert said(lambda: hwsim.load_arch("snpe_dsp.yaml"), tmp_path) == (
-        "snpe_dsp.yaml: must be a file that can be read, not a missing one; did you mean the preset 'snpe_dsp'?")
+        "snpe_dsp.yaml: must be a file that can be read, not a missing one; did you mean the preset 'snpe_dsp'?"
+    )
 
 
 OVERRIDES: list[tuple[str, str, str, str]] = [
     ("unit", "clock.frequency", "5", "--set clock.frequency=5: must be a frequency such as 1.2 GHz, not 5; give the number with its unit"),
-    ("field", "clock.freq", "5 GHz",
-     "--set clock.freq=5 GHz: must be one of source, assumed, frequency, not 'freq'; did you mean 'frequency'?"),
+    (
+        "field",
+        "clock.freq",
+        "5 GHz",
+        "--set clock.freq=5 GHz: must be one of source, assumed, frequency, not 'freq'; did you mean 'frequency'?",
+    ),
     ("block", "clok.frequency", "5 GHz", "--set clok.frequency=5 GHz: 'clok' must exist in the chip; did you mean 'clock'?"),
-    ("below_a_value", "memories.sram.size.x", "1",
-     "--set memories.sram.size.x=1: 'memories.sram.size' must be a block of fields, not '1 MiB'"),
+    (
+        "below_a_value",
+        "memories.sram.size.x",
+        "1",
+        "--set memories.sram.size.x=1: 'memories.sram.size' must be a block of fields, not '1 MiB'",
+    ),
     ("syntax", "memories.sram.size", "[1", "--set memories.sram.size=[1: must be plain YAML; expected ',' or ']', but got '<stream end>'"),
-    ("nothing", "memories.sram.size", "",
-     "--set memories.sram.size=: must have a value, not nothing; write memories.sram.size=null for no value"),
+    (
+        "nothing",
+        "memories.sram.size",
+        "",
+        "--set memories.sram.size=: must have a value, not nothing; write memories.sram.size=null for no value",
+    ),
     ("block_as_number", "clock", "5", "--set clock=5: must be a block of fields, not 5"),
     ("alias", "title", "*x", "--set title=*x: must be plain YAML, not the alias '*x'; write it out"),
 ]
@@ -776,12 +1210,21 @@ DATA: list[tuple[str, Callable[[Path], Any], str]] = [
     ("texts", npz(x=np.array([["a", "b"]]), y=Y[:1]), "<tmp>/d.npz: x must be numbers, not text"),
     ("label_texts", npz(x=X, y=np.array(["cat", "dog", "cat"])), "<tmp>/d.npz: y must be numbers, not text"),
     ("complex", npz(x=X.astype(np.complex64), y=Y), "<tmp>/d.npz: x must be numbers, not complex64"),
-    ("no_samples", npz(x=X[:0], y=Y[:0]),
-     "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape (0, 1, 8, 8)"),
-    ("one_axis", npz(x=X[:, 0, 0, 0], y=Y),
-     "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape (3,)"),
-    ("scalar", npz(x=np.float32(1), y=Y),
-     "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape ()"),
+    (
+        "no_samples",
+        npz(x=X[:0], y=Y[:0]),
+        "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape (0, 1, 8, 8)",
+    ),
+    (
+        "one_axis",
+        npz(x=X[:, 0, 0, 0], y=Y),
+        "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape (3,)",
+    ),
+    (
+        "scalar",
+        npz(x=np.float32(1), y=Y),
+        "<tmp>/d.npz: x must have samples along its first axis and their numbers along others, not shape ()",
+    ),
     ("fewer_labels", npz(x=X, y=Y[:2]), "<tmp>/d.npz: y must have a label or target for each of the 3 samples of x, not shape (2,)"),
     ("scalar_label", npz(x=X, y=np.int64(1)), "<tmp>/d.npz: y must have a label or target for each of the 3 samples of x, not shape ()"),
     ("nan", npz(x=with_nan(), y=Y), "<tmp>/d.npz: x must be finite numbers, not nan at (2, 0, 1, 3)"),
@@ -843,69 +1286,113 @@ def command(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 PRESETS, NETWORKS = ", ".join(presets()), ", ".join(sorted(networks()))
 RUN = "run --arch c.yaml --model m.onnx"
 COMMANDS: list[tuple[str, str, str]] = [
-    ("preset", "run --arch snpe_dps --model m.onnx",
-     f"arch: must be a path to a YAML file or one of {PRESETS}, not 'snpe_dps'; did you mean 'snpe_dsp'?"),
+    (
+        "preset",
+        "run --arch snpe_dps --model m.onnx",
+        f"arch: must be a path to a YAML file or one of {PRESETS}, not 'snpe_dps'; did you mean 'snpe_dsp'?",
+    ),
     ("no_chip", "check --arch no.yaml --model m.onnx", "no.yaml: must be a file that can be read, not a missing one"),
     ("no_model", "run --arch c.yaml --model no.onnx", "no.onnx: must be a file that can be read, not a missing one"),
     ("folder_for_a_model", "check --arch c.yaml --model .", ".: must be a file that can be read, not a folder"),
-    ("data_for_a_model", "run --arch c.yaml --model d.npz",
-     "d.npz: must be an ONNX file, not a file of another kind, or a truncated one"),
-    ("truncated_model", "run --arch c.yaml --model cut.onnx",
-     "cut.onnx: must be an ONNX file, not a file of another kind, or a truncated one"),
-    ("constant_model", "run --arch c.yaml --model constant.onnx",
-     "constant.onnx: must have an input with samples along its first axis, not constants alone"),
+    ("data_for_a_model", "run --arch c.yaml --model d.npz", "d.npz: must be an ONNX file, not a file of another kind, or a truncated one"),
+    (
+        "truncated_model",
+        "run --arch c.yaml --model cut.onnx",
+        "cut.onnx: must be an ONNX file, not a file of another kind, or a truncated one",
+    ),
+    (
+        "constant_model",
+        "run --arch c.yaml --model constant.onnx",
+        "constant.onnx: must have an input with samples along its first axis, not constants alone",
+    ),
     ("open_model", "run --arch c.yaml --model open.onnx", "input 'x': must have a fixed shape, not NxL; give it, such as --shape x=1x224"),
     ("no_data", f"{RUN} --data no.npz", f"no.npz: {WANTED}, not a missing one"),
     ("model_for_data", f"{RUN} --data m.onnx", f"m.onnx: {WANTED}, not a file of another kind, or a truncated one"),
-    ("data_without_labels", f"{RUN} --data only_x.npz",
-     f"only_x.npz: {WANTED}, not one with x; make it with np.savez(path, x=inputs, y=labels)"),
+    (
+        "data_without_labels",
+        f"{RUN} --data only_x.npz",
+        f"only_x.npz: {WANTED}, not one with x; make it with np.savez(path, x=inputs, y=labels)",
+    ),
     ("data_of_another_shape", f"{RUN} --data wide.npz", "data 'wide': x must have samples of shape (4,) for input 'x', not (5,)"),
     ("label_too_high", f"{RUN} --data labels.npz", "labels y: must be one class of 0 to 2 per sample, not int64 of shape (3,) up to 3"),
     ("metric_that_does_not_fit", f"{RUN} --data d.npz --metric iou", "masks y: must have the output's size (3, 3), not (3,)"),
-    ("metric", f"{RUN} --metric top2 --data d.npz",
-     "--metric: must be one of top1, top5, dice, iou, mse, not 'top2'; did you mean 'top5'?"),
+    (
+        "metric",
+        f"{RUN} --metric top2 --data d.npz",
+        "--metric: must be one of top1, top5, dice, iou, mse, not 'top2'; did you mean 'top5'?",
+    ),
     ("metric_without_data", f"{RUN} --metric top1", "--metric: must come with --data, not alone"),
     ("samples_without_data", f"{RUN} --samples 5", "--samples: must come with --data, not alone"),
     ("engine", f"{RUN} --engine nunba", "--engine: must be one of numba, reference, not 'nunba'; did you mean 'numba'?"),
     ("qdq", f"{RUN} --qdq literally", "qdq: must be integer or literal, not 'literally'; did you mean 'literal'?"),
     ("set", f"{RUN} --set clock.frequency", "--set: must be field=value such as memories.vtcm.size=4MiB, not 'clock.frequency'"),
-    ("set_unit", f"{RUN} --set clock.frequency=2~Ghz",
-     "--set clock.frequency=2 Ghz: must be a frequency such as 1.2 GHz, not '2 Ghz'; 'Ghz' is not a unit of frequency, did you mean "
-     "'GHz'?"),
-    ("set_field", f"{RUN} --set memories.sram.sice=1MiB",
-     "--set memories.sram.sice=1MiB: must be one of source, assumed, size, holds, read, write, latency, banks, double_buffered, on_chip, "
-     "keeps_weights, read_energy, write_energy, kind, not 'sice'; did you mean 'size'?"),
+    (
+        "set_unit",
+        f"{RUN} --set clock.frequency=2~Ghz",
+        "--set clock.frequency=2 Ghz: must be a frequency such as 1.2 GHz, not '2 Ghz'; 'Ghz' is not a unit of frequency, did you mean "
+        "'GHz'?",
+    ),
+    (
+        "set_field",
+        f"{RUN} --set memories.sram.sice=1MiB",
+        "--set memories.sram.sice=1MiB: must be one of source, assumed, size, holds, read, write, latency, banks, double_buffered, "
+        "on_chip, keeps_weights, read_energy, write_energy, kind, not 'sice'; did you mean 'size'?",
+    ),
     ("set_twice", f"{RUN} --set name=a --set name=b", "--set: must set 'name' once, not to 'a' and 'b'"),
     ("shape", f"{RUN} --shape 1x4", "--shape: must be an input's name and sizes of 1 or more such as x=1x3x224x224, not '1x4'"),
     ("shape_of_zero", f"{RUN} --shape x=0x4", "--shape: must be an input's name and sizes of 1 or more such as x=1x3x224x224, not 'x=0x4'"),
-    ("shape_of_words", f"{RUN} --shape x=NxC",
-     "--shape: must be an input's name and sizes of 1 or more such as x=1x3x224x224, not 'x=NxC'"),
+    (
+        "shape_of_words",
+        f"{RUN} --shape x=NxC",
+        "--shape: must be an input's name and sizes of 1 or more such as x=1x3x224x224, not 'x=NxC'",
+    ),
     ("shape_twice", f"{RUN} --shape x=1x4 --shape x=2x4", "--shape: must shape 'x' once, not twice"),
     ("shape_of_another_input", f"{RUN} --shape z=1x4", "shapes: must name an input (x), not 'z'"),
     ("shape_against_the_model", f"{RUN} --shape x=1x5", "input 'x': must have shape Nx4, not 1x5"),
     ("report_on_a_file", f"{RUN} --out taken", "taken: must be a folder that can be written, not a file"),
     ("report_below_a_file", f"{RUN} --out taken/a/b", "taken/a/b: must be a folder that can be written, not one below the file 'taken'"),
     ("diff_against", "diff --model m.onnx --against nothing", "against: must be file, literal, onnxruntime or a chip, not 'nothing'"),
-    ("diff_chip", "diff --model m.onnx --arch tpu",
-     f"arch: must be a path to a YAML file or one of {PRESETS}, not 'tpu'; did you mean 'tpu_v1'?"),
+    (
+        "diff_chip",
+        "diff --model m.onnx --arch tpu",
+        f"arch: must be a path to a YAML file or one of {PRESETS}, not 'tpu'; did you mean 'tpu_v1'?",
+    ),
     ("diff_samples", "diff --model m.onnx --data d.npz --samples 4", "data 'd': x must have 4 samples of shape (4,), not (3, 4)"),
     ("build_network", "build resnet9 -o r.onnx", f"network: must be one of {NETWORKS}, not 'resnet9'; did you mean 'resnet8'?"),
-    ("build_bits", "build resnet8 -o r.onnx --bits w8",
-     "--bits: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not 'w8'"),
-    ("build_width", "build resnet8 -o r.onnx --bits w64a8",
-     "--bits: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not 'w64a8'"),
-    ("build_format", "build resnet8 -o r.onnx --bits fp8",
-     "--bits: must be a precision that ONNX can hold: 2 to 16 bits, fp32, fp16 or bf16, not 'fp8'"),
-    ("build_chip", "build resnet8 -o r.onnx --bits w8a8 --arch snpe",
-     f"arch: must be a path to a YAML file or one of {PRESETS}, not 'snpe'; did you mean 'snpe_dsp'?"),
-    ("build_chip_for_nothing", "build resnet8 -o r.onnx --arch snpe_dsp",
-     "--arch: must come with --bits for weights and activations such as w8a8, not with fp32"),
+    (
+        "build_bits",
+        "build resnet8 -o r.onnx --bits w8",
+        "--bits: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not 'w8'",
+    ),
+    (
+        "build_width",
+        "build resnet8 -o r.onnx --bits w64a8",
+        "--bits: must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not 'w64a8'",
+    ),
+    (
+        "build_format",
+        "build resnet8 -o r.onnx --bits fp8",
+        "--bits: must be a precision that ONNX can hold: 2 to 16 bits, fp32, fp16 or bf16, not 'fp8'",
+    ),
+    (
+        "build_chip",
+        "build resnet8 -o r.onnx --bits w8a8 --arch snpe",
+        f"arch: must be a path to a YAML file or one of {PRESETS}, not 'snpe'; did you mean 'snpe_dsp'?",
+    ),
+    (
+        "build_chip_for_nothing",
+        "build resnet8 -o r.onnx --arch snpe_dsp",
+        "--arch: must come with --bits for weights and activations such as w8a8, not with fp32",
+    ),
     ("build_below_a_file", "build resnet8 -o taken/r.onnx", "taken: must be a folder that can be written, not a file"),
     ("build_into_a_folder", "build ds_cnn -o .", ".: must be a file that can be written, not a folder"),
     ("show", "show ''", f"arch: must be a path to a YAML file or one of {PRESETS}, not ''"),
-    ("list", "list network",
-     "list: must be one of ops, arithmetics, formats, quantizers, mappers, networks, operators, metrics, not 'network'; did you mean "
-     "'networks'?"),
+    (
+        "list",
+        "list network",
+        "list: must be one of ops, arithmetics, formats, quantizers, mappers, networks, operators, metrics, not 'network'; did you mean "
+        "'networks'?",
+    ),
     ("schema", "schema archs", "schema: must be one of arch, costs, scaling, not 'archs'; did you mean 'arch'?"),
 ]
 
@@ -952,7 +1439,10 @@ def test_memory_error_is_one_line(place: Path, capsys: pytest.CaptureFixture[str
 
     monkeypatch.setattr(hwsim, "load_model", full)
     assert command(RUN, capsys, monkeypatch) == (
-        2, "", "hwsim: error: memory: must be enough for the network's tensors; run a smaller batch or input\n")
+        2,
+        "",
+        "hwsim: error: memory: must be enough for the network's tensors; run a smaller batch or input\n",
+    )
 
 
 # --- nothing half-written ---
@@ -987,6 +1477,7 @@ def test_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_failed_report_keeps_what_was_computed(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder becomes unwritable while the simulation runs: the result is still printed."""
+
     def refuse(*args: Any) -> None:
         raise HwsimError("report/result.json", "must be a file that can be written", "one on a full disk")
 

@@ -59,7 +59,9 @@ def test_onnxruntime_agrees(bits: str) -> None:
 
 @pytest.mark.parametrize("bits", ["fp8", "w1a8", "w8a32", "w8a1", "w8fp8"])
 def test_what_onnx_cannot_hold_is_refused(bits: str) -> None:
-    with pytest.raises(HwsimError, match=f"^--bits: must be a precision that ONNX can hold: 2 to 16 bits, fp32, fp16 or bf16, not '{bits}'$"):
+    with pytest.raises(
+        HwsimError, match=f"^--bits: must be a precision that ONNX can hold: 2 to 16 bits, fp32, fp16 or bf16, not '{bits}'$"
+    ):
         build_network("resnet8", bits)
 
 
@@ -69,7 +71,8 @@ def test_widening_and_narrowing_are_inverse() -> None:
     odd = {k: t.format for k, t in source.tensors.items() if t.format in ("int3", "uint6")}
     assert odd
     assert {k: back.tensors[k].format for k in odd if k in back.tensors and not k.endswith("zero_point")} == {
-        k: f for k, f in odd.items() if not k.endswith("zero_point")}
+        k: f for k, f in odd.items() if not k.endswith("zero_point")
+    }
     assert [n.kind for n in back.nodes] == [n.kind for n in source.nodes]
     assert narrow(source) is source
     assert widen(build_network("resnet8", "w4a8")).nodes == build_network("resnet8", "w4a8").nodes
@@ -79,19 +82,30 @@ def _clipped(low: int, high: int, kind: str = "int8", zero: int = 0, **more: Any
     """QuantizeLinear, Clip, DequantizeLinear as Brevitas exports them, bounds in Constant nodes."""
     one = numpy_helper.from_array(np.asarray(0.25, np.float32), "scale")
     zeros = numpy_helper.from_array(np.asarray(zero, kind), "zero")
-    nodes = [helper.make_node("Constant", [], ["low"], value=numpy_helper.from_array(np.asarray(low, kind))),
-             helper.make_node("Constant", [], ["high"], value=numpy_helper.from_array(np.asarray(high, kind))),
-             helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]), helper.make_node("Clip", ["q", "low", "high"], ["c"]),
-             helper.make_node("DequantizeLinear", ["c", "scale", "zero"], ["y"])]
+    nodes = [
+        helper.make_node("Constant", [], ["low"], value=numpy_helper.from_array(np.asarray(low, kind))),
+        helper.make_node("Constant", [], ["high"], value=numpy_helper.from_array(np.asarray(high, kind))),
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("Clip", ["q", "low", "high"], ["c"]),
+        helper.make_node("DequantizeLinear", ["c", "scale", "zero"], ["y"]),
+    ]
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 64]) for n in "xy"]
     outputs = [values[1], *(helper.make_tensor_value_info(n, TensorProto.INT8, [1, 64]) for n in more.get("also", ()))]
     graph = helper.make_graph(nodes, "g", values[:1], outputs, [one, zeros])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
-@pytest.mark.parametrize(("low", "high", "kind", "zero", "fmt", "held"), [
-    (-8, 7, "int8", 0, "int4", (-8, 7)), (-7, 7, "int8", 0, "int4", (-7, 7)), (0, 63, "uint8", 5, "uint6", (0, 63)),
-    (3, 60, "uint8", 9, "uint6", (3, 60)), (-127, 127, "int8", 0, "int8", (-127, 127)), (-1, 0, "int8", 0, "int2", (-1, 0))])
+@pytest.mark.parametrize(
+    ("low", "high", "kind", "zero", "fmt", "held"),
+    [
+        (-8, 7, "int8", 0, "int4", (-8, 7)),
+        (-7, 7, "int8", 0, "int4", (-7, 7)),
+        (0, 63, "uint8", 5, "uint6", (0, 63)),
+        (3, 60, "uint8", 9, "uint6", (3, 60)),
+        (-127, 127, "int8", 0, "int8", (-127, 127)),
+        (-1, 0, "int8", 0, "int2", (-1, 0)),
+    ],
+)
 def test_a_clip_behind_a_quantizer_is_its_width(low: int, high: int, kind: str, zero: int, fmt: str, held: tuple[int, int]) -> None:
     from tests.judges import session
 
@@ -116,5 +130,7 @@ def test_an_old_opset_cannot_hold_narrow_types() -> None:
     from dataclasses import replace
 
     source = replace(build_network("resnet8", "w4a8"), opset=13)
-    with pytest.raises(HwsimError, match="must be of opset 18 or more to be written with int4, not 13; convert it with onnx.version_converter"):
+    with pytest.raises(
+        HwsimError, match=r"must be of opset 18 or more to be written with int4, not 13; convert it with onnx.version_converter"
+    ):
         model_proto(source)

@@ -27,8 +27,13 @@ BACKENDS = ("snpe_dsp", "tensorrt_t4", "acl_ascend310", "tvm_arm_a72", "fbgemm_x
 
 # MQBench, table 1: the scale is float32, weights per tensor, symmetric, graph rule 1, batch normalization not folded; activations are
 # unsigned where nothing is negative ("ada_sign"): an unsigned format with a symmetric grid says so.
-ACADEMIC = Rules(weights=WeightGrid(formats=["int8"], symmetric=True), activations=Grid(formats=["uint8"], symmetric=True), graph=1,
-                 batch_norm="any", source="MQBench, Li et al. 2021, row Academic")
+ACADEMIC = Rules(
+    weights=WeightGrid(formats=["int8"], symmetric=True),
+    activations=Grid(formats=["uint8"], symmetric=True),
+    graph=1,
+    batch_norm="any",
+    source="MQBench, Li et al. 2021, row Academic",
+)
 
 NONE: set[str] = set()
 SCALES = {"weights.power_of_two", "activations.power_of_two"}
@@ -48,8 +53,13 @@ TABLE = {
     "tvm_arm_a72": (NONE, {"graph_2"}, {"graph_1"}, NONE, NONE),
     "fbgemm_x86": (PER_CHANNEL, ZEROS | {"graph_2"}, {"graph_1"}, PER_CHANNEL | ZEROS | SCALES, NONE),
     # symmetric unsigned activations have their zero at the end of the grid, which the two symmetric chips, int8 alone, do not have
-    "academic": ({"batch_norm", "graph_3"}, {"batch_norm", "graph_2", "activations.symmetric"}, {"batch_norm"},
-                 {"batch_norm", "graph_3", "activations.symmetric"} | SCALES, {"batch_norm", "graph_3"}),
+    "academic": (
+        {"batch_norm", "graph_3"},
+        {"batch_norm", "graph_2", "activations.symmetric"},
+        {"batch_norm"},
+        {"batch_norm", "graph_3", "activations.symmetric"} | SCALES,
+        {"batch_norm", "graph_3"},
+    ),
 }
 
 
@@ -95,18 +105,22 @@ def test_table_of_backends(network: str, backend: str, residual: SourceGraph, di
 JOINED = ("relu5.out", "maxpool6.out", "bn14.out", "relu17.out")
 
 
-@pytest.mark.parametrize(("backend", "chip", "added", "removed"), [
-    ("snpe_dsp", "tensorrt_t4", (), ("bn14.out",)),
-    ("snpe_dsp", "acl_ascend310", (), JOINED),
-    ("tensorrt_t4", "snpe_dsp", ("bn14.out",), ()),
-    ("tensorrt_t4", "acl_ascend310", (), ("relu5.out", "maxpool6.out", "relu17.out")),
-    ("acl_ascend310", "tensorrt_t4", ("relu5.out", "maxpool6.out", "relu17.out"), ()),
-    ("acl_ascend310", "snpe_dsp", JOINED, ()),
-    ("academic", "fbgemm_x86", JOINED, ()),
-    ("tvm_arm_a72", "fbgemm_x86", (), ()),
-])
-def test_requantizations_added_and_removed(backend: str, chip: str, added: tuple[str, ...], removed: tuple[str, ...],
-                                           residual: SourceGraph) -> None:
+@pytest.mark.parametrize(
+    ("backend", "chip", "added", "removed"),
+    [
+        ("snpe_dsp", "tensorrt_t4", (), ("bn14.out",)),
+        ("snpe_dsp", "acl_ascend310", (), JOINED),
+        ("tensorrt_t4", "snpe_dsp", ("bn14.out",), ()),
+        ("tensorrt_t4", "acl_ascend310", (), ("relu5.out", "maxpool6.out", "relu17.out")),
+        ("acl_ascend310", "tensorrt_t4", ("relu5.out", "maxpool6.out", "relu17.out"), ()),
+        ("acl_ascend310", "snpe_dsp", JOINED, ()),
+        ("academic", "fbgemm_x86", JOINED, ()),
+        ("tvm_arm_a72", "fbgemm_x86", (), ()),
+    ],
+)
+def test_requantizations_added_and_removed(
+    backend: str, chip: str, added: tuple[str, ...], removed: tuple[str, ...], residual: SourceGraph
+) -> None:
     report = check(load_arch(chip), by_rules(residual, rules_of(backend), normal(2, 3, 8, 8)))
     assert report.added == added
     assert report.removed == tuple(f"{t}.a8.quantized" for t in removed)
@@ -116,8 +130,10 @@ def test_findings_say_what_and_where(residual: SourceGraph) -> None:
     report = check(load_arch("tensorrt_t4"), by_rules(residual, rules_of("snpe_dsp"), normal(2, 3, 8, 8)))
     found = {f.rule: f for f in reversed(report.findings)}
     assert found["graph_2"].node == "add16"
-    assert found["graph_2"].message == ("graph rule 2: the chip adds the convolution output of 'add16' where it accumulates, and does not "
-                                        "execute the quantizer 'bn14.out.a8.quantized'")
+    assert found["graph_2"].message == (
+        "graph rule 2: the chip adds the convolution output of 'add16' where it accumulates, and does not "
+        "execute the quantizer 'bn14.out.a8.quantized'"
+    )
     assert found["weights.symmetric"].node == "conv1"
     assert "the chip has no zero points" in found["weights.symmetric"].message
 
@@ -151,9 +167,18 @@ def sum_network(left: str, right: str) -> SourceGraph:
     return net.finish(net.conv(net.concat([total, *tails]), 4, 1, name="last"))
 
 
-@pytest.mark.parametrize(("left", "right", "real"), [
-    ("identity", "conv", 1), ("conv", "identity", 0), ("conv", "conv", 0), ("conv_relu", "identity", 0), ("shared", "conv", 1),
-    ("shared", "identity", None), ("identity", "identity", None)])
+@pytest.mark.parametrize(
+    ("left", "right", "real"),
+    [
+        ("identity", "conv", 1),
+        ("conv", "identity", 0),
+        ("conv", "conv", 0),
+        ("conv_relu", "identity", 0),
+        ("shared", "conv", 1),
+        ("shared", "identity", None),
+        ("identity", "identity", None),
+    ],
+)
 def test_first_convolution_without_another_reader_stays_real(left: str, right: str, real: int | None) -> None:
     """MQBench: the first matching branch of Add(FakeQuant(Conv or ConvReLU), any) loses its quantizer."""
     source, chip = sum_network(left, right), load_arch("tensorrt_t4")
@@ -172,8 +197,15 @@ def test_first_convolution_without_another_reader_stays_real(left: str, right: s
 # Single rules ------------------------------------------------------------------------------------------------------------------------
 
 
-def one_layer(weights: Array, weight_format: str = "int8", w_scale: Any = 0.5, w_zero: Any = 0, activation: str = "int8", x_zero: int = 0,
-              scale: float = 0.5) -> Graph:
+def one_layer(
+    weights: Array,
+    weight_format: str = "int8",
+    w_scale: Any = 0.5,
+    w_zero: Any = 0,
+    activation: str = "int8",
+    x_zero: int = 0,
+    scale: float = 0.5,
+) -> Graph:
     """A matrix product of stored numbers, its output real."""
     tensors: dict[str, SourceTensor] = {"x": SourceTensor("x", activation, (1, len(weights)))}
     nodes = []
@@ -196,36 +228,44 @@ def one_layer(weights: Array, weight_format: str = "int8", w_scale: Any = 0.5, w
 W = np.array([[1, -2], [3, 4]], np.int64)
 
 
-@pytest.mark.parametrize(("weights", "activations", "given", "broken"), [
-    # symmetric: the zero point is the middle of the grid, 0 of int8 and 128 of uint8
-    ({"symmetric": True}, {"symmetric": True}, {}, NONE),
-    ({"symmetric": True}, {}, {"w_zero": 3}, {"weights.symmetric"}),
-    ({}, {"symmetric": True}, {"activation": "uint8", "x_zero": 128}, NONE),
-    ({}, {"symmetric": True}, {"activation": "uint8", "x_zero": 0}, {"activations.symmetric"}),
-    # unsigned numbers from 0 up need no zero point where the chip has an unsigned format
-    ({}, {"symmetric": True, "formats": ["int8", "uint8"]}, {"activation": "uint8", "x_zero": 0}, NONE),
-    ({}, {"symmetric": True, "formats": ["int8", "uint8"]}, {"activation": "uint8", "x_zero": 7}, {"activations.symmetric"}),
-    # widths: narrower ones are promoted, wider ones refused
-    ({}, {}, {"weight_format": "int4"}, NONE),
-    ({"formats": ["int4"]}, {}, {}, {"weights.formats"}),
-    ({}, {}, {"activation": "uint16"}, {"activations.formats"}),
-    # granularity: one scale is a case of one for each channel
-    ({"granularity": "per_channel"}, {}, {}, NONE),
-    ({"granularity": "per_channel"}, {}, {"w_scale": [0.5, 0.25]}, NONE),
-    ({}, {}, {"w_scale": [0.5, 0.25]}, {"weights.granularity"}),
-    # scales
-    ({"power_of_two": True}, {"power_of_two": True}, {}, NONE),
-    ({"power_of_two": True}, {"power_of_two": True}, {"w_scale": 0.3}, {"weights.power_of_two"}),
-    ({"power_of_two": True}, {"power_of_two": True}, {"scale": 0.3}, {"activations.power_of_two"}),
-    ({"power_of_two": True, "granularity": "per_channel"}, {}, {"w_scale": [0.5, 0.3]}, {"weights.power_of_two"}),
-    # the lowest number of the grid, which a narrow grid leaves out; in 4 bits it is another number
-    ({"narrow": True}, {}, {"weights": W - 124}, NONE),
-    ({"narrow": True}, {}, {"weights": W - 126}, {"weights.narrow"}),
-    ({"narrow": True}, {}, {"weights": W - 6, "weight_format": "int4"}, NONE),
-])
+@pytest.mark.parametrize(
+    ("weights", "activations", "given", "broken"),
+    [
+        # symmetric: the zero point is the middle of the grid, 0 of int8 and 128 of uint8
+        ({"symmetric": True}, {"symmetric": True}, {}, NONE),
+        ({"symmetric": True}, {}, {"w_zero": 3}, {"weights.symmetric"}),
+        ({}, {"symmetric": True}, {"activation": "uint8", "x_zero": 128}, NONE),
+        ({}, {"symmetric": True}, {"activation": "uint8", "x_zero": 0}, {"activations.symmetric"}),
+        # unsigned numbers from 0 up need no zero point where the chip has an unsigned format
+        ({}, {"symmetric": True, "formats": ["int8", "uint8"]}, {"activation": "uint8", "x_zero": 0}, NONE),
+        ({}, {"symmetric": True, "formats": ["int8", "uint8"]}, {"activation": "uint8", "x_zero": 7}, {"activations.symmetric"}),
+        # widths: narrower ones are promoted, wider ones refused
+        ({}, {}, {"weight_format": "int4"}, NONE),
+        ({"formats": ["int4"]}, {}, {}, {"weights.formats"}),
+        ({}, {}, {"activation": "uint16"}, {"activations.formats"}),
+        # granularity: one scale is a case of one for each channel
+        ({"granularity": "per_channel"}, {}, {}, NONE),
+        ({"granularity": "per_channel"}, {}, {"w_scale": [0.5, 0.25]}, NONE),
+        ({}, {}, {"w_scale": [0.5, 0.25]}, {"weights.granularity"}),
+        # scales
+        ({"power_of_two": True}, {"power_of_two": True}, {}, NONE),
+        ({"power_of_two": True}, {"power_of_two": True}, {"w_scale": 0.3}, {"weights.power_of_two"}),
+        ({"power_of_two": True}, {"power_of_two": True}, {"scale": 0.3}, {"activations.power_of_two"}),
+        ({"power_of_two": True, "granularity": "per_channel"}, {}, {"w_scale": [0.5, 0.3]}, {"weights.power_of_two"}),
+        # the lowest number of the grid, which a narrow grid leaves out; in 4 bits it is another number
+        ({"narrow": True}, {}, {"weights": W - 124}, NONE),
+        ({"narrow": True}, {}, {"weights": W - 126}, {"weights.narrow"}),
+        ({"narrow": True}, {}, {"weights": W - 6, "weight_format": "int4"}, NONE),
+    ],
+)
 def test_grids(weights: dict[str, Any], activations: dict[str, Any], given: dict[str, Any], broken: set[str]) -> None:
-    rules = Rules(weights=WeightGrid(**{"formats": ["int8"], **weights}), activations=Grid(**{"formats": ["int8"], **activations}), graph=1,
-                  first_last_bits=2, source="test")
+    rules = Rules(
+        weights=WeightGrid(**{"formats": ["int8"], **weights}),
+        activations=Grid(**{"formats": ["int8"], **activations}),
+        graph=1,
+        first_last_bits=2,
+        source="test",
+    )
     graph = one_layer(**{"weights": W, **given})
     assert rules_broken(check(with_rules(load_arch("snpe_dsp"), rules), graph)) == broken
 
@@ -300,8 +340,9 @@ def written(path: Any, source: SourceGraph, backend: str, precision: str = "w8a8
     return str(path / "net.onnx")
 
 
-def test_json_of_a_network_that_fits(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                                     residual: SourceGraph) -> None:
+def test_json_of_a_network_that_fits(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], residual: SourceGraph
+) -> None:
     """Weights: 8 x 27 + 8 x 9 + 8 x 8 + 5 x 8 bytes of weights and (8 + 8 + 8 + 5) x 4 of biases.
 
     Most is alive at the max pool: 8 x 8 x 8 bytes in and 8 x 4 x 4 out.
@@ -311,31 +352,48 @@ def test_json_of_a_network_that_fits(tmp_path: Any, monkeypatch: pytest.MonkeyPa
     data = json.loads(capsys.readouterr().out)
     rows = {row["node"]: row for row in data.pop("nodes")}
     peak = data.pop("peak_onchip_bytes")
-    assert data == {"arch": "snpe_dsp", "deployable": True, "findings": [], "requantizations_added": [], "requantizations_removed": [],
-                    "weight_bytes": 392 + 116, "fits": True, "problems": []}
+    assert data == {
+        "arch": "snpe_dsp",
+        "deployable": True,
+        "findings": [],
+        "requantizations_added": [],
+        "requantizations_removed": [],
+        "weight_bytes": 392 + 116,
+        "fits": True,
+        "problems": [],
+    }
     assert peak == max(3 * 64 * 5, 3 * 64 + 512, 512 + 128)
-    assert rows["conv7"] == {"node": "conv7", "op": "conv", "runs_on": "hvx", "integer": True, "stored": "w8a8", "runs_as": "w8a8",
-                             "why": ""}
-    assert rows["add16"] == {"node": "add16", "op": "add", "runs_on": "hvx_alu", "integer": True, "stored": "", "runs_as": "",
-                             "why": ""}
+    assert rows["conv7"] == {
+        "node": "conv7",
+        "op": "conv",
+        "runs_on": "hvx",
+        "integer": True,
+        "stored": "w8a8",
+        "runs_as": "w8a8",
+        "why": "",
+    }
+    assert rows["add16"] == {"node": "add16", "op": "add", "runs_on": "hvx_alu", "integer": True, "stored": "", "runs_as": "", "why": ""}
 
 
-def test_json_of_findings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                          residual: SourceGraph) -> None:
+def test_json_of_findings(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], residual: SourceGraph
+) -> None:
     model = written(tmp_path, residual, "tensorrt_t4", "w4a8")
     assert hwsim(monkeypatch, "check", "--arch", "fbgemm_x86", "--model", model, "--format", "json") == 1
     data = json.loads(capsys.readouterr().out)
     assert not data["deployable"]
     assert data["fits"]
     assert data["requantizations_added"] == ["bn14.out"]
-    assert data["findings"] == [{"node": "add16", "rule": "graph_3",
-                                 "message": "graph rule 3: the input 'bn14.out' of 'add16' is not quantized"}]
+    assert data["findings"] == [
+        {"node": "add16", "rule": "graph_3", "message": "graph rule 3: the input 'bn14.out' of 'add16' is not quantized"}
+    ]
     assert {r["node"]: r["why"] for r in data["nodes"] if r["why"]} == {"conv7": "promoted to w8a8", "conv12": "promoted to w8a8"}
 
 
 @pytest.mark.parametrize("form", ["table", "csv"])
-def test_exit_codes_in_every_form(form: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                                  residual: SourceGraph) -> None:
+def test_exit_codes_in_every_form(
+    form: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], residual: SourceGraph
+) -> None:
     model = written(tmp_path, residual, "tensorrt_t4")
     assert hwsim(monkeypatch, "check", "--arch", "tensorrt_t4", "--model", model, "--format", form) == 0
     assert "conv7" in capsys.readouterr().out
@@ -345,8 +403,9 @@ def test_exit_codes_in_every_form(form: str, tmp_path: Any, monkeypatch: pytest.
     assert form == "csv" or "graph_1: graph rule 1: the chip runs 'maxpool6' in float" in out
 
 
-def test_no_fit_is_a_finding(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-                             residual: SourceGraph) -> None:
+def test_no_fit_is_a_finding(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], residual: SourceGraph
+) -> None:
     """By the chip's rules, but with 256 bytes of DRAM."""
     model = written(tmp_path, residual, "snpe_dsp")
     asked = ("check", "--arch", "snpe_dsp", "--model", model, "--format", "json", "--set", "memories.dram.size=256 B")

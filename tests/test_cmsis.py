@@ -34,7 +34,12 @@ def find(arrays: dict[str, Array], *names: str) -> Array | None:
 
 def kind_of(name: str, arrays: dict[str, Array], macros: dict[str, Any]) -> str:
     """conv, depthwise, fully_connected, or "" for the operators of other tests."""
-    if find(arrays, "weights", "input_weights") is None or find(arrays, "output_ref", "output") is None or "transpose" in name or "svdf" in name:
+    if (
+        find(arrays, "weights", "input_weights") is None
+        or find(arrays, "output_ref", "output") is None
+        or "transpose" in name
+        or "svdf" in name
+    ):
         return ""
     if "CH_MULT" in macros:
         return "depthwise"
@@ -64,7 +69,9 @@ def geometry(m: dict[str, Any]) -> dict[str, Any]:
     stride, dilation = ((m[f"{k}_Y"], m[f"{k}_X"]) for k in ("STRIDE", "DILATION"))
     before = (m.get("PAD_Y", 0), m.get("PAD_X", 0))
     kernel = (m["FILTER_Y"], m["FILTER_X"])
-    need = [(m[f"OUTPUT_{a}"] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 - m[f"INPUT_{a}"] - before[i] for i, a in enumerate("HW")]
+    need = [
+        (m[f"OUTPUT_{a}"] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 - m[f"INPUT_{a}"] - before[i] for i, a in enumerate("HW")
+    ]
     return conv_attrs(kernel, stride, before, (need[0], need[1]), dilation)
 
 
@@ -125,6 +132,10 @@ def test_every_vector_is_exact(engine: str, capsys: pytest.CaptureFixture[str]) 
         if not np.array_equal(got, want):
             wrong.append(name)
     with capsys.disabled():
-        print(f"\nCMSIS-NN vectors in {engine}: {sum(counted.values())} exact of {sum(counted.values())}: {dict(counted)}" if not wrong else f"\nwrong: {wrong}")
+        print(
+            f"\nCMSIS-NN vectors in {engine}: {sum(counted.values())} exact of {sum(counted.values())}: {dict(counted)}"
+            if not wrong
+            else f"\nwrong: {wrong}"
+        )
     assert not wrong
     assert sum(counted.values()) >= 80

@@ -95,8 +95,9 @@ class Stored:
         """The real form of a stored tensor."""
         return self.add("DequantizeLinear", f"{stored}.real{len(self.nodes)}", (stored, *self.grid(stored, 0.5, self.activation)))
 
-    def then(self, kind: str, name: str, weights: Sequence[int] = (), fmt: str = "int8", bias: bool = False, scale: Any = 0.5,
-             **attrs: Any) -> Stored:
+    def then(
+        self, kind: str, name: str, weights: Sequence[int] = (), fmt: str = "int8", bias: bool = False, scale: Any = 0.5, **attrs: Any
+    ) -> Stored:
         """One more operator behind the last, with ones as weights."""
         inputs = [self.real(self.last)]
         if weights:
@@ -112,8 +113,15 @@ class Stored:
 
     def conv(self, name: str, outputs: int, channels: int, kernel: int, groups: int = 1, **given: Any) -> Stored:
         """A convolution that keeps the size."""
-        return self.then("Conv", name, (outputs, channels // groups, kernel, kernel), kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4,
-                         group=groups, **given)
+        return self.then(
+            "Conv",
+            name,
+            (outputs, channels // groups, kernel, kernel),
+            kernel_shape=[kernel] * 2,
+            pads=[kernel // 2] * 4,
+            group=groups,
+            **given,
+        )
 
     def graph(self) -> Graph:
         shape = read(self.source(None)).tensors[self.last].shape
@@ -216,8 +224,17 @@ def test_energy_by_part(tiny: Any) -> None:
     """
     layer = only(tiny(), six_to_six())
     assert layer.actions == {"requantize": 150, "mac": 8100, "scale": 1}
-    assert layer.energy_pj == {"mac": 2592, "register": 5832, "zero_point": 0, "requantize": 498, "unpack": 0, "vector": 0, "sram": 72996,
-                               "dram": 27840, "leakage": 93200}
+    assert layer.energy_pj == {
+        "mac": 2592,
+        "register": 5832,
+        "zero_point": 0,
+        "requantize": 498,
+        "unpack": 0,
+        "vector": 0,
+        "sram": 72996,
+        "dram": 27840,
+        "leakage": 93200,
+    }
     assert layer.total_pj == 202958
 
 

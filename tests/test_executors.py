@@ -15,9 +15,21 @@ from hwsim.steps.execute import execute
 from tests import naive
 from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
 
-MODES = [Accumulator(bits, overflow, every, tile, zero) for bits, (overflow, every, tile), zero in itertools.product(
-    (12, 16, 20, 32), (("wrap", "mac", 1), ("saturate", "mac", 1), ("saturate", "tile", 4), ("wrap", "tile", 3), ("wrap", "pair", 2), ("saturate", "pair", 2)),
-    ("folded", "subtracted"))]
+MODES = [
+    Accumulator(bits, overflow, every, tile, zero)
+    for bits, (overflow, every, tile), zero in itertools.product(
+        (12, 16, 20, 32),
+        (
+            ("wrap", "mac", 1),
+            ("saturate", "mac", 1),
+            ("saturate", "tile", 4),
+            ("wrap", "tile", 3),
+            ("wrap", "pair", 2),
+            ("saturate", "pair", 2),
+        ),
+        ("folded", "subtracted"),
+    )
+]
 
 
 def naive_conv(x: Array, w: Array, bias: Array, zeros: tuple[int, int], a: Accumulator, group: int, pad: int) -> tuple[Array, int]:
@@ -31,7 +43,12 @@ def naive_conv(x: Array, w: Array, bias: Array, zeros: tuple[int, int], a: Accum
     for oy, ox in itertools.product(range(rows), range(columns)):
         for o in range(w.shape[0]):
             first = o // outs * each
-            cells = [(int(filled[0, first + c, oy + ky, ox + kx]), int(w[o, c, ky, kx])) for ky in range(kh) for kx in range(kw) for c in range(each)]
+            cells = [
+                (int(filled[0, first + c, oy + ky, ox + kx]), int(w[o, c, ky, kx]))
+                for ky in range(kh)
+                for kx in range(kw)
+                for c in range(each)
+            ]
             start, late = int(bias[o]), 0
             if a.zero_points == "subtracted":
                 cells = [(p - xz, q - wz) for p, q in cells]
@@ -60,9 +77,14 @@ def test_accumulators(a: Accumulator) -> None:
         bias = rng.integers(-3000, 3000, 4).astype(np.int32)
         want, overflowed = naive_conv(x.astype(int), w.astype(int), bias, (xz, wz), a, group, 1)
         xq, wq = quant("uint8", np.float32(1), xz), quant("int8", np.float32(1), wz)
-        inputs: list[tuple[Any, Any]] = [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None),
-                                         (stored("b", bias, quant("int32", np.float32(1)), constant=True), None)]
-        program, feeds = step_program("conv", inputs, ((1, 4, 4, 4), None), conv_attrs((2, 2), (1, 1), (1, 1), (1, 1), group=group), accumulator=a)
+        inputs: list[tuple[Any, Any]] = [
+            (stored("x", x, xq), x),
+            (stored("w", w, wq, constant=True), None),
+            (stored("b", bias, quant("int32", np.float32(1)), constant=True), None),
+        ]
+        program, feeds = step_program(
+            "conv", inputs, ((1, 4, 4, 4), None), conv_attrs((2, 2), (1, 1), (1, 1), (1, 1), group=group), accumulator=a
+        )
         for engine in ENGINES:
             run = execute(program, feeds, engine=engine)
             assert np.array_equal(run.tensors["y"], want.T.reshape(1, 4, 4, 4).astype(np.float32)), (engine, group)
@@ -74,17 +96,28 @@ def test_saturating_pairs_of_a_processor_without_vnni() -> None:
     for w, right in (([-81, -80], -32768), ([-80, -80], -32640)):
         x = np.array([[210, 198]], np.uint8)
         weights = np.array([[w[0]], [w[1]]], np.int8)
-        program, feeds = step_program("matmul", [(stored("x", x, quant("uint8")), x), (stored("w", weights, quant("int8"), constant=True), None)],
-                                      ((1, 1), None), {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0},
-                                      accumulator=Accumulator(32, "wrap", "pair"))
+        program, feeds = step_program(
+            "matmul",
+            [(stored("x", x, quant("uint8")), x), (stored("w", weights, quant("int8"), constant=True), None)],
+            ((1, 1), None),
+            {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0},
+            accumulator=Accumulator(32, "wrap", "pair"),
+        )
         for engine in ENGINES:
             run = execute(program, feeds, engine=engine)
             assert run.tensors["y"].tolist() == [[right]]
             assert run.overflowed.get("step", 0) == (right == -32768)
 
 
-@pytest.mark.parametrize(("x_format", "w_format"), itertools.product(("uint2", "int4", "uint6", "int8", "uint12", "int16", "uint16"),
-                                                                     ("int2", "ternary", "bipolar", "int3", "uint8", "int8", "int12", "int16")))
+@pytest.mark.parametrize(
+    ("x_format", "w_format"),
+    [
+        *itertools.product(
+            ("uint2", "int4", "uint6", "int8", "uint12", "int16", "uint16"),
+            ("int2", "ternary", "bipolar", "int3", "uint8", "int8", "int12", "int16"),
+        )
+    ],
+)
 def test_every_width(x_format: str, w_format: str) -> None:
     """Convolution of every pair of widths, by its definition on the stored numbers."""
     rng = np.random.default_rng(9)
@@ -97,8 +130,13 @@ def test_every_width(x_format: str, w_format: str) -> None:
 
     x, w = draw(x_format, (1, 3, 5, 5)), draw(w_format, (2, 3, 3, 3))
     xq, wq = quant(x_format, np.float32(0.5), 1), quant(w_format, np.float32(0.25))
-    program, feeds = step_program("conv", [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None)], ((1, 2, 3, 3), None), conv_attrs((3, 3)),
-                                  accumulator=Accumulator(64))
+    program, feeds = step_program(
+        "conv",
+        [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None)],
+        ((1, 2, 3, 3), None),
+        conv_attrs((3, 3)),
+        accumulator=Accumulator(64),
+    )
     windows = np.lib.stride_tricks.sliding_window_view(x.astype(np.int64) - 1, (3, 3), (2, 3))
     want = np.einsum("nchwij,ocij->nohw", windows, w.astype(np.int64)).astype(np.float32) * np.float32(0.125)
     for engine in ENGINES:
@@ -106,7 +144,9 @@ def test_every_width(x_format: str, w_format: str) -> None:
 
 
 @pytest.mark.parametrize("arithmetic", names("arithmetics"))
-@pytest.mark.parametrize("op", ["add", "mul", "average_pool", "global_average", "softmax", "sigmoid", "resize", "concat", "conv", "conv_transpose", "matmul"])
+@pytest.mark.parametrize(
+    "op", ["add", "mul", "average_pool", "global_average", "softmax", "sigmoid", "resize", "concat", "conv", "conv_transpose", "matmul"]
+)
 def test_executors_agree(op: str, arithmetic: str) -> None:
     """Every operator under every arithmetic, power-of-two scales so that the shifts can run too."""
     rng = np.random.default_rng(11)
@@ -117,7 +157,9 @@ def test_executors_agree(op: str, arithmetic: str) -> None:
     whole = {**conv_attrs((8, 8)), "count_pad": False, "counted_after": (0, 0), "global": True}
     single = [(stored("x", x, q), x)]
     if op in ("add", "mul"):
-        program, feeds = step_program("binary", [*single, (stored("b", x2, wide), x2)], (x.shape, wide), {"function": op, "clip": (0.0, 20.0)}, arithmetic)
+        program, feeds = step_program(
+            "binary", [*single, (stored("b", x2, wide), x2)], (x.shape, wide), {"function": op, "clip": (0.0, 20.0)}, arithmetic
+        )
     elif op == "average_pool":
         program, feeds = step_program(op, single, ((2, 6, 4, 4), wide), pool, arithmetic)
     elif op == "global_average":
@@ -125,9 +167,17 @@ def test_executors_agree(op: str, arithmetic: str) -> None:
     elif op == "softmax":
         program, feeds = step_program(op, single, (x.shape, quant("uint8", np.float32(2**-8))), {"axes": (1,), "log": False}, arithmetic)
     elif op == "sigmoid":
-        program, feeds = step_program("unary", single, (x.shape, quant("uint8", np.float32(2**-8))), {"function": op, "params": {}}, arithmetic)
+        program, feeds = step_program(
+            "unary", single, (x.shape, quant("uint8", np.float32(2**-8))), {"function": op, "params": {}}, arithmetic
+        )
     elif op == "resize":
-        attrs = {"size": (2, 6, 15, 13), "factors": (1.0, 1.0, 15 / 8, 13 / 8), "mode": "linear", "coordinate": "half_pixel", "nearest": "floor"}
+        attrs = {
+            "size": (2, 6, 15, 13),
+            "factors": (1.0, 1.0, 15 / 8, 13 / 8),
+            "mode": "linear",
+            "coordinate": "half_pixel",
+            "nearest": "floor",
+        }
         program, feeds = step_program(op, single, ((2, 6, 15, 13), wide), attrs, arithmetic)
     elif op == "concat":
         program, feeds = step_program(op, [*single, (stored("b", x2, wide), x2)], ((2, 12, 8, 8), wide), {"axis": 1}, arithmetic)
@@ -141,25 +191,46 @@ def _mac_program(op: str, x: Array, q: Any, y: Any, arithmetic: str, rng: np.ran
     scale = np.float32(2.0) ** rng.integers(-9, -5, 6)
     if op == "matmul":
         w = rng.integers(-128, 128, (8, 6)).astype(np.int8)
-        return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None)], ((2, 6, 8, 6), y),
-                            {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}, arithmetic)
+        return step_program(
+            op,
+            [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None)],
+            ((2, 6, 8, 6), y),
+            {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0},
+            arithmetic,
+        )
     bias = rng.integers(-9000, 9000, 6).astype(np.int32)
     b = (stored("b", bias, quant("int32", np.float32(2**-4) * scale, 0, 0), constant=True), None)
     if op == "conv":
         w = rng.integers(-128, 128, (6, 3, 3, 3)).astype(np.int8)
         attrs = conv_attrs((3, 3), (2, 1), (1, 1), (1, 1), group=2)
-        return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 0), constant=True), None), b], ((2, 6, 4, 8), y), attrs, arithmetic)
+        return step_program(
+            op,
+            [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 0), constant=True), None), b],
+            ((2, 6, 4, 8), y),
+            attrs,
+            arithmetic,
+        )
     w = rng.integers(-128, 128, (6, 6, 3, 3)).astype(np.int8)
     attrs = {"group": 1, "strides": (2, 2), "dilations": (1, 1), "crop": [1, 1], "size": (15, 15)}
-    return step_program(op, [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None), b], ((2, 6, 15, 15), y), attrs, arithmetic)
+    return step_program(
+        op,
+        [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 1), constant=True), None), b],
+        ((2, 6, 15, 15), y),
+        attrs,
+        arithmetic,
+    )
 
 
 def test_batched_product_of_computed_matrices() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 256, (2, 3, 5, 7)).astype(np.uint8), rng.integers(-128, 128, (3, 7, 4)).astype(np.int8)
     qa, qb, qy = quant("uint8", np.float32(0.1), 9), quant("int8", np.float32(0.2), -3), quant("int8", np.float32(5.0), 4)
-    program, feeds = step_program("matmul", [(stored("a", a, qa), a), (stored("b", b, qb), b)], ((2, 3, 5, 4), qy),
-                                  {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0})
+    program, feeds = step_program(
+        "matmul",
+        [(stored("a", a, qa), a), (stored("b", b, qb), b)],
+        ((2, 3, 5, 4), qy),
+        {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0},
+    )
     sums = np.matmul(a.astype(np.int64) - 9, b.astype(np.int64) + 3)
     scale = np.float32(np.float32(0.1) * np.float32(0.2)) / np.float32(5.0)
     want = np.clip(np.rint(sums.astype(np.float32) * scale) + 4, -128, 127)

@@ -24,8 +24,21 @@ from tests.data import WORKLOADS
 
 MODEL, DATA = WORKLOADS / "digits_resnet_w8a8.onnx", WORKLOADS / "digits_test.npz"
 ROOT = WORKLOADS.parent
-KEYS = {"schema_version", "arch", "model", "latency_s", "energy_j", "cycles", "macs", "weight_bytes", "peak_onchip_bytes", "fits", "accuracy", "samples",
-        "layers"}
+KEYS = {
+    "schema_version",
+    "arch",
+    "model",
+    "latency_s",
+    "energy_j",
+    "cycles",
+    "macs",
+    "weight_bytes",
+    "peak_onchip_bytes",
+    "fits",
+    "accuracy",
+    "samples",
+    "layers",
+}
 LAYER_KEYS = {"name", "op", "macs", "weight_bits", "activation_bits", "cycles", "bound_by", "energy_pj"}
 
 
@@ -42,11 +55,35 @@ def test_the_main_job(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.chdir(tmp_path)
     code, out, err = hwsim_command(monkeypatch, capsys, "run", "--arch", "snpe_dsp", "--model", MODEL, "--data", DATA)
     assert (code, err) == (0, "")
-    for word in ("latency", "inferences/s", "energy by part", "average power", "MAC utilisation", "TOPS/W", "weights", "peak on-chip memory", "fits",
-                 "traffic", "accuracy on the chip", "95 % interval", "450 samples", "file's own arithmetic", "agreement", "UNVALIDATED"):
+    for word in (
+        "latency",
+        "inferences/s",
+        "energy by part",
+        "average power",
+        "MAC utilisation",
+        "TOPS/W",
+        "weights",
+        "peak on-chip memory",
+        "fits",
+        "traffic",
+        "accuracy on the chip",
+        "95 % interval",
+        "450 samples",
+        "file's own arithmetic",
+        "agreement",
+        "UNVALIDATED",
+    ):
         assert word in out, word
     folder = tmp_path / "reports" / "snpe_dsp-digits_resnet_w8a8"
-    assert sorted(p.name for p in folder.iterdir()) == ["energy.svg", "latency.svg", "layers.csv", "memory.svg", "report.html", "result.json", "roofline.svg"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "energy.svg",
+        "latency.svg",
+        "layers.csv",
+        "memory.svg",
+        "report.html",
+        "result.json",
+        "roofline.svg",
+    ]
     result = json.loads((folder / "result.json").read_text())
     assert result.keys() >= KEYS
     assert all(row.keys() >= LAYER_KEYS for row in result["layers"])
@@ -85,7 +122,9 @@ def test_the_page_stands_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
-def test_data_alone_goes_to_standard_output(form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_data_alone_goes_to_standard_output(
+    form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     code, out, err = hwsim_command(monkeypatch, capsys, "run", "--arch", "snpe_dsp", "--model", MODEL, "--no-report", "--format", form)
     assert (code, err) == (0, "")
     if form == "json":
@@ -114,8 +153,23 @@ def test_findings_exit_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert hwsim_command(monkeypatch, capsys, "diff", "--model", MODEL, "--against", "file")[0] == 0
 
 
-@pytest.mark.parametrize("words", [("archs",), ("list", "ops"), ("list", "arithmetics"), ("list", "formats"), ("list", "networks"), ("list", "operators"),
-                                   ("list", "quantizers"), ("list", "mappers"), ("list", "metrics"), ("show", "tpu_v1"), ("schema", "arch"), ("doctor",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("archs",),
+        ("list", "ops"),
+        ("list", "arithmetics"),
+        ("list", "formats"),
+        ("list", "networks"),
+        ("list", "operators"),
+        ("list", "quantizers"),
+        ("list", "mappers"),
+        ("list", "metrics"),
+        ("show", "tpu_v1"),
+        ("schema", "arch"),
+        ("doctor",),
+    ],
+)
 def test_other_verbs(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = hwsim_command(monkeypatch, capsys, *words)
     assert (code, err) == (0, "")
@@ -141,13 +195,14 @@ def test_the_library() -> None:
     assert result.accuracy.value >= 0.97
     assert json.loads(result.to_json())["energy_j"] == result.energy_j == cost.energy_j
     assert hwsim.check(arch, model).deployable
-    with pytest.raises(HwsimError, match="^arch: must be .*, not .snpe_dps.; did you mean .snpe_dsp."):
+    with pytest.raises(HwsimError, match=r"^arch: must be .*, not .snpe_dps.; did you mean .snpe_dsp."):
         hwsim.load_arch("snpe_dps")
 
 
 def test_importing_is_light_and_help_is_quick() -> None:
     """`hwsim --help` loads none of what takes long; its time is measured by `python -m tests.bench start`."""
-    code = "import sys, hwsim, hwsim.cli; print([m for m in ('numpy', 'numba', 'onnx', 'matplotlib', 'pydantic', 'scipy', 'llvmlite') if m in sys.modules])"
+    heavy = ("numpy", "numba", "onnx", "matplotlib", "pydantic", "scipy", "llvmlite")
+    code = f"import sys, hwsim, hwsim.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
@@ -162,6 +217,27 @@ def test_readme_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: p
     shown = [" ".join(line.split()) for line in block[1].splitlines() if line.strip() and not line.startswith(("hwsim ", "..."))]
     assert len(shown) > 20
     assert [line for line in shown if line not in printed] == []
+
+
+def test_readme_code_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) >= 2
+    assert "top-1" in capsys.readouterr().out
+
+
+def test_readme_chip_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    chip, model = tmp_path / "my_npu.yaml", tmp_path / "resnet8.onnx"
+    chip.write_text(block[1])
+    hwsim_command(monkeypatch, capsys, "build", "resnet8", "--bits", "w4a8", "--arch", chip, "-o", model)
+    code, out, err = hwsim_command(monkeypatch, capsys, "run", "--arch", chip, "--model", model, "--no-report")
+    assert (code, err) == (0, "")
+    assert "w4a8 except conv1: w8a8" in out
 
 
 def test_every_dependency_is_imported() -> None:
@@ -179,10 +255,16 @@ def test_a_wheel_brings_chips_and_networks(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path)
-    done = subprocess.run([python.with_name("hwsim"), "run", "--arch", "snpe_dsp", "--model", str(MODEL), "--format", "json"], cwd=tmp_path, check=True,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [python.with_name("hwsim"), "run", "--arch", "snpe_dsp", "--model", str(MODEL), "--format", "json"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     assert json.loads(done.stdout)["arch"] == "snpe_dsp"
-    code = "import hwsim, pathlib; p = pathlib.Path(hwsim.__file__).parent; print(len(list((p / 'archs').glob('*.yaml'))), len(list((p / 'workloads').glob('*'))))"
+    code = "import hwsim, pathlib; p = pathlib.Path(hwsim.__file__).parent; "
+    code += "print(*(len(list(p.glob(g))) for g in ('archs/*.yaml', 'workloads/*')))"
     counts = subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
     assert int(counts[0]) == len(list((ROOT / "archs").glob("*.yaml")))
     assert int(counts[1]) >= 6

@@ -248,23 +248,50 @@ def energy_tables() -> tuple[str, ...]:
 
 def repriced(name: str, arch: Arch, factor: float) -> Overrides:
     """Other numbers for all that costs time or energy."""
-    changed = {"clock.frequency": f"{arch.clock_hz * factor} Hz", "process.node": "90 nm", "process.voltage": "1.3 V",
-               "energy.table": next(t for t in energy_tables() if t != arch.energy.table), "energy.leakage": "3 W",
-               "overheads.per_inference": "7 us", "overheads.per_layer": "9 us", "dma.setup": "77 cycles", "dma.channels": "3"}
+    changed = {
+        "clock.frequency": f"{arch.clock_hz * factor} Hz",
+        "process.node": "90 nm",
+        "process.voltage": "1.3 V",
+        "energy.table": next(t for t in energy_tables() if t != arch.energy.table),
+        "energy.leakage": "3 W",
+        "overheads.per_inference": "7 us",
+        "overheads.per_layer": "9 us",
+        "dma.setup": "77 cycles",
+        "dma.channels": "3",
+    }
     for memory in arch.memories:
-        changed |= {f"memories.{memory}.{k}": v for k, v in (("read", "5 B/cycle"), ("write", "3 B/cycle"), ("latency", "41 cycles"),
-                                                             ("banks", "2"), ("read_energy", "9 pJ/bit"), ("write_energy", "8 pJ/bit"))}
-        changed |= {f"memories.{memory}.size": "3000 bits", f"memories.{memory}.double_buffered": "false",
-                    f"memories.{memory}.keeps_weights": "true"}
+        changed |= {
+            f"memories.{memory}.{k}": v
+            for k, v in (
+                ("read", "5 B/cycle"),
+                ("write", "3 B/cycle"),
+                ("latency", "41 cycles"),
+                ("banks", "2"),
+                ("read_energy", "9 pJ/bit"),
+                ("write_energy", "8 pJ/bit"),
+            )
+        }
+        changed |= {
+            f"memories.{memory}.size": "3000 bits",
+            f"memories.{memory}.double_buffered": "false",
+            f"memories.{memory}.keeps_weights": "true",
+        }
     for array, spec in arch.arrays.items():
         changed |= {f"arrays.{array}.unroll": "[{K: 3, OX: 2}]", f"arrays.{array}.dataflow": "none"}
         changed |= {f"arrays.{array}.rates.{p}": f"{r * factor:f}" for p, r in spec.rates.items()}
     for unit, vector in arch.vector.items():
-        changed |= {f"vector.{unit}.wide": "0.25", f"vector.{unit}.real": "0.125" if vector.real else "0.0",
-                    f"vector.{unit}.rates": "{default: 3 /cycle}"}
+        changed |= {
+            f"vector.{unit}.wide": "0.25",
+            f"vector.{unit}.real": "0.125" if vector.real else "0.0",
+            f"vector.{unit}.rates": "{default: 3 /cycle}",
+        }
     if arch.fallback is not None:
-        changed |= {"fallback.macs": "1 /cycle", "fallback.elements": "2 /cycle", "fallback.handover": "3 us",
-                    "fallback.energy_per_op": "5 pJ"}
+        changed |= {
+            "fallback.macs": "1 /cycle",
+            "fallback.elements": "2 /cycle",
+            "fallback.handover": "3 us",
+            "fallback.energy_per_op": "5 pJ",
+        }
     load_costs(changed["energy.table"])
     return changed
 

@@ -20,8 +20,21 @@ from hwsim.steps.read import read
 from tests.steps import ENGINES
 
 QUANTIZED = {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear"}
-LOW_BIT = {getattr(TensorProto, n) for n in ("INT4", "UINT4", "INT2", "UINT2", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
-                                             "FLOAT4E2M1", "FLOAT8E8M0")}
+LOW_BIT = {
+    getattr(TensorProto, n)
+    for n in (
+        "INT4",
+        "UINT4",
+        "INT2",
+        "UINT2",
+        "FLOAT8E4M3FN",
+        "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2",
+        "FLOAT8E5M2FNUZ",
+        "FLOAT4E2M1",
+        "FLOAT8E8M0",
+    )
+}
 
 
 @cache
@@ -51,7 +64,9 @@ def passes(case: Any, engine: str) -> bool:
     """Whether hwsim gives the expected outputs; parameters that a case feeds as inputs (scales) are given as constants where needed."""
     for inputs, outputs in case.data_sets:
         source = source_of(case.model, case.name, "0" * 64)
-        fed = {v.name: held(array_of(a), source.tensors[v.name].format) for v, a in zip(case.model.graph.input, inputs, strict=False) if v.name}
+        fed = {
+            v.name: held(array_of(a), source.tensors[v.name].format) for v, a in zip(case.model.graph.input, inputs, strict=False) if v.name
+        }
         constants = {} if not _needs_constants(source) else {k: a for i, (k, a) in enumerate(fed.items()) if i}
         rest = {k: a for k, a in fed.items() if k not in constants}
         graph = read(source, {k: a.shape for k, a in rest.items()}, constants)

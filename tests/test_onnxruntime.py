@@ -67,8 +67,15 @@ def quantized_by_onnxruntime(name: str, signed: bool, folder: Path, x: Array) ->
 
     source, target = folder / f"{name}.onnx", folder / f"{name}.quantized.onnx"
     write_onnx(fold_batch_norm(build(name)), source)
-    quantize_static(source, target, _OneImage(x), quant_format=QuantFormat.QOperator, per_channel=True,
-                    activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, weight_type=QuantType.QInt8)
+    quantize_static(
+        source,
+        target,
+        _OneImage(x),
+        quant_format=QuantFormat.QOperator,
+        per_channel=True,
+        activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
     return target
 
 
@@ -137,7 +144,11 @@ class _Tally:
 
     def add(self, a: Array, b: Array) -> None:
         d = np.abs(a.astype(int) - b.astype(int))
-        self.elements, self.differing, self.largest = self.elements + d.size, self.differing + int((d > 0).sum()), max(self.largest, int(d.max()))
+        self.elements, self.differing, self.largest = (
+            self.elements + d.size,
+            self.differing + int((d > 0).sum()),
+            max(self.largest, int(d.max())),
+        )
 
     @property
     def share(self) -> float:
@@ -160,8 +171,10 @@ def _alone(program: Any, quantizer: Any, theirs: dict[str, Array]) -> Array:
 def test_qdq_literal_within_one_step(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     share, largest, together, most = literal_differences(QDQ[name])
     with capsys.disabled():
-        print(f"\n{name} literal: each node on ONNX Runtime's inputs {100 * share:.4f} % of elements differ, by {largest} LSB at most; "
-              f"whole network {100 * together:.4f} %, {most} LSB")
+        print(
+            f"\n{name} literal: each node on ONNX Runtime's inputs {100 * share:.4f} % of elements differ, by {largest} LSB at most; "
+            f"whole network {100 * together:.4f} %, {most} LSB"
+        )
     assert largest <= 1
     assert share < 0.001
 

@@ -12,8 +12,16 @@ from hwsim.steps.execute import execute
 from tests.judges import MICROSOFT, OneNode
 from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
 
-SCALES = [(0.02, 0.03, 0.05), (0.1, 0.1, 0.1), (0.5, 0.25, 0.125), (0.007, 0.9, 0.31), (1.0, 1.0, 2.0), (0.013, 0.0131, 0.0129), (3e-3, 1e-3, 2e-2),
-          (0.25, 0.25, 1.0)]
+SCALES = [
+    (0.02, 0.03, 0.05),
+    (0.1, 0.1, 0.1),
+    (0.5, 0.25, 0.125),
+    (0.007, 0.9, 0.31),
+    (1.0, 1.0, 2.0),
+    (0.013, 0.0131, 0.0129),
+    (3e-3, 1e-3, 2e-2),
+    (0.25, 0.25, 1.0),
+]
 
 
 def types(fmt: str) -> list[int]:
@@ -46,8 +54,12 @@ def test_conv_accumulators_beside_boundaries(fmt: str, engine: str) -> None:
             b = bias.astype(np.int32)
             node = OneNode("QLinearConv", kernel_shape=[1, 1]).feed(x).quant(xq).constant(w).quant(wq).quant(yq).constant(b)
             bias_tensor = stored("b", b, quant("int32", (x_scale * w_scale).astype(np.float32), 0, 0), constant=True)
-            program, feeds = step_program("conv", [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None), (bias_tensor, None)],
-                                          ((1, channels, 8, 8), yq), conv_attrs((1, 1)))
+            program, feeds = step_program(
+                "conv",
+                [(stored("x", x, xq), x), (stored("w", w, wq, constant=True), None), (bias_tensor, None)],
+                ((1, channels, 8, 8), yq),
+                conv_attrs((1, 1)),
+            )
             assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], node.run())
             compared += channels * 64
     assert compared > 300_000
@@ -84,8 +96,14 @@ def check(op: str, attrs: dict[str, Any], x: Array, qx: QuantParams, shape: tupl
 
 
 @pytest.mark.parametrize("fmt", ["uint8", "int8"])
-@pytest.mark.parametrize(("function", "kind", "params"), [("sigmoid", "QLinearSigmoid", {}), ("leaky_relu", "QLinearLeakyRelu", {"alpha": 0.1}),
-                                                          ("leaky_relu", "QLinearLeakyRelu", {"alpha": -0.3})])
+@pytest.mark.parametrize(
+    ("function", "kind", "params"),
+    [
+        ("sigmoid", "QLinearSigmoid", {}),
+        ("leaky_relu", "QLinearLeakyRelu", {"alpha": 0.1}),
+        ("leaky_relu", "QLinearLeakyRelu", {"alpha": -0.3}),
+    ],
+)
 def test_all_table_entries(function: str, kind: str, params: dict[str, float], fmt: str) -> None:
     x = every_number(fmt)
     for i, (sx, sy, _) in enumerate(SCALES):
@@ -131,6 +149,8 @@ def test_quantize_of_ties_and_extremes(fmt: str) -> None:
         theirs = OneNode("QuantizeLinear").feed(x).quant(q).run()
         from hwsim.graph import Tensor
 
-        program, feeds = step_program("quantize", [(Tensor("x", x.shape, "float32"), x)], (x.shape, q), {"format": fmt, "axis": 1, "block": 0})
+        program, feeds = step_program(
+            "quantize", [(Tensor("x", x.shape, "float32"), x)], (x.shape, q), {"format": fmt, "axis": 1, "block": 0}
+        )
         for engine in ENGINES:
             assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], theirs), engine

@@ -28,39 +28,46 @@ from tests.test_check import BACKENDS, normal, rules_of
 # Min-max formulas --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("low", "high", "grid", "scale", "zero"), [
-    # Q01: s = (beta - alpha) / (2^b - 1), z = round(qmin - alpha / s)
-    (-1.0, 3.0, (0, 255), 4 / 255, 64),          # 0 + 1 x 255/4 = 63.75
-    (-1.0, 3.0, (-128, 127), 4 / 255, -64),      # -128 + 63.75 = -64.25
-    (-1.0, 3.0, (0, 15), 4 / 15, 4),             # 3.75
-    (-1.0, 3.0, (0, 3), 4 / 3, 1),               # 0.75
-    (-1.0, 1.0, (0, 255), 2 / 255, 128),         # 127.5: ties to even
-    # the range is first extended to contain 0
-    (2.0, 6.0, (0, 255), 6 / 255, 0),
-    (-6.0, -2.0, (0, 255), 6 / 255, 255),
-    # nothing but zeros: any scale will do
-    (0.0, 0.0, (0, 255), 1.0, 0),
-])
+@pytest.mark.parametrize(
+    ("low", "high", "grid", "scale", "zero"),
+    [
+        # Q01: s = (beta - alpha) / (2^b - 1), z = round(qmin - alpha / s)
+        (-1.0, 3.0, (0, 255), 4 / 255, 64),  # 0 + 1 x 255/4 = 63.75
+        (-1.0, 3.0, (-128, 127), 4 / 255, -64),  # -128 + 63.75 = -64.25
+        (-1.0, 3.0, (0, 15), 4 / 15, 4),  # 3.75
+        (-1.0, 3.0, (0, 3), 4 / 3, 1),  # 0.75
+        (-1.0, 1.0, (0, 255), 2 / 255, 128),  # 127.5: ties to even
+        # the range is first extended to contain 0
+        (2.0, 6.0, (0, 255), 6 / 255, 0),
+        (-6.0, -2.0, (0, 255), 6 / 255, 255),
+        # nothing but zeros: any scale will do
+        (0.0, 0.0, (0, 255), 1.0, 0),
+    ],
+)
 def test_asymmetric(low: float, high: float, grid: tuple[int, int], scale: float, zero: int) -> None:
     s, z = fit(np.float64(low), np.float64(high), *grid, symmetric=False, power_of_two=False)
     assert (s, z) == (np.float32(scale), zero)
     assert s.dtype == np.float32
 
 
-@pytest.mark.parametrize(("low", "high", "grid", "scale", "zero"), [
-    # Q03: z = 0, s = max |x| / (2^(b-1) - 1)
-    (-1.0, 3.0, (-128, 127), 3 / 127, 0),
-    (-3.0, 1.0, (-128, 127), 3 / 127, 0),
-    (-3.0, 1.0, (-127, 127), 3 / 127, 0),        # the narrow grid has the same scale
-    (-3.0, 1.0, (-8, 7), 3 / 7, 0),
-    (-1.0, 3.0, (0, 255), 3 / 127, 128),         # unsigned: around the middle
-])
+@pytest.mark.parametrize(
+    ("low", "high", "grid", "scale", "zero"),
+    [
+        # Q03: z = 0, s = max |x| / (2^(b-1) - 1)
+        (-1.0, 3.0, (-128, 127), 3 / 127, 0),
+        (-3.0, 1.0, (-128, 127), 3 / 127, 0),
+        (-3.0, 1.0, (-127, 127), 3 / 127, 0),  # the narrow grid has the same scale
+        (-3.0, 1.0, (-8, 7), 3 / 7, 0),
+        (-1.0, 3.0, (0, 255), 3 / 127, 128),  # unsigned: around the middle
+    ],
+)
 def test_symmetric(low: float, high: float, grid: tuple[int, int], scale: float, zero: int) -> None:
     assert fit(np.float64(low), np.float64(high), *grid, symmetric=True, power_of_two=False) == (np.float32(scale), zero)
 
 
-@pytest.mark.parametrize(("largest", "scale"), [(127.0, 1.0), (127 * 1.41, 1.0), (127 * 1.42, 2.0), (127 * 0.8, 1.0), (127 * 0.7, 0.5),
-                                                (1.0, 2.0**-7)])
+@pytest.mark.parametrize(
+    ("largest", "scale"), [(127.0, 1.0), (127 * 1.41, 1.0), (127 * 1.42, 2.0), (127 * 0.8, 1.0), (127 * 0.7, 0.5), (1.0, 2.0**-7)]
+)
 def test_power_of_two(largest: float, scale: float) -> None:
     """Q06 as MQBench: 2^round(log2 s), so that up to sqrt(2) of the range is clipped."""
     assert fit(np.float64(-largest), np.float64(largest), -128, 127, symmetric=True, power_of_two=True)[0] == scale
@@ -106,8 +113,11 @@ def held(source: SourceGraph, name: str) -> Array:
 
 
 def rules(weights: dict[str, Any], activations: dict[str, Any], **changed: Any) -> Rules:
-    return Rules(weights=WeightGrid(**{"formats": ["int8"], **weights}), activations=Grid(**{"formats": ["uint8"], **activations}),
-                 **{"graph": 3, "first_last_bits": 2, "source": "test", **changed})
+    return Rules(
+        weights=WeightGrid(**{"formats": ["int8"], **weights}),
+        activations=Grid(**{"formats": ["uint8"], **activations}),
+        **{"graph": 3, "first_last_bits": 2, "source": "test", **changed},
+    )
 
 
 W = np.array([[1.0, -0.5], [0.25, 0.125]])
@@ -164,11 +174,20 @@ def test_ends_keep_their_width_and_moved_data_its_scale(residual: SourceGraph) -
     done = quantize(source, load_arch("snpe_dsp").quantization, "w4a4", ranges_of(read(source), [{"input": normal(1, 3, 8, 8)}]))
     stored = {n.inputs[0]: n.outputs[0] for n in done.nodes if n.kind == "QuantizeLinear"}
     widths = {t: int(s.removesuffix(".quantized").rpartition(".a")[2]) for t, s in stored.items()}
-    assert widths == {"input": 8, "relu5.out": 4, "maxpool6.out": 4, "relu11.out": 4, "bn14.out": 4, "relu17.out": 4,
-                      "globalaveragepool18.out": 8, "flatten19.out": 8}
-    assert {t: done.tensors[f"{t}.weight{f}.w{b}.stored"].format for t, f, b in
-            (("conv1", ".folded", 8), ("conv7", ".folded", 4), ("conv12", ".folded", 4), ("fc20", "", 8))
-            } == {"conv1": "uint8", "conv7": "uint4", "conv12": "uint4", "fc20": "uint8"}
+    assert widths == {
+        "input": 8,
+        "relu5.out": 4,
+        "maxpool6.out": 4,
+        "relu11.out": 4,
+        "bn14.out": 4,
+        "relu17.out": 4,
+        "globalaveragepool18.out": 8,
+        "flatten19.out": 8,
+    }
+    assert {
+        t: done.tensors[f"{t}.weight{f}.w{b}.stored"].format
+        for t, f, b in (("conv1", ".folded", 8), ("conv7", ".folded", 4), ("conv12", ".folded", 4), ("fc20", "", 8))
+    } == {"conv1": "uint8", "conv7": "uint4", "conv12": "uint4", "fc20": "uint8"}
     for a, b in (("relu5.out.a4", "maxpool6.out.a4"), ("globalaveragepool18.out.a8", "flatten19.out.a8")):
         np.testing.assert_array_equal(held(done, f"{a}.scale"), held(done, f"{b}.scale"))
 
@@ -182,11 +201,14 @@ def test_one_quantizer_for_all_readers() -> None:
     assert [n.outputs[0] for n in done.nodes if n.kind == "QuantizeLinear" and n.inputs[0] == "input"] == ["input.a8.quantized"]
 
 
-@pytest.mark.parametrize(("network", "precision", "ranges", "complaint"), [
-    ("conv", "fp16", {"input": (0.0, 1.0)}, "must be integers such as w8a8"),
-    ("conv", "w8a8", {}, "'input': must have a range from calibration"),
-    ("relu", "w8a8", {"input": (0.0, 1.0)}, "must have a convolution or linear layer"),
-])
+@pytest.mark.parametrize(
+    ("network", "precision", "ranges", "complaint"),
+    [
+        ("conv", "fp16", {"input": (0.0, 1.0)}, "must be integers such as w8a8"),
+        ("conv", "w8a8", {}, "'input': must have a range from calibration"),
+        ("relu", "w8a8", {"input": (0.0, 1.0)}, "must have a convolution or linear layer"),
+    ],
+)
 def test_what_cannot_be_quantized(network: str, precision: str, ranges: dict[str, tuple[float, float]], complaint: str) -> None:
     net = Net("relu")
     source = one_conv(W) if network == "conv" else net.finish(net.relu(net.input("input", (1, 2, 1, 1))))
@@ -201,8 +223,12 @@ def randomized(net: Net, x: str) -> str:
     """Batch normalization with statistics of every size."""
     name, channels = f"norm{net.count}", net.shapes[x][1]
     rng = np.random.default_rng(net.count)
-    numbers = {"gamma": rng.normal(1, 1, channels), "beta": rng.normal(0, 2, channels), "mean": rng.normal(0, 3, channels),
-               "variance": 10.0 ** rng.uniform(-3, 3, channels)}
+    numbers = {
+        "gamma": rng.normal(1, 1, channels),
+        "beta": rng.normal(0, 2, channels),
+        "mean": rng.normal(0, 3, channels),
+        "variance": 10.0 ** rng.uniform(-3, 3, channels),
+    }
     parts = [net.constant(f"{name}.{k}", v.astype(np.float32)) for k, v in numbers.items()]
     return net.node("BatchNormalization", [x, *parts], net.shapes[x], name, epsilon=1e-3)
 
@@ -273,8 +299,9 @@ def test_what_does_not_fold() -> None:
 
 @pytest.mark.parametrize("precision", ["w8a8", "w4a8"])
 @pytest.mark.parametrize("backend", [*BACKENDS, "academic"])
-def test_onnxruntime_reads_the_file_the_same_way(backend: str, precision: str, digits: SourceGraph, digits_images: Array,
-                                                 tmp_path: Any) -> None:
+def test_onnxruntime_reads_the_file_the_same_way(
+    backend: str, precision: str, digits: SourceGraph, digits_images: Array, tmp_path: Any
+) -> None:
     """Operator by operator, from the same inputs: stored outputs within one step, real ones within one step of their accumulator.
 
     ONNX Runtime dequantizes and computes in float32, hwsim in integers with the bias rounded to the accumulator's grid.

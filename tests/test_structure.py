@@ -38,19 +38,46 @@ PACKAGE = ROOT / "hwsim"
 # Imports -----------------------------------------------------------------------------------------------------------------------------
 
 SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "topologies")
-LEVELS = (("errors",), ("units", "shelf"), ("arch", "graph", "quant", "program", "mapping", "cost", "result"), ("kernels",), SHELVES,
-          ("io", "steps"), ("simulate", "compare", "building", "catalogue"), ("hwsim",), ("cli",))
+LEVELS = (
+    ("errors",),
+    ("units", "shelf"),
+    ("arch", "quantities", "graph", "quant", "program", "mapping", "cost", "result"),
+    ("kernels",),
+    SHELVES,
+    ("io", "steps"),
+    ("simulate", "compare", "building", "catalogue"),
+    ("hwsim",),
+    ("cli",),
+)
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # what a part may know of its own level beside itself
-NEIGHBOURS: dict[str, set[str]] = {"ops": {"formats", "arithmetics"}, "arithmetics": {"formats"},
-                                   **{s: set() for s in ("formats", "quantizers", "mappers", "topologies", *LEVELS[6])}}
+NEIGHBOURS: dict[str, set[str]] = {
+    "ops": {"formats", "arithmetics"},
+    "arithmetics": {"formats"},
+    **{s: set() for s in ("formats", "quantizers", "mappers", "topologies", *LEVELS[6])},
+}
 ONLY_THEMSELVES = {"kernels", "errors"}
 
 DOORS: dict[str, tuple[str, ...]] = {
-    "yaml": ("io/arch_yaml.py",), "onnx": ("io/onnx_model.py", "io/onnx_definitions.py"), "google": ("io/onnx_model.py",), "matplotlib": ("io/plots.py",),
-    "onnxruntime": ("io/onnxruntime_runs.py",), "jinja2": ("io/report.py",), "rich": ("io/",), "typer": ("cli.py",),
-    "pydantic": ("arch.py", "io/arch_yaml.py"), "pydantic_core": ("arch.py", "io/arch_yaml.py"), "numba": ("kernels/",),
-    "llvmlite": ("kernels/",), "networkx": ("graph.py",), "simpy": (), "sqlite3": (), "dask": (), "torch": (), "pandas": (), "sklearn": (),
+    "yaml": ("io/arch_yaml.py",),
+    "onnx": ("io/onnx_model.py", "io/onnx_definitions.py"),
+    "google": ("io/onnx_model.py",),
+    "matplotlib": ("io/plots.py",),
+    "onnxruntime": ("io/onnxruntime_runs.py",),
+    "jinja2": ("io/report.py",),
+    "rich": ("io/",),
+    "typer": ("cli.py",),
+    "pydantic": ("arch.py", "quantities.py", "io/arch_yaml.py"),
+    "pydantic_core": ("quantities.py", "io/arch_yaml.py"),
+    "numba": ("kernels/",),
+    "llvmlite": ("kernels/",),
+    "networkx": ("graph.py",),
+    "simpy": (),
+    "sqlite3": (),
+    "dask": (),
+    "torch": (),
+    "pandas": (),
+    "sklearn": (),
 }
 
 
@@ -117,8 +144,14 @@ def test_no_path_of_this_machine() -> None:
 
 # Shelves -----------------------------------------------------------------------------------------------------------------------------
 
-DEFINES = {"ops": ("READS", "infer", "compute"), "arithmetics": ("BIAS", "MULTIPLIER", "parameters", "requantize"), "formats": ("parse",),
-           "quantizers": ("fit",), "mappers": ("tile",), "topologies": ("NETWORKS",)}
+DEFINES = {
+    "ops": ("READS", "infer", "compute"),
+    "arithmetics": ("BIAS", "MULTIPLIER", "parameters", "requantize"),
+    "formats": ("parse",),
+    "quantizers": ("fit",),
+    "mappers": ("tile",),
+    "topologies": ("NETWORKS",),
+}
 
 
 @pytest.mark.parametrize(("shelf", "name"), [(s, n) for s in DEFINES for n in names(s)])
@@ -206,8 +239,11 @@ FIELDS: dict[str, Change] = {
     "arrays.*.accumulator.bits": ("snpe_dsp", {}, {f"{HVX}.accumulator.bits": "16"}),
     "arrays.*.accumulator.overflow": ("snpe_dsp", NARROW_SUM, {f"{HVX}.accumulator.overflow": "wrap"}),
     "arrays.*.accumulator.every": ("snpe_dsp", NARROW_SUM, {f"{HVX}.accumulator.every": "pair"}),
-    "arrays.*.accumulator.tile": ("snpe_dsp", {f"{HVX}.accumulator": "{bits: 12, overflow: saturate, every: tile, tile: 2}"},
-                                  {f"{HVX}.accumulator.tile": "9"}),
+    "arrays.*.accumulator.tile": (
+        "snpe_dsp",
+        {f"{HVX}.accumulator": "{bits: 12, overflow: saturate, every: tile, tile: 2}"},
+        {f"{HVX}.accumulator.tile": "9"},
+    ),
     "arrays.*.accumulator.zero_points": ("snpe_dsp", {}, {f"{HVX}.accumulator.zero_points": "subtracted"}),
     "vector.*.rates": ("snpe_dsp", {}, {f"{ALU}.rates": "{default: 1 /cycle}"}),
     "vector.*.wide": ("snpe_dsp", {"precision": "w8a16", f"{ALU}.rates": "{default: 1 /cycle}"}, {f"{ALU}.wide": "0.125"}),
@@ -240,8 +276,11 @@ FIELDS: dict[str, Change] = {
     "quantization.activations.formats": ("snpe_dsp", {}, {"quantization.activations.formats": "[int8]"}),
     "quantization.activations.symmetric": ("snpe_dsp", {}, {"quantization.activations.symmetric": "true"}),
     "quantization.activations.power_of_two": ("snpe_dsp", {}, {"quantization.activations.power_of_two": "true"}),
-    "quantization.activations.narrow": ("nvdla_full", {"quantization.activations.symmetric": "false"},
-                                        {"quantization.activations.narrow": "true"}),
+    "quantization.activations.narrow": (
+        "nvdla_full",
+        {"quantization.activations.symmetric": "false"},
+        {"quantization.activations.narrow": "true"},
+    ),
     "quantization.bias": ("snpe_dsp", {}, {"quantization.bias": "float32"}),
     "quantization.graph": ("snpe_dsp", {}, {"quantization.graph": "2"}),
     "quantization.first_last_bits": ("snpe_dsp", {"precision": "w4a4"}, {"quantization.first_last_bits": "4"}),
@@ -332,9 +371,15 @@ def test_every_field_changes_some_output(field: str) -> None:
 def quoted(prices: Prices) -> list[float]:
     """Everything that is ever asked of an energy table."""
     memory = load_arch("snpe_dsp").memories
-    return [prices.multiply(4, 16), prices.add(16), prices.mac("w8a8", 32), prices.mac("fp16", 32),
-            prices.register(8, 0), prices.register(0, 8),
-            *(prices.memory(memory[m], d, m) for m in ("vtcm", "dram") for d in ("read", "write"))]
+    return [
+        prices.multiply(4, 16),
+        prices.add(16),
+        prices.mac("w8a8", 32),
+        prices.mac("fp16", 32),
+        prices.register(8, 0),
+        prices.register(0, 8),
+        *(prices.memory(memory[m], d, m) for m in ("vtcm", "dram") for d in ("read", "write")),
+    ]
 
 
 @pytest.mark.parametrize("field", sorted(set(leaves(CostTable)) - {"name"}))

@@ -58,14 +58,20 @@ COUNTS = {
 }
 # torchvision counts the auxiliary heads that only training uses: parameters of all, multiply-adds of the segmentation networks' own
 FCN_HEAD = (1024 * 256 * 9 + 2 * 256 + 256 * 21 + 21, (1024 * 256 * 9 + 256 * 21) * 65 * 65)
-HEADS = {"fcn_resnet50": (35_322_218, *FCN_HEAD), "deeplabv3_resnet50": (42_004_074, *FCN_HEAD),
-         "inception_v3": (27_161_264, 768 * 128 + 2 * 128 + 128 * 768 * 25 + 2 * 768 + 768 * 1000 + 1000, 0)}
+HEADS = {
+    "fcn_resnet50": (35_322_218, *FCN_HEAD),
+    "deeplabv3_resnet50": (42_004_074, *FCN_HEAD),
+    "inception_v3": (27_161_264, 768 * 128 + 2 * 128 + 128 * 768 * 25 + 2 * 768 + 768 * 1000 + 1000, 0),
+}
 
 
 def parameters(source: SourceGraph, without: tuple[str, ...] = STATISTICS) -> int:
     """Numbers that training finds."""
-    return sum(prod(int(d) for d in t.shape or ()) for t in source.tensors.values()
-               if t.constant is not None and t.format == "float32" and not t.name.endswith((*FIXED, *without)))
+    return sum(
+        prod(int(d) for d in t.shape or ())
+        for t in source.tensors.values()
+        if t.constant is not None and t.format == "float32" and not t.name.endswith((*FIXED, *without))
+    )
 
 
 def macs(graph: Graph) -> int:
@@ -113,8 +119,10 @@ def test_parameters_published_with_auxiliary_head(name: str) -> None:
     assert parameters(build(name)) + head == published
 
 
-@pytest.mark.parametrize(("name", "total"), [("resnet8", 78_666), ("mobilenet_v1_025_96", 221_794), ("ds_cnn", 24_908),
-                                             ("fc_autoencoder", 269_992), ("mobilenet_v1", 4_253_864)])
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("resnet8", 78_666), ("mobilenet_v1_025_96", 221_794), ("ds_cnn", 24_908), ("fc_autoencoder", 269_992), ("mobilenet_v1", 4_253_864)],
+)
 def test_keras_totals_hold_the_moving_statistics_too(name: str, total: int) -> None:
     assert parameters(build(name), without=()) == total
 
@@ -175,13 +183,30 @@ def test_small_networks_run(name: str) -> None:
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("name", "image"), [
-    ("resnet8", None), ("ds_cnn", None), ("fc_autoencoder", None), ("mobilenet_v1_025_96", None), ("mobilenet_v2", 64),
-    ("mobilenet_v3_small", None), ("efficientnet_b0", 64), ("regnet_x_3_2gf", 64), ("squeezenet1_1", 64), ("googlenet", 64),
-    ("densenet121", 64), ("shufflenet_v2_x0_5", None), ("unet", 32), ("convnext_tiny", 64), ("swin_tiny", None),
-    ("inception_v3", 107), ("deeplabv3_resnet50", 72),
-    pytest.param("vit_b_16", None, marks=SLOW), pytest.param("bert_base", 16, marks=SLOW),
-])
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("resnet8", None),
+        ("ds_cnn", None),
+        ("fc_autoencoder", None),
+        ("mobilenet_v1_025_96", None),
+        ("mobilenet_v2", 64),
+        ("mobilenet_v3_small", None),
+        ("efficientnet_b0", 64),
+        ("regnet_x_3_2gf", 64),
+        ("squeezenet1_1", 64),
+        ("googlenet", 64),
+        ("densenet121", 64),
+        ("shufflenet_v2_x0_5", None),
+        ("unet", 32),
+        ("convnext_tiny", 64),
+        ("swin_tiny", None),
+        ("inception_v3", 107),
+        ("deeplabv3_resnet50", 72),
+        pytest.param("vit_b_16", None, marks=SLOW),
+        pytest.param("bert_base", 16, marks=SLOW),
+    ],
+)
 def test_same_outputs_as_onnxruntime(name: str, image: int | None, tmp_path: Path) -> None:
     """The written file, with two images in the batch."""
     runtime = pytest.importorskip("onnxruntime")

@@ -26,7 +26,10 @@ class ConvBn(nn.Sequential):
     """Convolution and batch normalization, with ReLU or without."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
+        layers: list[nn.Module] = [
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
         super().__init__(*layers, *([nn.ReLU()] if relu else []))
         self.spec = (outputs, kernel, stride, groups, relu)
 
@@ -101,8 +104,10 @@ class Exporter(Net):
         y = self.conv(x, outputs, kernel, stride, groups=groups, name=name)
         self.take(f"{name}.weight", layer[0].weight)
         norm = layer[1]
-        parts = [self.take(f"{name}.bn.{k}", v) for k, v in
-                 (("scale", norm.weight), ("shift", norm.bias), ("mean", norm.running_mean), ("variance", norm.running_var))]
+        parts = [
+            self.take(f"{name}.bn.{k}", v)
+            for k, v in (("scale", norm.weight), ("shift", norm.bias), ("mean", norm.running_mean), ("variance", norm.running_var))
+        ]
         y = self.node("BatchNormalization", [y, *parts], self.shapes[y], f"{name}.bn", epsilon=norm.eps)
         return self.relu(y) if relu else y
 

@@ -19,6 +19,10 @@ def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | Non
     """The right shift per channel (negative: left).  Raises HwsimError when a scale ratio is not a power of two."""
     real = np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale)
     if not exact_power_of_two(real):
-        raise HwsimError("requantization by shift", "x_scale w_scale / y_scale must be a power of two", f"{np.ravel(real)[0]:.6g}",
-                         "quantize with power_of_two scales for this chip")
+        raise HwsimError(
+            "requantization by shift",
+            "x_scale w_scale / y_scale must be a power of two",
+            f"{np.ravel(real)[0]:.6g}",
+            "quantize with power_of_two scales for this chip",
+        )
     return (np.float64(1 - np.frexp(real)[1]),)

@@ -30,5 +30,13 @@ def integer(name: str, suffix: str, signed: bool) -> Format:
     def decode(codes: Array) -> Array:
         return wrapped(codes.astype(np.int64)).astype(f"{'' if signed else 'u'}int{held}")
 
-    return Format(f"{name}{bits}", bits, low, high, f"{'' if signed else 'u'}int{held}", nearest,
-                  lambda q: q.astype(np.int64).view(np.uint64) & np.uint64((1 << bits) - 1), decode)
+    return Format(
+        f"{name}{bits}",
+        bits,
+        low,
+        high,
+        f"{'' if signed else 'u'}int{held}",
+        nearest,
+        lambda q: q.astype(np.int64).view(np.uint64) & np.uint64((1 << bits) - 1),
+        decode,
+    )

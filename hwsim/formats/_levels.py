@@ -18,5 +18,6 @@ def from_levels(name: str, bits: int, levels: list[float], dtype: str) -> Format
         tie = np.isin(x, middles) & (low % 2 == 1)
         return (low + tie).astype(np.uint64)
 
-    return Format(name, bits, levels[0], levels[-1], dtype, lambda x, _: table[codes(x)], codes,
-                  lambda c: table[c.astype(np.int64)].astype(dtype))
+    return Format(
+        name, bits, levels[0], levels[-1], dtype, lambda x, _: table[codes(x)], codes, lambda c: table[c.astype(np.int64)].astype(dtype)
+    )

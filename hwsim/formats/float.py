@@ -80,7 +80,11 @@ def small_float(name: str, exponent_bits: int, mantissa_bits: int, specials: str
         code = code | (np.signbit(x).astype(np.int64) << (exponent_bits + mantissa_bits))
         if specials == "fnuz":
             code = np.where(x == 0, 0, code)
-        nan = {"ieee": top | (1 << mantissa_bits >> 1), "fn": top | ((1 << mantissa_bits) - 1), "fnuz": 1 << (exponent_bits + mantissa_bits)}
+        nan = {
+            "ieee": top | (1 << mantissa_bits >> 1),
+            "fn": top | ((1 << mantissa_bits) - 1),
+            "fnuz": 1 << (exponent_bits + mantissa_bits),
+        }
         return np.where(np.isnan(x), nan.get(specials, 0), code).astype(np.uint64)
 
     return Format(name, 1 + exponent_bits + mantissa_bits, -high, high, held, nearest, encode, decode)

@@ -47,8 +47,11 @@ for _tag, _pattern, _first in (
     ("tag:yaml.org,2002:bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
     ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:int", r"^[-+]?[0-9]+$", "-+0123456789"),
-    ("tag:yaml.org,2002:float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$",
-     "-+.0123456789"),
+    (
+        "tag:yaml.org,2002:float",
+        r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$",
+        "-+.0123456789",
+    ),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
@@ -153,8 +156,11 @@ def _unpriced(arch: Arch) -> Iterator[Unknown]:
             yield ("memories", name), "must have a `size`, a `kind` or both `read_energy` and `write_energy`, to be priced", None, None
     for name, array in arch.arrays.items():
         reals = {str(p): r for r in array.rates for p in parse_precision(r) if isinstance(p, str)}
-        yield from ((("arrays", name, "rates", reals[p]), f"must have an energy in the cost table {table.name}", p, None)
-                    for p in reals if p not in table.floats.multiply)
+        yield from (
+            (("arrays", name, "rates", reals[p]), f"must have an energy in the cost table {table.name}", p, None)
+            for p in reals
+            if p not in table.floats.multiply
+        )
 
 
 def cost_tables() -> tuple[str, ...]:
@@ -321,10 +327,19 @@ def _complaint(model: type[BaseModel], error: Any, where: Where, path: Path) -> 
     return HwsimError(place, f"must be {_WANTED.get(kind) or message}", _shown(shown), hint)
 
 
-_WANTED = {"model_type": "a block of fields", "dict_type": "a block of fields", "list_type": "a list", "string_type": "text",
-           "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "bool_type": "true or false",
-           "finite_number": "a finite number", "string_pattern_mismatch": "lower-case letters, digits and underscores",
-           "too_short": "at least one entry long"}
+_WANTED = {
+    "model_type": "a block of fields",
+    "dict_type": "a block of fields",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "string_pattern_mismatch": "lower-case letters, digits and underscores",
+    "too_short": "at least one entry long",
+}
 
 
 def _shown(found: Any) -> str:

@@ -20,7 +20,15 @@ COLUMNS = ("node", "op", "runs_on", "integer", "stored", "runs_as", "why")
 
 def _row(p: Placement) -> list[Any]:
     how = p.reason or (p.carried.how if p.carried and p.carried.how != "native" else "")
-    return [p.node.name, str(p.node.attrs.get("function", p.node.op)), p.unit or "none", p.step.integer and p.unit != FALLBACK, p.stored, p.runs, how]
+    return [
+        p.node.name,
+        str(p.node.attrs.get("function", p.node.op)),
+        p.unit or "none",
+        p.step.integer and p.unit != FALLBACK,
+        p.stored,
+        p.runs,
+        how,
+    ]
 
 
 def print_check(arch: Arch, report: CheckReport, cost: Cost | None, form: str) -> None:
@@ -37,19 +45,25 @@ def print_check(arch: Arch, report: CheckReport, cost: Cost | None, form: str) -
 
 def _plain(arch: Arch, report: CheckReport, cost: Cost | None, rows: list[list[Any]]) -> dict[str, Any]:
     fits = cost is not None and cost.fits
-    return {"arch": arch.name, "deployable": report.deployable and fits,
-            "findings": [{"node": f.node, "rule": f.rule, "message": f.message} for f in report.findings],
-            "requantizations_added": list(report.added), "requantizations_removed": list(report.removed),
-            "weight_bytes": cost and cost.weight_bytes, "peak_onchip_bytes": cost and cost.peak_onchip_bytes, "fits": fits,
-            "problems": list(cost.problems) if cost else [],
-            "nodes": [dict(zip(COLUMNS, r, strict=True)) for r in rows]}
+    return {
+        "arch": arch.name,
+        "deployable": report.deployable and fits,
+        "findings": [{"node": f.node, "rule": f.rule, "message": f.message} for f in report.findings],
+        "requantizations_added": list(report.added),
+        "requantizations_removed": list(report.removed),
+        "weight_bytes": cost and cost.weight_bytes,
+        "peak_onchip_bytes": cost and cost.peak_onchip_bytes,
+        "fits": fits,
+        "problems": list(cost.problems) if cost else [],
+        "nodes": [dict(zip(COLUMNS, r, strict=True)) for r in rows],
+    }
 
 
 def _print_summary(report: CheckReport, cost: Cost | None) -> None:
     out = console()
+    integer = sum(p.step.integer and p.unit != FALLBACK for p in report.placements)
     on_fallback = sum(p.unit == FALLBACK for p in report.placements)
-    out.print(f"\n{len(report.placements)} nodes, {sum(p.step.integer and p.unit != FALLBACK for p in report.placements)} in integers on the chip, "
-              f"{on_fallback} on the fallback")
+    out.print(f"\n{len(report.placements)} nodes, {integer} in integers on the chip, {on_fallback} on the fallback")
     for kind, names in (("adds", report.added), ("removes", report.removed)):
         if names:
             out.print(f"the chip's graph rule {kind} a requantization at: {', '.join(names)}")

@@ -13,8 +13,17 @@ from hwsim.steps.diff import Comparison, Difference
 
 __all__ = ["print_diff"]
 
-COLUMNS = ("tensor", "sqnr_db", "cosine", "largest_lsb", "largest", "differing_percent", "saturated_percent", "isolated_largest_lsb",
-           "isolated_differing_percent")
+COLUMNS = (
+    "tensor",
+    "sqnr_db",
+    "cosine",
+    "largest_lsb",
+    "largest",
+    "differing_percent",
+    "saturated_percent",
+    "isolated_largest_lsb",
+    "isolated_differing_percent",
+)
 
 
 def _number(value: float | None, digits: int = 4) -> Any:
@@ -25,8 +34,16 @@ def _number(value: float | None, digits: int = 4) -> Any:
 
 def _row(d: Difference, alone: Difference | None) -> list[Any]:
     isolated = ["", ""] if alone is None else [_number(alone.largest_lsb), _number(100 * alone.differing)]
-    return [d.name, _number(d.sqnr_db), _number(d.cosine, 6), _number(d.largest_lsb), _number(d.largest), _number(100 * d.differing),
-            _number(100 * d.saturated), *isolated]
+    return [
+        d.name,
+        _number(d.sqnr_db),
+        _number(d.cosine, 6),
+        _number(d.largest_lsb),
+        _number(d.largest),
+        _number(100 * d.differing),
+        _number(100 * d.saturated),
+        *isolated,
+    ]
 
 
 def print_diff(found: Comparison, form: str) -> None:
@@ -36,9 +53,21 @@ def print_diff(found: Comparison, form: str) -> None:
     if form == "csv":
         sys.stdout.write(to_csv(COLUMNS, rows))
     elif form == "json":
-        tensors = [{**_plain(d), "isolated": _plain(found.isolated[d.name]) if d.name in found.isolated else None} for d in found.cumulative]
-        print(json.dumps({"first": found.first, "second": found.second, "equal": found.equal,
-                          "first_differing": None if first is None else first.name, "tensors": tensors}, indent=1))
+        tensors = [
+            {**_plain(d), "isolated": _plain(found.isolated[d.name]) if d.name in found.isolated else None} for d in found.cumulative
+        ]
+        print(
+            json.dumps(
+                {
+                    "first": found.first,
+                    "second": found.second,
+                    "equal": found.equal,
+                    "first_differing": None if first is None else first.name,
+                    "tensors": tensors,
+                },
+                indent=1,
+            )
+        )
     else:
         print_table(COLUMNS, rows, f"{found.first} against {found.second}")
         where = "every tensor is equal" if first is None else f"first difference: tensor '{first.name}' at element {first.first}"

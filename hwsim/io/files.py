@@ -11,9 +11,17 @@ from hwsim.units import format_bytes
 
 __all__ = ["check_folder", "read_whole", "refusal", "write_whole"]
 
-_FOUND = {errno.ENOENT: "a missing one", errno.EISDIR: "a folder", errno.EACCES: "one without permission",
-          errno.EPERM: "one without permission", errno.ENOTDIR: "one below a file", errno.EEXIST: "one below a file",
-          errno.ENOSPC: "one on a full disk", errno.EROFS: "one on a read-only disk", errno.ENAMETOOLONG: "one with so long a name"}
+_FOUND = {
+    errno.ENOENT: "a missing one",
+    errno.EISDIR: "a folder",
+    errno.EACCES: "one without permission",
+    errno.EPERM: "one without permission",
+    errno.ENOTDIR: "one below a file",
+    errno.EEXIST: "one below a file",
+    errno.ENOSPC: "one on a full disk",
+    errno.EROFS: "one on a read-only disk",
+    errno.ENAMETOOLONG: "one with so long a name",
+}
 
 
 def refusal(path: Path, must: str, error: OSError) -> HwsimError:

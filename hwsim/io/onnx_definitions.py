@@ -14,33 +14,51 @@ __all__ = ["FORMATS", "MICROSOFT", "TYPES", "check_node", "check_types"]
 
 STANDARD = "ai.onnx"
 _NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
-FORMATS: dict[int, str] = {v: _NAMES.get(n, n.lower()) for n, v in TensorProto.DataType.items()
-                           if n not in ("UNDEFINED", "STRING", "COMPLEX64", "COMPLEX128")}
+FORMATS: dict[int, str] = {
+    v: _NAMES.get(n, n.lower()) for n, v in TensorProto.DataType.items() if n not in ("UNDEFINED", "STRING", "COMPLEX64", "COMPLEX128")
+}
 TYPES: dict[str, int] = {name: value for value, name in FORMATS.items()}
 _KINDS = {"int": AttributeProto.INT, "ints": AttributeProto.INTS, "float": AttributeProto.FLOAT, "string": AttributeProto.STRING}
-_POOL = {"auto_pad": "string", "ceil_mode": "int", "channels_last": "int", "count_include_pad": "int", "kernel_shape!": "ints",
-         "pads": "ints", "strides": "ints"}
-_CONV = {"auto_pad": "string", "channels_last": "int", "dilations": "ints", "group": "int", "kernel_shape": "ints", "pads": "ints",
-         "strides": "ints"}
+_POOL = {
+    "auto_pad": "string",
+    "ceil_mode": "int",
+    "channels_last": "int",
+    "count_include_pad": "int",
+    "kernel_shape!": "ints",
+    "pads": "ints",
+    "strides": "ints",
+}
+_CONV = {
+    "auto_pad": "string",
+    "channels_last": "int",
+    "dilations": "ints",
+    "group": "int",
+    "kernel_shape": "ints",
+    "pads": "ints",
+    "strides": "ints",
+}
 _BITS = {"K!": "int", "N!": "int", "bits": "int", "block_size!": "int", "accuracy_level": "int"}
 # ONNX Runtime's own operators: which inputs must be there (* repeats the last), and the attributes (! must be there)
-MICROSOFT: dict[str, tuple[str, dict[str, str]]] = {f"com.microsoft.{k}": v for k, v in {
-    "DequantizeLinear": ("110", {"axis": "int", "block_size": "int"}),
-    "Gelu": ("1", {}),
-    "MatMulNBits": ("111000", _BITS),
-    "QGemm": ("111111000", {"alpha": "float", "transA": "int", "transB": "int"}),
-    "QLinearAdd": ("11011010", {}),
-    "QLinearAveragePool": ("11010", _POOL),
-    "QLinearConcat": ("11110*", {"axis!": "int"}),
-    "QLinearConv": ("111111110", _CONV),
-    "QLinearGlobalAveragePool": ("11010", {"channels_last": "int"}),
-    "QLinearLeakyRelu": ("11010", {"alpha": "float"}),
-    "QLinearMul": ("11011010", {}),
-    "QLinearSigmoid": ("11010", {}),
-    "QLinearSoftmax": ("11010", {"axis": "int", "opset": "int"}),
-    "QuantizeLinear": ("110", {"axis": "int", "block_size": "int", "saturate": "int"}),
-    "QuickGelu": ("1", {"alpha": "float"}),
-}.items()}
+MICROSOFT: dict[str, tuple[str, dict[str, str]]] = {
+    f"com.microsoft.{k}": v
+    for k, v in {
+        "DequantizeLinear": ("110", {"axis": "int", "block_size": "int"}),
+        "Gelu": ("1", {}),
+        "MatMulNBits": ("111000", _BITS),
+        "QGemm": ("111111000", {"alpha": "float", "transA": "int", "transB": "int"}),
+        "QLinearAdd": ("11011010", {}),
+        "QLinearAveragePool": ("11010", _POOL),
+        "QLinearConcat": ("11110*", {"axis!": "int"}),
+        "QLinearConv": ("111111110", _CONV),
+        "QLinearGlobalAveragePool": ("11010", {"channels_last": "int"}),
+        "QLinearLeakyRelu": ("11010", {"alpha": "float"}),
+        "QLinearMul": ("11011010", {}),
+        "QLinearSigmoid": ("11010", {}),
+        "QLinearSoftmax": ("11010", {"axis": "int", "opset": "int"}),
+        "QuantizeLinear": ("110", {"axis": "int", "block_size": "int", "saturate": "int"}),
+        "QuickGelu": ("1", {"alpha": "float"}),
+    }.items()
+}
 
 
 def check_node(node: Any, kind: str, opset: int, where: str) -> None:
@@ -104,8 +122,13 @@ def _kind(attribute_type: int) -> str:
     """The type of an attribute in words."""
     types = AttributeProto.AttributeType
     name = types.Name(attribute_type).lower() if attribute_type in types.values() else "undefined"
-    return {"int": "an int", "ints": "a list of ints", "floats": "a list of floats", "strings": "a list of strings",
-            "undefined": "of no type"}.get(name, f"a {name.replace('_', ' ')}")
+    return {
+        "int": "an int",
+        "ints": "a list of ints",
+        "floats": "a list of floats",
+        "strings": "a list of strings",
+        "undefined": "of no type",
+    }.get(name, f"a {name.replace('_', ' ')}")
 
 
 def check_types(node: Any, opset: int, where: str, types: dict[str, int], attrs: Mapping[str, Any]) -> None:

@@ -28,10 +28,20 @@ __all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onn
 
 MIN_OPSET, MAX_OPSET = 7, 28
 LARGEST_FILE = (1 << 31) - 1
-_SMALL = {"bfloat16": ml_dtypes.bfloat16, "float8e4m3fn": ml_dtypes.float8_e4m3fn, "float8e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
-          "float8e5m2": ml_dtypes.float8_e5m2, "float8e5m2fnuz": ml_dtypes.float8_e5m2fnuz, "float8e8m0": ml_dtypes.float8_e8m0fnu,
-          "float4e2m1": ml_dtypes.float4_e2m1fn, "int4": ml_dtypes.int4, "uint4": ml_dtypes.uint4, "int2": ml_dtypes.int2,
-          "uint2": ml_dtypes.uint2, "float16": np.float16}
+_SMALL = {
+    "bfloat16": ml_dtypes.bfloat16,
+    "float8e4m3fn": ml_dtypes.float8_e4m3fn,
+    "float8e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
+    "float8e5m2": ml_dtypes.float8_e5m2,
+    "float8e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
+    "float8e8m0": ml_dtypes.float8_e8m0fnu,
+    "float4e2m1": ml_dtypes.float4_e2m1fn,
+    "int4": ml_dtypes.int4,
+    "uint4": ml_dtypes.uint4,
+    "int2": ml_dtypes.int2,
+    "uint2": ml_dtypes.uint2,
+    "float16": np.float16,
+}
 OPSET_OF = {"int16": 21, "uint16": 21, "int4": 21, "uint4": 21, "bfloat16": 22, "int2": 25, "uint2": 25}  # QuantizeLinear, Conv
 
 
@@ -80,8 +90,11 @@ def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> Sourc
         declared = _declared(v, name)
         given = tensors.setdefault(v.name, declared)
         if given.constant is not None and not _same(given, declared):
-            raise HwsimError(f"{name}: '{v.name}'", f"must be declared as its initializer is, {given.format} {_dims(given.shape)}",
-                             f"{declared.format} {_dims(declared.shape)}")
+            raise HwsimError(
+                f"{name}: '{v.name}'",
+                f"must be declared as its initializer is, {given.format} {_dims(given.shape)}",
+                f"{declared.format} {_dims(declared.shape)}",
+            )
     inputs = tuple(v.name for v in graph.input if tensors[v.name].constant is None)
     types = {t.name: TYPES[t.format] for t in tensors.values() if t.constant is not None or t.name in inputs}
     nodes = _unique(tuple(_node(n, i, opsets, name, types, folder) for i, n in enumerate(graph.node)))
@@ -304,8 +317,12 @@ def _opset(source: SourceGraph) -> int:
     used = {t.format for t in source.tensors.values()}
     needed = max((v for fmt, v in OPSET_OF.items() if fmt in used), default=0)
     if source.opset < min(needed, 18):
-        raise HwsimError(source.name, f"must be of opset 18 or more to be written with {', '.join(sorted(used & set(OPSET_OF)))}", source.opset,
-                         "convert it with onnx.version_converter")
+        raise HwsimError(
+            source.name,
+            f"must be of opset 18 or more to be written with {', '.join(sorted(used & set(OPSET_OF)))}",
+            source.opset,
+            "convert it with onnx.version_converter",
+        )
     return max(source.opset, needed)
 
 

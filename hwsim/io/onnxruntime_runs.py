@@ -30,5 +30,3 @@ def run_onnxruntime(source: SourceGraph, feeds: Mapping[str, Array]) -> dict[str
     except Exception as e:
         raise HwsimError(source.name, "must run in ONNX Runtime", str(e).splitlines()[0][:200]) from None
     return {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-
-

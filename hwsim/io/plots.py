@@ -12,24 +12,38 @@ import matplotlib
 
 matplotlib.use("svg")
 
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure
 
-from hwsim.cost import CYCLE_PARTS, LayerCost  # noqa: E402
-from hwsim.result import Result  # noqa: E402
+from hwsim.cost import CYCLE_PARTS, LayerCost
+from hwsim.result import Result
 
 __all__ = ["drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
-matplotlib.rcParams.update({"svg.hashsalt": "hwsim", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.spines.top": False,
-                            "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True, "grid.color": "#dddddd", "grid.linewidth": 0.6,
-                            "legend.frameon": False, "figure.facecolor": "none", "savefig.facecolor": "none"})
+matplotlib.rcParams.update(
+    {
+        "svg.hashsalt": "hwsim",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.grid": True,
+        "grid.color": "#dddddd",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "figure.facecolor": "none",
+        "savefig.facecolor": "none",
+    }
+)
 
 
 def _svg(figure: Figure, titles: Sequence[str] = ()) -> str:
     """The figure's SVG element.  Artists with the gid `title-i` show titles[i] under the mouse."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, bbox_inches="tight")
     text = out.getvalue()
     return re.sub(r'(<g id="title-(\d+)">)', lambda m: f"{m[1]}<title>{escape(titles[int(m[2])])}</title>", text[text.index("<svg") :])
 
@@ -89,7 +103,11 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
         points.append((c.macs / moved if moved else None, c.macs / busy, c))
     finite = [x for x, _, _ in points if x] or [1.0]
     low, high = min(finite) / 3, max([*finite, peak_macs_per_cycle / bytes_per_cycle]) * 4
-    axes.loglog([low, peak_macs_per_cycle / bytes_per_cycle, high], [low * bytes_per_cycle, peak_macs_per_cycle, peak_macs_per_cycle], color="#333333")
+    axes.loglog(
+        [low, peak_macs_per_cycle / bytes_per_cycle, high],
+        [low * bytes_per_cycle, peak_macs_per_cycle, peak_macs_per_cycle],
+        color="#333333",
+    )
     kinds = list(dict.fromkeys(c.op.split("+")[0] for c in layers))
     for kind, colour in zip(kinds, COLOURS * 3, strict=False):
         axes.plot([], [], "o", markersize=5, color=colour, label=kind)
@@ -101,7 +119,10 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
     axes.set_xlabel(f"MACs per byte of {memory}")
     axes.set_ylabel("MACs per cycle")
     axes.legend(loc="lower right")
-    return _svg(figure, [f"{c.name} ({c.op}): {f'{x:.4g} MACs per byte' if x else f'no {memory} traffic'}, {y:.4g} MACs per cycle" for x, y, c in points])
+    return _svg(
+        figure,
+        [f"{c.name} ({c.op}): {f'{x:.4g} MACs per byte' if x else f'no {memory} traffic'}, {y:.4g} MACs per cycle" for x, y, c in points],
+    )
 
 
 def memory_plot(result: Result) -> str:

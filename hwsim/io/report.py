@@ -28,8 +28,12 @@ def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arc
     plots = {"latency": latency_plot(result), "energy": energy_plot(result), "memory": memory_plot(result)}
     if any(c.slots for c in result.cost.layers):
         plots["roofline"] = roofline_plot(result, peak, width, memory)
-    files = {"result.json": result.to_json() + "\n", "layers.csv": to_csv(LAYER_COLUMNS, rows),
-             **{f"{name}.svg": svg for name, svg in plots.items()}, "report.html": _page(result, rows, plots, memory, arch)}
+    files = {
+        "result.json": result.to_json() + "\n",
+        "layers.csv": to_csv(LAYER_COLUMNS, rows),
+        **{f"{name}.svg": svg for name, svg in plots.items()},
+        "report.html": _page(result, rows, plots, memory, arch),
+    }
     for name, text in files.items():
         write_whole(folder / name, text)
 
@@ -38,11 +42,19 @@ def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_mem
     environment = Environment(loader=PackageLoader("hwsim", "io"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     fixed = result.cost.cycles - sum(c.total_cycles for c in drawn_layers(result))
     return environment.get_template("report.html.j2").render(
-        r=result, fits=result.cost.fits, findings=(*result.cost.problems, *result.findings), cards=_cards(result), summary=summary_rows(result),
-        plots={k: Markup(v) for k, v in plots.items()}, roof_memory=roof_memory,
+        r=result,
+        fits=result.cost.fits,
+        findings=(*result.cost.problems, *result.findings),
+        cards=_cards(result),
+        summary=summary_rows(result),
+        plots={k: Markup(v) for k, v in plots.items()},
+        roof_memory=roof_memory,
         apart=format_si(fixed / result.cost.clock_hz, "s") if fixed else "",
         columns=[{"name": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
-        rows=[[_cell(v) for v in r] for r in rows], totals=_totals(result, rows), sources=_sources(arch))
+        rows=[[_cell(v) for v in r] for r in rows],
+        totals=_totals(result, rows),
+        sources=_sources(arch),
+    )
 
 
 def _roof(arch: Arch, offchip: Sequence[str]) -> tuple[float, str, float]:
@@ -54,15 +66,19 @@ def _roof(arch: Arch, offchip: Sequence[str]) -> tuple[float, str, float]:
 
 def _cards(result: Result) -> list[tuple[str, str, str]]:
     cost = result.cost
-    cards = [("latency", format_si(result.latency_s, "s"), f"{result.inferences_per_s:,.1f} inferences/s"),
-             ("energy", format_si(result.energy_j, "J"), f"{format_si(cost.average_power_w, 'W')} on average")]
+    cards = [
+        ("latency", format_si(result.latency_s, "s"), f"{result.inferences_per_s:,.1f} inferences/s"),
+        ("energy", format_si(result.energy_j, "J"), f"{format_si(cost.average_power_w, 'W')} on average"),
+    ]
     if result.accuracy is not None:
         s = result.accuracy
         text = f"{100 * s.value:.2f} %" if s.metric.startswith("top") else f"{s.value:.4f}"
         cards.append((f"accuracy ({s.metric})", text, f"{s.samples} samples, {s.low:.4f} to {s.high:.4f}"))
-    cards += [("MAC utilisation", f"{100 * result.mac_utilisation:.2f} %", f"{cost.macs:,} MACs"),
-              ("reached", f"{result.tops:.3g} TOPS", f"{result.tops_per_w:.3g} TOPS/W"),
-              ("weights", format_bytes(cost.weight_bytes), f"peak on-chip {format_bytes(cost.peak_onchip_bytes)}")]
+    cards += [
+        ("MAC utilisation", f"{100 * result.mac_utilisation:.2f} %", f"{cost.macs:,} MACs"),
+        ("reached", f"{result.tops:.3g} TOPS", f"{result.tops_per_w:.3g} TOPS/W"),
+        ("weights", format_bytes(cost.weight_bytes), f"peak on-chip {format_bytes(cost.peak_onchip_bytes)}"),
+    ]
     return cards
 
 
@@ -74,8 +90,13 @@ def _cell(value: Any) -> dict[str, Any]:
 
 
 def _totals(result: Result, rows: list[list[Any]]) -> list[str]:
-    sums = {"name": "total", "macs": f"{result.cost.macs:,}", "cycles": f"{result.cost.cycles:,}", "energy_pj": f"{result.cost.energy_pj:.1f}",
-            **{f"{p}_cycles": f"{n:,}" for p, n in result.cycle_parts.items()}}
+    sums = {
+        "name": "total",
+        "macs": f"{result.cost.macs:,}",
+        "cycles": f"{result.cost.cycles:,}",
+        "energy_pj": f"{result.cost.energy_pj:.1f}",
+        **{f"{p}_cycles": f"{n:,}" for p, n in result.cycle_parts.items()},
+    }
     for i, name in enumerate(LAYER_COLUMNS):
         if name.endswith("traffic_bytes") or name == "offchip_bytes":
             sums[name] = f"{sum(r[i] for r in rows):,}"

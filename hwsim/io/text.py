@@ -48,9 +48,28 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return out.getvalue()
 
 
-LAYER_COLUMNS = ("name", "op", "unit", "output_shape", "weight_bits", "activation_bits", "accumulator_bits", "runs_as", "macs", "cycles",
-                 "compute_cycles", "vector_cycles", "memory_cycles", "overhead_cycles", "bound_by", "utilisation_percent", "traffic_bytes",
-                 "offchip_bytes", "energy_pj", "note")
+LAYER_COLUMNS = (
+    "name",
+    "op",
+    "unit",
+    "output_shape",
+    "weight_bits",
+    "activation_bits",
+    "accumulator_bits",
+    "runs_as",
+    "macs",
+    "cycles",
+    "compute_cycles",
+    "vector_cycles",
+    "memory_cycles",
+    "overhead_cycles",
+    "bound_by",
+    "utilisation_percent",
+    "traffic_bytes",
+    "offchip_bytes",
+    "energy_pj",
+    "note",
+)
 
 
 def layer_rows(result: Result, offchip: Sequence[str]) -> list[list[Any]]:
@@ -58,10 +77,27 @@ def layer_rows(result: Result, offchip: Sequence[str]) -> list[list[Any]]:
     rows = []
     for c in result.cost.layers:
         traffic = {m: -(-(c.read_bits[m] + c.write_bits[m]) // 8) for m in c.read_bits}
-        rows.append([c.name, c.op, c.unit, "x".join(map(str, c.output_shape)), c.weight_bits or "", c.activation_bits or "",
-                     c.accumulator_bits or "", c.precision, c.macs, c.total_cycles, *(c.cycles[p] for p in ("compute", "vector", "memory", "overhead")),
-                     c.bound_by, f"{100 * c.utilisation:.1f}" if c.slots else "", sum(traffic.values()),
-                     sum(traffic.get(m, 0) for m in offchip), f"{c.total_pj:.1f}", c.note])
+        rows.append(
+            [
+                c.name,
+                c.op,
+                c.unit,
+                "x".join(map(str, c.output_shape)),
+                c.weight_bits or "",
+                c.activation_bits or "",
+                c.accumulator_bits or "",
+                c.precision,
+                c.macs,
+                c.total_cycles,
+                *(c.cycles[p] for p in ("compute", "vector", "memory", "overhead")),
+                c.bound_by,
+                f"{100 * c.utilisation:.1f}" if c.slots else "",
+                sum(traffic.values()),
+                sum(traffic.get(m, 0) for m in offchip),
+                f"{c.total_pj:.1f}",
+                c.note,
+            ]
+        )
     return rows
 
 
@@ -78,11 +114,50 @@ def print_result(result: Result, offchip: Sequence[str]) -> None:
     for label, text in summary_rows(result):
         out.print(textwrap.fill(f"{label:<25} {text}", 130, subsequent_indent=" " * 26), highlight=False, markup=False)
     out.print()
-    columns = ["layer", "op", "unit", "output", "w", "a", "acc", "runs as", "MACs", "cycles", "compute", "vector", "memory", "overhead", "bound by",
-               "util %", "traffic B", "off-chip B", "energy nJ", "note"]
+    columns = [
+        "layer",
+        "op",
+        "unit",
+        "output",
+        "w",
+        "a",
+        "acc",
+        "runs as",
+        "MACs",
+        "cycles",
+        "compute",
+        "vector",
+        "memory",
+        "overhead",
+        "bound by",
+        "util %",
+        "traffic B",
+        "off-chip B",
+        "energy nJ",
+        "note",
+    ]
     rows = [[*r[:18], f"{float(r[18]) / 1e3:.3f}", r[19]] for r in layer_rows(result, offchip)]
-    rows.append(["total", "", "", "", "", "", "", "", result.cost.macs, result.cost.cycles, *result.cycle_parts.values(), "", "",
-                 sum(r[16] for r in rows), sum(r[17] for r in rows), f"{result.cost.energy_pj / 1e3:.3f}", ""])
+    rows.append(
+        [
+            "total",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            result.cost.macs,
+            result.cost.cycles,
+            *result.cycle_parts.values(),
+            "",
+            "",
+            sum(r[16] for r in rows),
+            sum(r[17] for r in rows),
+            f"{result.cost.energy_pj / 1e3:.3f}",
+            "",
+        ]
+    )
     print_table(columns, rows, wide=True)
 
 
@@ -101,12 +176,26 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
         ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),
         ("weights", format_bytes(cost.weight_bytes)),
         ("peak on-chip memory", f"{format_bytes(cost.peak_onchip_bytes)}{capacity}: {'fits' if cost.fits else 'DOES NOT FIT'}"),
-        ("traffic", ", ".join(f"{m} {format_bytes(t['read'])} read {format_bytes(t['write'])} written" for m, t in result.traffic_bytes.items())),
+        (
+            "traffic",
+            ", ".join(f"{m} {format_bytes(t['read'])} read {format_bytes(t['write'])} written" for m, t in result.traffic_bytes.items()),
+        ),
     ]
     if result.accuracy is not None and result.reference_accuracy is not None and result.agreement is not None:
         s, r, a = result.accuracy, result.reference_accuracy, result.agreement
-        rows += [("accuracy on the chip", f"{s.metric} {s.value:.4f} (95 % interval {s.low:.4f} to {s.high:.4f}, {s.samples} samples)"),
-                 ("file's own arithmetic", f"{r.metric} {r.value:.4f}"),
-                 ("agreement", f"{100 * a.same_answer:.2f} % same answer, outputs differ by {a.mean_difference:.4g} on average, {a.largest_difference:.4g} at most")]
-        rows.append(("overflowed accumulations", f"{sum(result.overflowed.values()):,}" + (f" in {len(result.overflowed)} layers" if result.overflowed else "")))
+        rows += [
+            ("accuracy on the chip", f"{s.metric} {s.value:.4f} (95 % interval {s.low:.4f} to {s.high:.4f}, {s.samples} samples)"),
+            ("file's own arithmetic", f"{r.metric} {r.value:.4f}"),
+            (
+                "agreement",
+                f"{100 * a.same_answer:.2f} % same answer, outputs differ by {a.mean_difference:.4g} on average, "
+                f"{a.largest_difference:.4g} at most",
+            ),
+        ]
+        rows.append(
+            (
+                "overflowed accumulations",
+                f"{sum(result.overflowed.values()):,}" + (f" in {len(result.overflowed)} layers" if result.overflowed else ""),
+            )
+        )
     return rows

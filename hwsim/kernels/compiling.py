@@ -70,7 +70,9 @@ def cache_folder() -> Path:
 def _fingerprint() -> str:
     """Of everything that machine code depends on: kernel sources, processor, compiler."""
     package = Path(__file__).resolve().parent.parent
-    digest = hashlib.sha256(repr((host_cpu(), platform.machine(), platform.python_version(), version("numba"), version("llvmlite"))).encode())
+    digest = hashlib.sha256(
+        repr((host_cpu(), platform.machine(), platform.python_version(), version("numba"), version("llvmlite"))).encode()
+    )
     for folder in ("kernels", "arithmetics"):
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.name.encode() + file.read_bytes())

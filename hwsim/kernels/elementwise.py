@@ -159,7 +159,12 @@ def interpolate(x_type: str) -> Any:
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 15)
         rows, columns, channels, out_rows, out_columns = a[3], a[4], a[5], a[6], a[7]
-        row_taps, column_taps, row_weights, column_weights = i64(a[8], 2 * out_rows), i64(a[9], 2 * out_columns), f32(a[10], out_rows), f32(a[11], out_columns)
+        row_taps, column_taps, row_weights, column_weights = (
+            i64(a[8], 2 * out_rows),
+            i64(a[9], 2 * out_columns),
+            f32(a[10], out_rows),
+            f32(a[11], out_columns),
+        )
         real, p = f32(a[12], 65536), f64(a[14], 4)
         scale, one = np.float32(p[0]), np.float32(1)
         for n in range(a[2]):

@@ -12,10 +12,47 @@ import numpy as np
 __all__ = ["ARGS", "conv", "conv_steps", "depthwise", "product"]
 
 SIZES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
-ARGS = ("x", "y", "images", "in_rows", "in_columns", "channels", "x_image", "x_row", "x_pixel", "out_rows", "out_columns", "outputs", "groups",
-        "y_image", "y_row", "y_pixel", "kernel_rows", "kernel_columns", "stride_row", "stride_column", "dilation_row", "dilation_column",
-        "pad_row", "pad_column", "up_row", "up_column", "x_zero", "weights", "start", "finish", "finish_args", "y_size", "sums", "overflowed",
-        "bits", "saturate", "tile", "w_zero", "x_bias")
+ARGS = (
+    "x",
+    "y",
+    "images",
+    "in_rows",
+    "in_columns",
+    "channels",
+    "x_image",
+    "x_row",
+    "x_pixel",
+    "out_rows",
+    "out_columns",
+    "outputs",
+    "groups",
+    "y_image",
+    "y_row",
+    "y_pixel",
+    "kernel_rows",
+    "kernel_columns",
+    "stride_row",
+    "stride_column",
+    "dilation_row",
+    "dilation_column",
+    "pad_row",
+    "pad_column",
+    "up_row",
+    "up_column",
+    "x_zero",
+    "weights",
+    "start",
+    "finish",
+    "finish_args",
+    "y_size",
+    "sums",
+    "overflowed",
+    "bits",
+    "saturate",
+    "tile",
+    "w_zero",
+    "x_bias",
+)
 
 
 def _cut() -> Any:
@@ -157,7 +194,11 @@ def conv_steps(x_type: str, folded: bool, pairs: bool) -> Any:
                             for kx in range(a[17]):
                                 x = ox * a[19] + kx * a[21] - a[23]
                                 inside = y >= 0 and x >= 0 and y % a[24] == 0 and x % a[25] == 0 and y // a[24] < a[3] and x // a[25] < a[4]
-                                at = arena + a[0] + x_size * (n * a[6] + y // a[24] * a[7] + x // a[25] * a[8] + g * channels) if inside else arena + a[0]
+                                at = (
+                                    arena + a[0] + x_size * (n * a[6] + y // a[24] * a[7] + x // a[25] * a[8] + g * channels)
+                                    if inside
+                                    else arena + a[0]
+                                )
                                 pixel = source(at, channels)
                                 w = a[27] + 2 * (((g * a[16] + ky) * a[17] + kx) * channels) * outputs
                                 for c in range(channels):

@@ -95,7 +95,7 @@ def average(x_type: str) -> Any:
 def average_float32(x_type: str) -> Any:
     """Kernel: ONNX Runtime's QLinearAveragePool: sequential float32 sum of dequantized cells, row by row.
 
-    args: as `maximum`, then x_zero, address of (x_scale, y_scale, y_zero) in float64 and counts (int64 [places]) address, low, high, y_bias.
+    args: as `maximum`, then x_zero, address of (x_scale, y_scale, y_zero) in float64, address of counts (int64), low, high, y_bias.
     """
     from hwsim.kernels import raw
 

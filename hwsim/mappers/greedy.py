@@ -28,8 +28,11 @@ def input_rows(p: Problem, rows: Array) -> Array:
 def tile_bits(p: Problem, g: Array, k: Array, c: Array, r: Array) -> dict[str, Array]:
     """Size of a tile of each operand; outputs are partial sums while the channels are split."""
     out_bits = np.where(c < p.channels, p.sum_bits, p.output_bits)
-    return {"weights": g * k * c * p.kernel * p.weight_bits, "inputs": g * c * input_rows(p, r) * p.row_elements * p.input_bits,
-            "outputs": g * k * r * p.inner * out_bits}
+    return {
+        "weights": g * k * c * p.kernel * p.weight_bits,
+        "inputs": g * c * input_rows(p, r) * p.row_elements * p.input_bits,
+        "outputs": g * k * r * p.inner * out_bits,
+    }
 
 
 def traffic_bits(p: Problem, g: Array, k: Array, c: Array, r: Array, inputs_stay: Array) -> dict[str, Array]:
@@ -44,8 +47,11 @@ def traffic_bits(p: Problem, g: Array, k: Array, c: Array, r: Array, inputs_stay
     inputs = p.groups * p.channels * ((nr - 1) * input_rows(p, r) + input_rows(p, last)) * p.row_elements * p.input_bits
     weight_trips = np.where(inputs_stay | ~whole, nr, 1)
     input_trips = np.where(inputs_stay & whole, 1, nk)
-    return {"weights": weights * np.where(nr == 1, 1, weight_trips), "inputs": inputs * np.where(nk == 1, 1, input_trips),
-            "outputs": (p.groups * p.outputs * p.rows * p.inner * p.output_bits) * np.ones_like(ng)}
+    return {
+        "weights": weights * np.where(nr == 1, 1, weight_trips),
+        "inputs": inputs * np.where(nk == 1, 1, input_trips),
+        "outputs": (p.groups * p.outputs * p.rows * p.inner * p.output_bits) * np.ones_like(ng),
+    }
 
 
 def tile(p: Problem, capacities: Mapping[tuple[str, ...], int | None], buffers: Mapping[str, int]) -> Tiling:
@@ -63,5 +69,13 @@ def tile(p: Problem, capacities: Mapping[tuple[str, ...], int | None], buffers: 
     trips = -(-p.groups // g) * -(-p.outputs // k) * -(-p.channels // c) * -(-p.rows // r)
     order = np.lexsort((trips, cost, ~legal))
     best = int(order[0]) if legal.any() else 0
-    return Tiling(int(g[best]), int(k[best]), int(c[best]), int(r[best]), "inputs" if stay[best] else "weights", int(trips[best]),
-                  bool(legal.any()), {o: int(sizes[o][best]) * buffers[o] for o in inside})
+    return Tiling(
+        int(g[best]),
+        int(k[best]),
+        int(c[best]),
+        int(r[best]),
+        "inputs" if stay[best] else "weights",
+        int(trips[best]),
+        bool(legal.any()),
+        {o: int(sizes[o][best]) * buffers[o] for o in inside},
+    )

@@ -105,7 +105,9 @@ class Desk:
             return
         order = np.empty(target.elements, np.int32)
         order[target.positions().ravel()] = source.positions().ravel()
-        self.call(Kernel(elementwise.move, (target.kind,)), [source.offset, target.offset, target.elements, self.keep(order), source.elements, 0])
+        self.call(
+            Kernel(elementwise.move, (target.kind,)), [source.offset, target.offset, target.elements, self.keep(order), source.elements, 0]
+        )
 
     def source(self, tensor: Tensor) -> Source:
         """A tensor as an operand, wherever it lives."""

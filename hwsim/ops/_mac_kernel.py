@@ -14,8 +14,17 @@ from hwsim.quant import Array
 __all__ = ["emit_conv", "emit_product", "finishing_of"]
 
 
-def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[str, tuple[int, int]], x: Place, y: Place,
-              geometry: tuple[int, ...], out: tuple[int, ...]) -> bool:
+def emit_conv(
+    step: Step,
+    desk: Desk,
+    weights: Array,
+    groups: int,
+    window: dict[str, tuple[int, int]],
+    x: Place,
+    y: Place,
+    geometry: tuple[int, ...],
+    out: tuple[int, ...],
+) -> bool:
     """One convolution.  `weights` are stored numbers (groups, outputs, kernel rows, columns, channels of a group); `geometry` is
     images, rows, columns and channels of the input, `out` the output's rows and columns."""
     xq, wq = (t.quant for t in step.inputs[:2] if t is not None)
@@ -27,11 +36,30 @@ def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[
     images, rows, columns, all_channels = geometry
     x_zero, a = int(xq.zero_point), step.accumulator
     args = dict.fromkeys(mac.ARGS, 0) | {
-        "x": x.offset, "y": y.offset, "images": images, "in_rows": rows, "in_columns": columns, "channels": channels,
-        "x_image": rows * columns * all_channels, "x_row": columns * all_channels, "x_pixel": all_channels, "out_rows": out[0], "out_columns": out[1],
-        "outputs": outputs, "groups": groups, "y_image": out[0] * out[1] * total, "y_row": out[1] * total, "y_pixel": total,
-        "kernel_rows": weights.shape[2], "kernel_columns": weights.shape[3], "x_zero": x_zero - x.bias, "x_bias": x.bias,
-        "y_size": WIDTHS[y.kind], "bits": a.bits, "saturate": int(a.overflow == "saturate"), "tile": {"mac": 1, "pair": 2, "tile": a.tile}[a.every],
+        "x": x.offset,
+        "y": y.offset,
+        "images": images,
+        "in_rows": rows,
+        "in_columns": columns,
+        "channels": channels,
+        "x_image": rows * columns * all_channels,
+        "x_row": columns * all_channels,
+        "x_pixel": all_channels,
+        "out_rows": out[0],
+        "out_columns": out[1],
+        "outputs": outputs,
+        "groups": groups,
+        "y_image": out[0] * out[1] * total,
+        "y_row": out[1] * total,
+        "y_pixel": total,
+        "kernel_rows": weights.shape[2],
+        "kernel_columns": weights.shape[3],
+        "x_zero": x_zero - x.bias,
+        "x_bias": x.bias,
+        "y_size": WIDTHS[y.kind],
+        "bits": a.bits,
+        "saturate": int(a.overflow == "saturate"),
+        "tile": {"mac": 1, "pair": 2, "tile": a.tile}[a.every],
     }
     for name in ("stride", "dilation", "pad", "up"):
         args[f"{name}_row"], args[f"{name}_column"] = window[name]
@@ -40,8 +68,12 @@ def emit_conv(step: Step, desk: Desk, weights: Array, groups: int, window: dict[
     removed = weights.astype(np.int64) - w_zero.reshape(groups, outputs, 1, 1, 1)
     safe = _cannot_overflow(e, weights, w_zero, x, x_zero, min(a.bits, 32))
     wide = not safe
-    args |= {"start": desk.keep(e.bias.astype(np.int64 if wide else np.int32)), "sums": desk.work(8 * total),
-             "overflowed": desk.counter(step) if wide else desk.work(8 * total), **finishing_of(desk, e, y, total, "i64" if wide else "i32")}
+    args |= {
+        "start": desk.keep(e.bias.astype(np.int64 if wide else np.int32)),
+        "sums": desk.work(8 * total),
+        "overflowed": desk.counter(step) if wide else desk.work(8 * total),
+        **finishing_of(desk, e, y, total, "i64" if wide else "i32"),
+    }
     if outputs == channels == 1 and window["up"] == (1, 1):
         args["weights"] = desk.keep(removed[:, 0, :, :, 0].transpose(1, 2, 0).astype(np.int16))
         desk.call(Kernel(mac.depthwise, (x.kind, wide)), [args[k] for k in mac.ARGS])
@@ -69,8 +101,9 @@ def _cannot_overflow(e: Epilogue, weights: Array, w_zero: Array, x: Place, x_zer
     return bool(np.all(removed * most + np.abs(e.bias) < 2.0 ** (bits - 1)))
 
 
-def _emit_steps(step: Step, desk: Desk, weights: Array, w_zero: Array, x_zero: int, e: Epilogue, args: dict[str, int],
-                x: Place, y: Place) -> bool:
+def _emit_steps(
+    step: Step, desk: Desk, weights: Array, w_zero: Array, x_zero: int, e: Epilogue, args: dict[str, int], x: Place, y: Place
+) -> bool:
     """The accumulator cut step by step, in kernel order."""
     a, (groups, outputs) = step.accumulator, weights.shape[:2]
     folded = a.zero_points == "folded"
@@ -80,14 +113,29 @@ def _emit_steps(step: Step, desk: Desk, weights: Array, w_zero: Array, x_zero: i
         start = e.bias + x_zero * (depth * w_zero - wide.sum((2, 3, 4)).ravel())
     else:
         wide, start = wide - w_zero.reshape(groups, outputs, 1, 1, 1), e.bias
-    args |= {"weights": desk.keep(wide.transpose(0, 2, 3, 4, 1).astype(np.int16)), "start": desk.keep(start.astype(np.int64)), "x_zero": x_zero,
-             "w_zero": desk.keep(w_zero), "sums": desk.work(32 * outputs), "overflowed": desk.counter(step),
-             **finishing_of(desk, e, y, groups * outputs, "i64")}
+    args |= {
+        "weights": desk.keep(wide.transpose(0, 2, 3, 4, 1).astype(np.int16)),
+        "start": desk.keep(start.astype(np.int64)),
+        "x_zero": x_zero,
+        "w_zero": desk.keep(w_zero),
+        "sums": desk.work(32 * outputs),
+        "overflowed": desk.counter(step),
+        **finishing_of(desk, e, y, groups * outputs, "i64"),
+    }
     desk.call(Kernel(mac.conv_steps, (x.kind, folded, a.every == "pair")), [args[k] for k in mac.ARGS])
     return True
 
 
-def emit_product(step: Step, desk: Desk, x: Place, w: Place, y: Place, offsets: Array, sizes: tuple[int, int, int], strides: tuple[int, int, int, int, int]) -> bool:
+def emit_product(
+    step: Step,
+    desk: Desk,
+    x: Place,
+    w: Place,
+    y: Place,
+    offsets: Array,
+    sizes: tuple[int, int, int],
+    strides: tuple[int, int, int, int, int],
+) -> bool:
     """A product of two computed matrices.  `offsets` (batches, 3) are elements of x, w, y; `sizes` rows, depth, columns; `strides`
     x row, x depth, w depth, w column, y row."""
     xq, wq = (t.quant for t in step.inputs[:2] if t is not None)
@@ -97,8 +145,24 @@ def emit_product(step: Step, desk: Desk, x: Place, w: Place, y: Place, offsets: 
     rows, depth, columns = sizes
     e = epilogue(step, columns)
     way_out = finishing_of(desk, e, y, columns, "i64")
-    args = [x.offset, w.offset, y.offset, len(offsets), rows, depth, columns, desk.keep(offsets.astype(np.int64)), *strides,
-            int(xq.zero_point) - x.bias, int(wq.zero_point) - w.bias, *way_out.values(), WIDTHS[y.kind], desk.work(8 * columns),
-            desk.counter(step), step.accumulator.bits, int(step.accumulator.overflow == "saturate")]
+    args = [
+        x.offset,
+        w.offset,
+        y.offset,
+        len(offsets),
+        rows,
+        depth,
+        columns,
+        desk.keep(offsets.astype(np.int64)),
+        *strides,
+        int(xq.zero_point) - x.bias,
+        int(wq.zero_point) - w.bias,
+        *way_out.values(),
+        WIDTHS[y.kind],
+        desk.work(8 * columns),
+        desk.counter(step),
+        step.accumulator.bits,
+        int(step.accumulator.overflow == "saturate"),
+    ]
     desk.call(Kernel(mac.product, (x.kind, w.kind)), args)
     return True

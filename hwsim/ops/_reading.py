@@ -106,8 +106,9 @@ class Reader:
             name = f"{base}.{i}"
         return name
 
-    def params(self, s: SourceNode, tensor: str, scale: int, zero_point: int, axis: int | None = None, block: int = 0,
-               fmt: str | None = None) -> QuantParams:
+    def params(
+        self, s: SourceNode, tensor: str, scale: int, zero_point: int, axis: int | None = None, block: int = 0, fmt: str | None = None
+    ) -> QuantParams:
         """The QuantParams that constant scale and zero-point inputs give to a tensor.  Raises HwsimError for impossible ones."""
         scales, kind = self.need(s, scale, "the scale"), self.tensors[input_name(s, scale)].format
         if not kind.startswith(("float", "bfloat")):
@@ -141,8 +142,16 @@ class Reader:
         self.tensors[name] = replace(tensor, quant=tensor.quant or quant)
         return name
 
-    def emit(self, s: SourceNode, op: str, inputs: Iterable[str], attrs: Mapping[str, Any] | None = None,
-             outputs: Iterable[str] | None = None, quants: Iterable[QuantParams | None] = (), name: str = "") -> None:
+    def emit(
+        self,
+        s: SourceNode,
+        op: str,
+        inputs: Iterable[str],
+        attrs: Mapping[str, Any] | None = None,
+        outputs: Iterable[str] | None = None,
+        quants: Iterable[QuantParams | None] = (),
+        name: str = "",
+    ) -> None:
         """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
         outs = tuple(t or self.fresh(f"{s.name}.unused{i}") for i, t in enumerate(s.outputs if outputs is None else outputs))
         module, quants, inputs = load("ops", op), tuple(quants), tuple(inputs)
@@ -161,7 +170,9 @@ class Reader:
             if op == "dequantize":
                 self.dequantized[outs[0]] = node.inputs[0]
 
-    def _raw(self, s: SourceNode, inputs: tuple[str, ...], outs: tuple[str, ...], moves: bool) -> tuple[tuple[str, ...], tuple[QuantParams | None, ...]]:
+    def _raw(
+        self, s: SourceNode, inputs: tuple[str, ...], outs: tuple[str, ...], moves: bool
+    ) -> tuple[tuple[str, ...], tuple[QuantParams | None, ...]]:
         """What an operator without scales of its own means on stored tensors: it moves them as they are, or computes on the integers."""
         first = self.tensors[inputs[0]].quant if inputs and inputs[0] else None
         stored = [t for t in inputs if t and self.tensors[t].quant is not None]
@@ -181,8 +192,9 @@ class Reader:
         return view
 
     def _foldable(self, node: Node, operands: list[Tensor | None]) -> bool:
-        return (all(t is None or (t.constant is not None and t.constant.load is not None and t.quant is None) for t in operands)
-                and all(self.tensors[t].quant is None and self.tensors[t].elements <= FOLD_LIMIT for t in node.outputs))
+        return all(t is None or (t.constant is not None and t.constant.load is not None and t.quant is None) for t in operands) and all(
+            self.tensors[t].quant is None and self.tensors[t].elements <= FOLD_LIMIT for t in node.outputs
+        )
 
     def _fold(self, node: Node, operands: list[Tensor | None]) -> None:
         arrays = load("ops", node.op).compute(node, *[t.constant.array if t and t.constant else None for t in operands])
@@ -288,8 +300,9 @@ def accumulator_bias(s: SourceNode, r: Reader, index: int, x: str, w: str, axis:
     return name
 
 
-def checked_params(s: SourceNode, tensor: Tensor, scale: Array, zero_point: Array | None, axis: int | None, block: int,
-                   fmt: str | None) -> QuantParams:
+def checked_params(
+    s: SourceNode, tensor: Tensor, scale: Array, zero_point: Array | None, axis: int | None, block: int, fmt: str | None
+) -> QuantParams:
     """QuantParams after the checks that keep later arithmetic meaningful: finite positive scales of the right shape."""
     scale = scale.astype(np.float32)
     if not np.all(np.isfinite(scale)):

@@ -29,7 +29,9 @@ def emit_table(step: Step, desk: Desk, function: Callable[[Array], Array]) -> bo
     fmt = x.quant.format
     numbers = np.arange(int(fmt.low), int(fmt.high) + 1).astype(fmt.dtype)
     values = function(numbers)
-    table = values.astype(DTYPES[target.kind]) if target.kind == "f32" else (values.astype(np.int64) - target.bias).astype(DTYPES[target.kind])
+    table = (
+        values.astype(DTYPES[target.kind]) if target.kind == "f32" else (values.astype(np.int64) - target.bias).astype(DTYPES[target.kind])
+    )
     _lookup(desk, source.offset, target.offset, source, target.kind, table, int(fmt.low))
     return True
 
@@ -52,8 +54,10 @@ def emit_move(step: Step, desk: Desk, index: int, output: int, sources: Array, f
     wanted = np.where(sources >= 0, source.positions().ravel()[np.maximum(sources, 0)], -1)
     order = np.empty(target.elements, np.int32)
     order[target.positions().ravel()] = wanted.ravel()
-    desk.call(Kernel(elementwise.move, (target.kind,)),
-              [start, target.offset, target.elements, desk.keep(order), source.elements, fill - target.bias])
+    desk.call(
+        Kernel(elementwise.move, (target.kind,)),
+        [start, target.offset, target.elements, desk.keep(order), source.elements, fill - target.bias],
+    )
     return True
 
 
@@ -91,7 +95,9 @@ def _regrid_table(source: QuantParams, target: QuantParams, bias: int, kind: str
 
 def _lookup(desk: Desk, start: int, end: int, source: Place, kind: str, table: Array, low: int) -> None:
     """Stored numbers from `start` through a table whose first entry is for the number `low`."""
-    desk.call(Kernel(elementwise.lookup, (source.kind, kind)), [start, end, source.elements, desk.keep(table), len(table), source.bias - low])
+    desk.call(
+        Kernel(elementwise.lookup, (source.kind, kind)), [start, end, source.elements, desk.keep(table), len(table), source.bias - low]
+    )
 
 
 def emit_moves(step: Step, desk: Desk, compute: Callable[..., Array | tuple[Array, ...]]) -> bool:

@@ -30,8 +30,10 @@ class Window:
 
     def output(self, size: Sequence[int]) -> Shape:
         """Spatial output size: floor of the places where the whole window fits in the padded input."""
-        return tuple((n + b + a - self.dilations[i] * (self.kernel[i] - 1) - 1) // self.strides[i] + 1
-                     for i, (n, b, a) in enumerate(zip(size, self.before, self.after, strict=True)))
+        return tuple(
+            (n + b + a - self.dilations[i] * (self.kernel[i] - 1) - 1) // self.strides[i] + 1
+            for i, (n, b, a) in enumerate(zip(size, self.before, self.after, strict=True))
+        )
 
 
 def window_of(attrs: Mapping[str, Any]) -> Window:
@@ -62,7 +64,13 @@ def resolve_pads(s: SourceNode, kernel: Sequence[int], size: Sequence[int]) -> d
         before, after = [0] * rank, [0] * rank
     if s.attrs.get("ceil_mode", 0):
         after = [_ceil_pad(*v) for v in zip(size, kernel, strides, dilations, before, after, strict=True)]
-    attrs = {"kernel": tuple(kernel), "strides": tuple(strides), "dilations": tuple(dilations), "before": tuple(before), "after": tuple(after)}
+    attrs = {
+        "kernel": tuple(kernel),
+        "strides": tuple(strides),
+        "dilations": tuple(dilations),
+        "before": tuple(before),
+        "after": tuple(after),
+    }
     if min(window_of(attrs).output(size), default=1) < 1:
         raise HwsimError(s.where, f"the kernel {tuple(kernel)} must fit into the padded input", tuple(size))
     return attrs

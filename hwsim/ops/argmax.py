@@ -16,7 +16,12 @@ def _read(s: SourceNode, r: Reader) -> None:
     axis = axis_of(s, len(r.shape(s.inputs[0])), s.attrs.get("axis", 0))
     if r.shape(s.inputs[0])[axis] == 0:
         raise HwsimError(s.where, "must choose among one entry or more", f"shape {r.shape(s.inputs[0])}")
-    attrs = {"axis": axis, "keep": bool(s.attrs.get("keepdims", 1)), "smallest": s.kind == "ArgMin", "last": bool(s.attrs.get("select_last_index", 0))}
+    attrs = {
+        "axis": axis,
+        "keep": bool(s.attrs.get("keepdims", 1)),
+        "smallest": s.kind == "ArgMin",
+        "last": bool(s.attrs.get("select_last_index", 0)),
+    }
     r.emit(s, "argmax", s.inputs, attrs)
 
 
@@ -31,10 +36,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 def compute(node: Node, x: Array) -> Array:
     axis, find = node.attrs["axis"], np.argmin if node.attrs["smallest"] else np.argmax
-    if node.attrs["last"]:
-        found = x.shape[axis] - 1 - find(np.flip(x, axis), axis)
-    else:
-        found = find(x, axis)
+    found = x.shape[axis] - 1 - find(np.flip(x, axis), axis) if node.attrs["last"] else find(x, axis)
     return np.asarray(np.expand_dims(found, axis) if node.attrs["keep"] else found, np.int64)
 
 

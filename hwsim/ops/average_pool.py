@@ -58,8 +58,12 @@ def _read_qlinear(s: SourceNode, r: Reader) -> None:
         r.emit(s, "transpose", (target,), {"perm": (0, *range(2, rank), 1)}, s.outputs, [y], f"{s.name}.out")
 
 
-READS = {"AveragePool": _read, "GlobalAveragePool": _read_global, "com.microsoft.QLinearAveragePool": _read_qlinear,
-         "com.microsoft.QLinearGlobalAveragePool": _read_qlinear}
+READS = {
+    "AveragePool": _read,
+    "GlobalAveragePool": _read_global,
+    "com.microsoft.QLinearAveragePool": _read_qlinear,
+    "com.microsoft.QLinearGlobalAveragePool": _read_qlinear,
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
@@ -150,7 +154,10 @@ def kernel(step: Step, desk: Desk) -> bool:
     shared = [source.offset, target.offset, *pool_arguments(step.node, x, y), int(x.quant.zero_point) - source.bias]
     if getattr(arithmetic, "AVERAGE_POOL", "") == "float32" and not step.node.attrs["global"]:
         scales = np.array([x.quant.scale, y.quant.scale, y.quant.zero_point], np.float64)
-        desk.call(Kernel(pool.average_float32, (source.kind,)), [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias])
+        desk.call(
+            Kernel(pool.average_float32, (source.kind,)),
+            [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias],
+        )
         return True
     way_out = {}
     for n in np.unique(count):

@@ -39,15 +39,46 @@ def _prelu(x: Array, slope: Array) -> Array:
 
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": _divide, "pow": _power,
-    "min": np.minimum, "max": np.maximum, "mod": np.mod, "fmod": np.fmod, "prelu": _prelu, "atan2": np.arctan2,
-    "equal": np.equal, "greater": np.greater, "less": np.less, "greater_or_equal": np.greater_equal, "less_or_equal": np.less_equal,
-    "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": _divide,
+    "pow": _power,
+    "min": np.minimum,
+    "max": np.maximum,
+    "mod": np.mod,
+    "fmod": np.fmod,
+    "prelu": _prelu,
+    "atan2": np.arctan2,
+    "equal": np.equal,
+    "greater": np.greater,
+    "less": np.less,
+    "greater_or_equal": np.greater_equal,
+    "less_or_equal": np.less_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "xor": np.logical_xor,
 }
 _TRUTHS = ("equal", "greater", "less", "greater_or_equal", "less_or_equal", "and", "or", "xor")
-_SOURCES = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "div", "Pow": "pow", "Min": "min", "Max": "max", "PRelu": "prelu",
-            "Sum": "add", "Equal": "equal", "Greater": "greater", "Less": "less", "GreaterOrEqual": "greater_or_equal",
-            "LessOrEqual": "less_or_equal", "And": "and", "Or": "or", "Xor": "xor"}
+_SOURCES = {
+    "Add": "add",
+    "Sub": "sub",
+    "Mul": "mul",
+    "Div": "div",
+    "Pow": "pow",
+    "Min": "min",
+    "Max": "max",
+    "PRelu": "prelu",
+    "Sum": "add",
+    "Equal": "equal",
+    "Greater": "greater",
+    "Less": "less",
+    "GreaterOrEqual": "greater_or_equal",
+    "LessOrEqual": "less_or_equal",
+    "And": "and",
+    "Or": "or",
+    "Xor": "xor",
+}
 
 
 def _reads(function: str) -> Reading:
@@ -70,8 +101,12 @@ def _reads_qlinear(function: str) -> Reading:
     return read
 
 
-READS = {**{kind: _reads(f) for kind, f in _SOURCES.items()}, "Mod": _read_mod,
-         "com.microsoft.QLinearAdd": _reads_qlinear("add"), "com.microsoft.QLinearMul": _reads_qlinear("mul")}
+READS = {
+    **{kind: _reads(f) for kind, f in _SOURCES.items()},
+    "Mod": _read_mod,
+    "com.microsoft.QLinearAdd": _reads_qlinear("add"),
+    "com.microsoft.QLinearMul": _reads_qlinear("mul"),
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
@@ -135,6 +170,8 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
     loops = [v for d in [(1, 0, 0, 0)] * (6 - len(dims)) + dims for v in d]
-    desk.call(Kernel(elementwise.lookup_pairs, (target.kind,)),
-              [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset, desk.keep(table), *loops])
+    desk.call(
+        Kernel(elementwise.lookup_pairs, (target.kind,)),
+        [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset, desk.keep(table), *loops],
+    )
     return True

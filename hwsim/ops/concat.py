@@ -64,6 +64,9 @@ def kernel(step: Step, desk: Desk) -> bool:
     y = step.outputs[0]
     if any(t is None or t.constant is not None or t.quant is None or t.quant.bits > 16 for t in step.inputs):
         return False
-    parts = np.split(np.arange(y.elements).reshape(y.shape), np.cumsum([t.shape[step.node.attrs["axis"]] for t in step.inputs if t])[:-1],
-                     step.node.attrs["axis"])
+    parts = np.split(
+        np.arange(y.elements).reshape(y.shape),
+        np.cumsum([t.shape[step.node.attrs["axis"]] for t in step.inputs if t])[:-1],
+        step.node.attrs["axis"],
+    )
     return all(emit_scatter(step, desk, i, part) for i, part in enumerate(parts))

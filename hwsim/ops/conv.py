@@ -119,8 +119,9 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
     sums, overflowed = [], 0
     for g in range(groups):
         own = slice(g * n, (g + 1) * n)
-        total, over = accumulate(rows(x, node, g, int(xq.zero_point)), columns(w, groups, g), e.bias[own], int(xq.zero_point),
-                                 w_zero[own], step.accumulator)
+        total, over = accumulate(
+            rows(x, node, g, int(xq.zero_point)), columns(w, groups, g), e.bias[own], int(xq.zero_point), w_zero[own], step.accumulator
+        )
         sums.append(total)
         overflowed += over
     y = finish(step, np.concatenate(sums, -1), e)
@@ -134,8 +135,17 @@ def kernel(step: Step, desk: Desk) -> bool:
     if w.constant is None or len(x.shape) > 4:
         return False
     groups = step.node.attrs["group"]
-    return emit_conv(step, desk, stored_weights(w.constant.array, groups), groups, plane(step.node), desk.place(x), desk.place(y),
-                     (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]), (1, *y.shape[2:])[-2:])
+    return emit_conv(
+        step,
+        desk,
+        stored_weights(w.constant.array, groups),
+        groups,
+        plane(step.node),
+        desk.place(x),
+        desk.place(y),
+        (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
+        (1, *y.shape[2:])[-2:],
+    )
 
 
 def stored_weights(w: Array, groups: int) -> Array:

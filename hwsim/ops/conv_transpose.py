@@ -112,5 +112,14 @@ def kernel(step: Step, desk: Desk) -> bool:
     weights = np.moveaxis(np.swapaxes(turned, 1, 2), 2, -1)
     reach = [(k - 1) * d - c for k, d, c in zip(w.shape[2:], a["dilations"], a["crop"], strict=True)]
     window = {"stride": (1, 1), "dilation": conv.two(a["dilations"], 1), "pad": conv.two(reach, 0), "up": conv.two(a["strides"], 1)}
-    return emit_conv(step, desk, weights, groups, window, desk.place(x), desk.place(y), (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
-                     (1, *y.shape[2:])[-2:])
+    return emit_conv(
+        step,
+        desk,
+        weights,
+        groups,
+        window,
+        desk.place(x),
+        desk.place(y),
+        (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
+        (1, *y.shape[2:])[-2:],
+    )

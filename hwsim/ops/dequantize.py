@@ -13,7 +13,12 @@ from hwsim.quant import Array
 
 def _read(s: SourceNode, r: Reader) -> None:
     axis, block = int(s.attrs.get("axis", 1)), int(s.attrs.get("block_size", 0))
-    attrs = {"format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format, "axis": axis, "block": block, "stored": r.tensors[s.inputs[0]].format}
+    attrs = {
+        "format": s.attrs.get("output_dtype") or r.tensors[s.inputs[1]].format,
+        "axis": axis,
+        "block": block,
+        "stored": r.tensors[s.inputs[0]].format,
+    }
     if r.array(s.inputs[1]) is None:
         check_scales(s, r, axis, block)
         r.emit(s, "dequantize", s.inputs, attrs)

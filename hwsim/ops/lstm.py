@@ -30,8 +30,14 @@ def _hidden(s: SourceNode, r: Reader, directions: int) -> int:
     _, batch, size = r.ranked(s, 0, 3, 3)
     hidden = int(s.attrs.get("hidden_size", r.ranked(s, 2, 3, 3)[2]))
     state = (directions, batch, hidden)
-    wanted = {1: (directions, 4 * hidden, size), 2: (directions, 4 * hidden, hidden), 3: (directions, 8 * hidden), 5: state, 6: state,
-              7: (directions, 3 * hidden)}
+    wanted = {
+        1: (directions, 4 * hidden, size),
+        2: (directions, 4 * hidden, hidden),
+        3: (directions, 8 * hidden),
+        5: state,
+        6: state,
+        7: (directions, 3 * hidden),
+    }
     for i, shape in wanted.items():
         check_shape(s, r, i, shape, "input")
     return hidden
@@ -44,7 +50,11 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
     x, w = inputs[0], inputs[1]
     assert x is not None and w is not None
     steps, batch, hidden = x.shape[0], x.shape[1], node.attrs["hidden"]
-    return [((steps, w.shape[0], batch, hidden), x.format), ((w.shape[0], batch, hidden), x.format), ((w.shape[0], batch, hidden), x.format)]
+    return [
+        ((steps, w.shape[0], batch, hidden), x.format),
+        ((w.shape[0], batch, hidden), x.format),
+        ((w.shape[0], batch, hidden), x.format),
+    ]
 
 
 def loops(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> LoopNest:
@@ -55,8 +65,16 @@ def loops(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, 
     return LoopNest(N=x.shape[1], G=w.shape[0], K=4 * hidden, C=x.shape[2] + hidden, OX=x.shape[0])
 
 
-def compute(node: Node, x: Array, w: Array, r: Array, b: Array | None = None, h0: Array | None = None, c0: Array | None = None,
-            peephole: Array | None = None) -> tuple[Array, Array, Array]:
+def compute(
+    node: Node,
+    x: Array,
+    w: Array,
+    r: Array,
+    b: Array | None = None,
+    h0: Array | None = None,
+    c0: Array | None = None,
+    peephole: Array | None = None,
+) -> tuple[Array, Array, Array]:
     """Gates in ONNX's order i, o, f, c; x is (steps, batch, input)."""
     hidden, sequences, last_h, last_c = node.attrs["hidden"], [], [], []
     for d in range(w.shape[0]):

@@ -16,8 +16,12 @@ from hwsim.quant import Array, QuantParams
 
 
 def _attrs(s: SourceNode) -> dict[str, object]:
-    return {"trans_a": bool(s.attrs.get("transA", 0)), "trans_b": bool(s.attrs.get("transB", 0)),
-            "alpha": float(s.attrs.get("alpha", 1.0)), "beta": float(s.attrs.get("beta", 1.0))}
+    return {
+        "trans_a": bool(s.attrs.get("transA", 0)),
+        "trans_b": bool(s.attrs.get("transB", 0)),
+        "alpha": float(s.attrs.get("alpha", 1.0)),
+        "beta": float(s.attrs.get("beta", 1.0)),
+    }
 
 
 def _check_ranks(s: SourceNode, r: Reader, *indices: int) -> None:
@@ -100,8 +104,14 @@ def _check_packed(s: SourceNode, r: Reader, counts: dict[int, int]) -> None:
         raise HwsimError(s.where, f"the scales '{s.inputs[2]}' must be finite")
 
 
-READS = {"Gemm": _read, "MatMul": _read, "MatMulInteger": _read_integer, "QLinearMatMul": _read_qlinear,
-         "com.microsoft.QGemm": _read_qgemm, "com.microsoft.MatMulNBits": _read_nbits}
+READS = {
+    "Gemm": _read,
+    "MatMul": _read,
+    "MatMulInteger": _read_integer,
+    "QLinearMatMul": _read_qlinear,
+    "com.microsoft.QGemm": _read_qgemm,
+    "com.microsoft.MatMulNBits": _read_nbits,
+}
 
 
 def _shapes(node: Node, a: Shape, b: Shape) -> tuple[Shape, Shape]:
@@ -208,8 +218,16 @@ def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> 
         starts.append(sum(np.meshgrid(*grid, indexing="ij"), np.zeros(batch, np.int64)).ravel() if batch else np.zeros(1, np.int64))
     sa, sb = (desk.place(t).strides for t in (a, b))
     depth, column = (sb[-1], sb[-2]) if step.node.attrs["trans_b"] else (sb[-2], sb[-1])
-    done = emit_product(step, desk, desk.place(a), desk.place(b), out, np.stack(starts, 1), (y.shape[-2], a.shape[-1], y.shape[-1]),
-                        (sa[-2], sa[-1], depth, column, out.strides[-2]))
+    done = emit_product(
+        step,
+        desk,
+        desk.place(a),
+        desk.place(b),
+        out,
+        np.stack(starts, 1),
+        (y.shape[-2], a.shape[-1], y.shape[-1]),
+        (sa[-2], sa[-1], depth, column, out.strides[-2]),
+    )
     desk.reorder(out, desk.place(y))
     return done
 

@@ -67,4 +67,14 @@ def pool_arguments(node: Node, x: Tensor, y: Tensor) -> list[int]:
     """Images, sizes, kernel, strides, dilations and padding of a pool, as rows and columns."""
     (rows, columns), out = (1, *x.shape[2:])[-2:], (1, *y.shape[2:])[-2:]
     a = node.attrs
-    return [x.shape[0], rows, columns, x.shape[1], *out, *two(a["kernel"], 1), *two(a["strides"], 1), *two(a["dilations"], 1), *two(a["before"], 0)]
+    return [
+        x.shape[0],
+        rows,
+        columns,
+        x.shape[1],
+        *out,
+        *two(a["kernel"], 1),
+        *two(a["strides"], 1),
+        *two(a["dilations"], 1),
+        *two(a["before"], 0),
+    ]

@@ -43,13 +43,23 @@ def _read_response(s: SourceNode, r: Reader) -> None:
     r.ranked(s, 0, 3)
     if s.attrs["size"] < 1:
         raise HwsimError(s.where, "size must be 1 or more", s.attrs["size"])
-    attrs = {"kind": "response", "size": int(s.attrs["size"]), "alpha": float(s.attrs.get("alpha", 1e-4)),
-             "beta": float(s.attrs.get("beta", 0.75)), "bias": float(s.attrs.get("bias", 1.0))}
+    attrs = {
+        "kind": "response",
+        "size": int(s.attrs["size"]),
+        "alpha": float(s.attrs.get("alpha", 1e-4)),
+        "beta": float(s.attrs.get("beta", 0.75)),
+        "bias": float(s.attrs.get("bias", 1.0)),
+    }
     r.emit(s, "normalization", (input_name(s, 0),), attrs)
 
 
-READS = {"LayerNormalization": _read_layer, "RMSNormalization": _read_layer, "InstanceNormalization": _read_groups,
-         "GroupNormalization": _read_groups, "LRN": _read_response}
+READS = {
+    "LayerNormalization": _read_layer,
+    "RMSNormalization": _read_layer,
+    "InstanceNormalization": _read_groups,
+    "GroupNormalization": _read_groups,
+    "LRN": _read_response,
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

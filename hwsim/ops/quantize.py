@@ -84,5 +84,8 @@ def kernel(step: Step, desk: Desk) -> bool:
     numbers = np.array([q.scale, q.qmin - zero, q.qmax - zero, zero - target.bias], np.float64)
     order = np.empty(target.elements, np.int32)
     order[target.positions().ravel()] = source.positions().ravel()
-    desk.call(Kernel(elementwise.quantize, (target.kind,)), [source.offset, target.offset, target.elements, desk.keep(order), source.elements, desk.keep(numbers)])
+    desk.call(
+        Kernel(elementwise.quantize, (target.kind,)),
+        [source.offset, target.offset, target.elements, desk.keep(order), source.elements, desk.keep(numbers)],
+    )
     return True

@@ -13,15 +13,29 @@ from hwsim.ops._reading import Reader, axes_of
 from hwsim.quant import Array
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "mean": np.mean, "sum": np.sum, "max": np.max, "min": np.min, "prod": np.prod,
+    "mean": np.mean,
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+    "prod": np.prod,
     "l1": lambda x, axes, keepdims: np.abs(x).sum(axes, keepdims=keepdims),
     "l2": lambda x, axes, keepdims: np.sqrt((x * x).sum(axes, keepdims=keepdims)),
     "sum_square": lambda x, axes, keepdims: (x * x).sum(axes, keepdims=keepdims),
     "log_sum": lambda x, axes, keepdims: np.log(x.sum(axes, keepdims=keepdims)),
     "log_sum_exp": lambda x, axes, keepdims: np.log(np.exp(x - x.max()).sum(axes, keepdims=keepdims)) + x.max(),
 }
-_SOURCES = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min", "ReduceProd": "prod", "ReduceL1": "l1",
-            "ReduceL2": "l2", "ReduceSumSquare": "sum_square", "ReduceLogSum": "log_sum", "ReduceLogSumExp": "log_sum_exp"}
+_SOURCES = {
+    "ReduceMean": "mean",
+    "ReduceSum": "sum",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceProd": "prod",
+    "ReduceL1": "l1",
+    "ReduceL2": "l2",
+    "ReduceSumSquare": "sum_square",
+    "ReduceLogSum": "log_sum",
+    "ReduceLogSumExp": "log_sum_exp",
+}
 
 
 def _read(s: SourceNode, r: Reader) -> None:

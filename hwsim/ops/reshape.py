@@ -71,8 +71,14 @@ def _read_identity(s: SourceNode, r: Reader) -> None:
     _emit(s, r, r.shape(s.inputs[0]))
 
 
-READS = {"Reshape": _read, "Flatten": _read_flatten, "Squeeze": _read_squeeze, "Unsqueeze": _read_unsqueeze,
-         "Identity": _read_identity, "Dropout": _read_identity}
+READS = {
+    "Reshape": _read,
+    "Flatten": _read_flatten,
+    "Squeeze": _read_squeeze,
+    "Unsqueeze": _read_unsqueeze,
+    "Identity": _read_identity,
+    "Dropout": _read_identity,
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

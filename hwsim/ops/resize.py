@@ -46,7 +46,12 @@ def _read(s: SourceNode, r: Reader) -> None:
     if s.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise HwsimError(s.where, "keep_aspect_ratio_policy must be stretch", s.attrs["keep_aspect_ratio_policy"])
     nearest = "floor" if upsample else s.attrs.get("nearest_mode", "round_prefer_floor")
-    r.emit(s, "resize", s.inputs[:1], {"size": tuple(out), "factors": tuple(factors), "mode": mode, "coordinate": coordinate, "nearest": nearest})
+    r.emit(
+        s,
+        "resize",
+        s.inputs[:1],
+        {"size": tuple(out), "factors": tuple(factors), "mode": mode, "coordinate": coordinate, "nearest": nearest},
+    )
 
 
 def _scales(s: SourceNode, r: Reader, index: int) -> list[float] | None:
@@ -150,7 +155,21 @@ def kernel(step: Step, desk: Desk) -> bool:
     weights = [desk.keep(t[2]) for t in taps]
     target_numbers = np.array([y.quant.scale, y.quant.qmin - zero, y.quant.qmax - zero, zero - target.bias], np.float64)
     n, c, h, w = x.shape
-    desk.call(Kernel(elementwise.interpolate, (source.kind,)),
-              [source.offset, target.offset, n, h, w, c, *y.shape[2:], *pairs, *weights, desk.keep(x.quant.dequantize(numbers)),
-               source.bias - int(x.quant.format.low), desk.keep(target_numbers)])
+    desk.call(
+        Kernel(elementwise.interpolate, (source.kind,)),
+        [
+            source.offset,
+            target.offset,
+            n,
+            h,
+            w,
+            c,
+            *y.shape[2:],
+            *pairs,
+            *weights,
+            desk.keep(x.quant.dequantize(numbers)),
+            source.bias - int(x.quant.format.low),
+            desk.keep(target_numbers),
+        ],
+    )
     return True

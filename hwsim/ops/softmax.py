@@ -97,9 +97,21 @@ def kernel(step: Step, desk: Desk) -> bool:
     columns = x.shape[axis]
     table, factor, over = _table(step, columns)
     numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias, over]
-    desk.call(Kernel(elementwise.softmax, (source.kind,)),
-              [source.offset, target.offset, len(starts[0]), columns, desk.keep(table), len(table), desk.keep(np.array(numbers, np.float64)),
-               desk.work(4 * columns), source.strides[axis], desk.keep(np.stack(starts, 1).astype(np.int64))])
+    desk.call(
+        Kernel(elementwise.softmax, (source.kind,)),
+        [
+            source.offset,
+            target.offset,
+            len(starts[0]),
+            columns,
+            desk.keep(table),
+            len(table),
+            desk.keep(np.array(numbers, np.float64)),
+            desk.work(4 * columns),
+            source.strides[axis],
+            desk.keep(np.stack(starts, 1).astype(np.int64)),
+        ],
+    )
     return True
 
 

@@ -19,6 +19,7 @@ from hwsim.program import Step
 from hwsim.quant import Array
 from hwsim.shelf import load
 
+
 def _erf(x: Array) -> Array:
     from scipy.special import erf
 
@@ -75,20 +76,78 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "softsign": lambda x: x / (1 + np.abs(x)),
     "shrink": lambda x, bias=0.0, lambd=0.5: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)),
     "erf": _erf,
-    "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs, "neg": np.negative, "sign": np.sign,
-    "floor": np.floor, "ceil": np.ceil, "round": np.rint, "reciprocal": np.reciprocal, "not": np.logical_not,
-    "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
-    "is_nan": np.isnan, "is_inf": _is_inf,
+    "tanh": np.tanh,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "neg": np.negative,
+    "sign": np.sign,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "reciprocal": np.reciprocal,
+    "not": np.logical_not,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "is_nan": np.isnan,
+    "is_inf": _is_inf,
 }
 _TESTS = ("is_nan", "is_inf", "not")
-_SOURCES = {"Relu": "relu", "LeakyRelu": "leaky_relu", "ThresholdedRelu": "thresholded_relu", "Sigmoid": "sigmoid", "HardSigmoid": "hard_sigmoid",
-            "HardSwish": "hard_swish", "Swish": "swish", "Gelu": "gelu", "Mish": "mish", "Elu": "elu", "Celu": "celu", "Selu": "selu",
-            "Softplus": "softplus", "Softsign": "softsign", "Shrink": "shrink", "Erf": "erf", "Tanh": "tanh", "Exp": "exp", "Log": "log",
-            "Sqrt": "sqrt", "Abs": "abs", "Neg": "neg", "Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Round": "round",
-            "Reciprocal": "reciprocal", "Not": "not", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Sinh": "sinh", "Cosh": "cosh",
-            "Asin": "asin", "Acos": "acos", "Atan": "atan", "Asinh": "asinh", "Acosh": "acosh", "Atanh": "atanh", "IsNaN": "is_nan",
-            "IsInf": "is_inf", "com.microsoft.Gelu": "gelu", "com.microsoft.QuickGelu": "quick_gelu"}
+_SOURCES = {
+    "Relu": "relu",
+    "LeakyRelu": "leaky_relu",
+    "ThresholdedRelu": "thresholded_relu",
+    "Sigmoid": "sigmoid",
+    "HardSigmoid": "hard_sigmoid",
+    "HardSwish": "hard_swish",
+    "Swish": "swish",
+    "Gelu": "gelu",
+    "Mish": "mish",
+    "Elu": "elu",
+    "Celu": "celu",
+    "Selu": "selu",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Shrink": "shrink",
+    "Erf": "erf",
+    "Tanh": "tanh",
+    "Exp": "exp",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "Abs": "abs",
+    "Neg": "neg",
+    "Sign": "sign",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Round": "round",
+    "Reciprocal": "reciprocal",
+    "Not": "not",
+    "Sin": "sin",
+    "Cos": "cos",
+    "Tan": "tan",
+    "Sinh": "sinh",
+    "Cosh": "cosh",
+    "Asin": "asin",
+    "Acos": "acos",
+    "Atan": "atan",
+    "Asinh": "asinh",
+    "Acosh": "acosh",
+    "Atanh": "atanh",
+    "IsNaN": "is_nan",
+    "IsInf": "is_inf",
+    "com.microsoft.Gelu": "gelu",
+    "com.microsoft.QuickGelu": "quick_gelu",
+}
 
 
 def _reads(function: str) -> Reading:
@@ -119,8 +178,12 @@ def _reads_qlinear(function: str) -> Reading:
     return read
 
 
-READS = {**{kind: _reads(f) for kind, f in _SOURCES.items()}, "Clip": _read_clip,
-         "com.microsoft.QLinearSigmoid": _reads_qlinear("sigmoid"), "com.microsoft.QLinearLeakyRelu": _reads_qlinear("leaky_relu")}
+READS = {
+    **{kind: _reads(f) for kind, f in _SOURCES.items()},
+    "Clip": _read_clip,
+    "com.microsoft.QLinearSigmoid": _reads_qlinear("sigmoid"),
+    "com.microsoft.QLinearLeakyRelu": _reads_qlinear("leaky_relu"),
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

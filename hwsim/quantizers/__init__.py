@@ -1,1 +1,1 @@
-"""Quantizers: how a range or a rounding is chosen.  A file defines `fit(values, scheme) -> (scale, zero_point)` per channel or tensor."""
+"""Quantizers: from a range of real numbers to scale and zero point.  A file defines `fit` with the signature of minmax's."""

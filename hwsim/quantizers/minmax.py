@@ -1,4 +1,4 @@
-"""Min-max: the grid spans the smallest and largest value, with 0 in the range and exactly representable (Jacob et al., CVPR 2018, eq. 1)."""
+"""Min-max: the grid spans the smallest and largest value, with 0 in the range and exact (Jacob et al., CVPR 2018, eq. 1)."""
 
 from __future__ import annotations
 

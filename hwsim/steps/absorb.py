@@ -273,7 +273,9 @@ def _absorb_pointwise(graph: Graph, node: Node) -> Node:
     index = 1 if node.op == "gather" else len(node.inputs)
     found = [_stored(graph, t) or graph.tensors[t] for t in node.inputs[:index] if t]
     forms = [_quantized_as(graph, t) for t in node.outputs]
-    if any(f is None for f in forms) or not all(_integer_quant(t) and t.quant and t.quant.granularity == "per_tensor" for t in [*found, *forms] if t):
+    if any(f is None for f in forms) or not all(
+        _integer_quant(t) and t.quant and t.quant.granularity == "per_tensor" for t in [*found, *forms] if t
+    ):
         return node
     return replace(node, inputs=(*(t.name for t in found), *node.inputs[index:]), outputs=tuple(f.name for f in forms if f))
 

@@ -58,7 +58,10 @@ class Assembly:
                 assert segment.head is not None
                 call(address(Kernel(run_table)), int(segment.head.ctypes.data), base)
             else:
-                operands = [None if t is None else t.constant.array if t.constant is not None else self._read(arena, outside, t) for t in segment.step.inputs]
+                operands = [
+                    None if t is None else t.constant.array if t.constant is not None else self._read(arena, outside, t)
+                    for t in segment.step.inputs
+                ]
                 arrays, over = run_step(segment.step, operands)
                 counts |= {segment.step.name: over} if over else {}
                 for t, a in zip(segment.step.outputs, arrays, strict=True):

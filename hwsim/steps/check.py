@@ -69,8 +69,11 @@ def _unplaced(arch: Arch, placements: list[Placement]) -> Iterator[Fault]:
 def _batch_norm_faults(rules: Rules, graph: Graph) -> list[Fault]:
     if rules.batch_norm != "folded":
         return []
-    return [Fault(n.name, "batch_norm", f"batch normalization '{n.name}' is not folded into the layer before it")
-            for n in graph.nodes if n.op == "batch_norm"]
+    return [
+        Fault(n.name, "batch_norm", f"batch normalization '{n.name}' is not folded into the layer before it")
+        for n in graph.nodes
+        if n.op == "batch_norm"
+    ]
 
 
 def _end_faults(rules: Rules, steps: list[Step]) -> list[Fault]:
@@ -141,8 +144,14 @@ def _rule_2(graph: Graph, s: Step, inside: bool) -> Iterator[tuple[str, str, str
     spared = next((t for t in branches if t in real), "")
     if branches and not spared:
         stored = _stored(graph, branches[0])
-        yield (f"graph rule 2: the chip adds the convolution output of '{s.name}' where it accumulates, and does not execute the quantizer "
-               f"'{stored}'"), "remove", stored
+        yield (
+            (
+                f"graph rule 2: the chip adds the convolution output of '{s.name}' where it accumulates, "
+                f"and does not execute the quantizer '{stored}'"
+            ),
+            "remove",
+            stored,
+        )
     for t in real:
         if t != spared:
             yield f"graph rule 2: the input '{t}' of '{s.name}' is not quantized", "add", t

@@ -59,7 +59,13 @@ class _Narrower:
         x, y = clip.inputs[0], clip.outputs[0]
         readers = sum(n.inputs.count(x) for n in self.source.nodes)
         maker = self.nodes[self.maker[x]] if x in self.maker else None
-        if maker is None or maker.kind != "QuantizeLinear" or readers != 1 or x in self.source.outputs or self._array(maker.inputs[1]) is None:
+        if (
+            maker is None
+            or maker.kind != "QuantizeLinear"
+            or readers != 1
+            or x in self.source.outputs
+            or self._array(maker.inputs[1]) is None
+        ):
             return False
         zero = maker.inputs[2] if len(maker.inputs) > 2 else ""
         held = self.tensors[zero].format if zero in self.tensors else str(maker.attrs.get("output_dtype", "uint8"))

@@ -21,7 +21,9 @@ def to_real(source: SourceGraph, kind: str) -> SourceGraph:
     """Every float32 tensor in fp16 or bf16; what operators demand in float32 (the scales of Resize) stays."""
     fmt = REALS[kind]
     fixed = {t for n in source.nodes for i, t in enumerate(n.inputs) if (n.kind, i) in KEEPS_FLOAT32}
-    return replace(source, tensors={k: _narrow(t, fmt) if t.format == "float32" and k not in fixed else t for k, t in source.tensors.items()})
+    return replace(
+        source, tensors={k: _narrow(t, fmt) if t.format == "float32" and k not in fixed else t for k, t in source.tensors.items()}
+    )
 
 
 def _narrow(t: SourceTensor, fmt: str) -> SourceTensor:
@@ -65,4 +67,6 @@ def _dequantize_blocks(node: SourceNode, weight: SourceTensor, bits: int, tensor
     names = f"{weight.name}.stored", f"{weight.name}.scale"
     tensors[names[0]] = SourceTensor(names[0], fmt.name, shape, Constant(stored, names[0]))
     tensors[names[1]] = SourceTensor(names[1], weight.format, blocks, Constant(scales, names[1]))
-    return SourceNode("DequantizeLinear", f"{weight.name}.dequantize", names, (f"{weight.name}.real",), {"axis": axis, "block_size": BLOCK}, node.opset)
+    return SourceNode(
+        "DequantizeLinear", f"{weight.name}.dequantize", names, (f"{weight.name}.real",), {"axis": axis, "block_size": BLOCK}, node.opset
+    )

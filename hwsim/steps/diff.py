@@ -67,9 +67,16 @@ def compare_tensors(tensor: Tensor, a: Array, b: Array, other: Tensor | None = N
     largest = float(np.abs(error).max(initial=0))
     scale = None if tensor.quant is None else float(np.max(tensor.quant.scale))
     where = tuple(int(i) for i in np.argwhere(differs)[0]) if differs.any() else None
-    return Difference(tensor.name, inf if noise == 0 else 10 * log10(signal / noise) if signal else -inf,
-                      float((real_a * real_b).sum()) / norm if norm else 1.0, largest, None if scale is None else round(largest / scale, 3),
-                      float(differs.mean()) if differs.size else 0.0, _saturated(tensor, a), where)
+    return Difference(
+        tensor.name,
+        inf if noise == 0 else 10 * log10(signal / noise) if signal else -inf,
+        float((real_a * real_b).sum()) / norm if norm else 1.0,
+        largest,
+        None if scale is None else round(largest / scale, 3),
+        float(differs.mean()) if differs.size else 0.0,
+        _saturated(tensor, a),
+        where,
+    )
 
 
 def _real(tensor: Tensor, array: Array) -> Array:

@@ -47,8 +47,31 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
 
 def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
     parts = {"compute": 0, "vector": 0, "memory": 0, "overhead": cycles}
-    return LayerCost("(inference)", "overhead", "", (), 0, 0, 0, "", "", 0.0, 0, 0, parts, {}, "overhead", {}, {}, {},
-                     {"leakage": _leakage(chip, cycles)}, 0, 0, True, "start and end of one inference")
+    return LayerCost(
+        "(inference)",
+        "overhead",
+        "",
+        (),
+        0,
+        0,
+        0,
+        "",
+        "",
+        0.0,
+        0,
+        0,
+        parts,
+        {},
+        "overhead",
+        {},
+        {},
+        {},
+        {"leakage": _leakage(chip, cycles)},
+        0,
+        0,
+        True,
+        "start and end of one inference",
+    )
 
 
 def _leakage(chip: Chip, cycles: int) -> float:
@@ -66,12 +89,30 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
     tile = mapping.tilings[0].resident_bits if mapping.tilings else {}
     onchip = sum(tile.values()) if tile and not mapping.resident else live_bits if mapping.resident else 0
     return LayerCost(
-        layer.name, _op_name(layer), layer.unit or "none", layer.output.shape,
-        formats.get(layer.weight).bits if mac and layer.weight else 0, _stored_bits(layer.steps[0].inputs[0]),
-        layer.steps[0].accumulator.bits if mac else 0, layer.stored, layer.precision, layer.rate, layer.loops.macs if layer.loops else 0,
-        mapping.slots, cycles, busy,
-        _bound(cycles, busy), {n: t.read_bits for n, t in mapping.traffic.items()}, {n: t.write_bits for n, t in mapping.traffic.items()},
-        actions, energy, weight_bits(layer), onchip, mapping.fits, layer.note)
+        layer.name,
+        _op_name(layer),
+        layer.unit or "none",
+        layer.output.shape,
+        formats.get(layer.weight).bits if mac and layer.weight else 0,
+        _stored_bits(layer.steps[0].inputs[0]),
+        layer.steps[0].accumulator.bits if mac else 0,
+        layer.stored,
+        layer.precision,
+        layer.rate,
+        layer.loops.macs if layer.loops else 0,
+        mapping.slots,
+        cycles,
+        busy,
+        _bound(cycles, busy),
+        {n: t.read_bits for n, t in mapping.traffic.items()},
+        {n: t.write_bits for n, t in mapping.traffic.items()},
+        actions,
+        energy,
+        weight_bits(layer),
+        onchip,
+        mapping.fits,
+        layer.note,
+    )
 
 
 def _op_name(layer: Layer) -> str:
@@ -224,9 +265,11 @@ def _array_energy(prices: Prices, layer: Layer, actions: dict[str, int]) -> dict
     accumulator = layer.steps[0].accumulator.bits
     weight, activation = parse_precision(layer.precision)
     operand_bits = sum(p if isinstance(p, int) else {"fp32": 32, "fp8": 8}.get(p, 16) for p in (weight, activation))
-    return {"mac": actions["mac"] * prices.mac(layer.precision, accumulator),
-            "register": actions["mac"] * prices.register(operand_bits + accumulator, accumulator),
-            "zero_point": actions.get("zero_point", 0) * prices.add(accumulator)}
+    return {
+        "mac": actions["mac"] * prices.mac(layer.precision, accumulator),
+        "register": actions["mac"] * prices.register(operand_bits + accumulator, accumulator),
+        "zero_point": actions.get("zero_point", 0) * prices.add(accumulator),
+    }
 
 
 def _vector_energy(chip: Chip, layer: Layer, work: dict[str, int]) -> dict[str, float]:
@@ -238,8 +281,11 @@ def _vector_energy(chip: Chip, layer: Layer, work: dict[str, int]) -> dict[str, 
     real = not step.integer and layer.output.format.startswith(("float", "bfloat"))
     element = prices.mac("fp16" if real else f"w{min(bits, 32)}a{min(bits, 32)}", bits)
     hz, default = chip.arch.clock_hz, unit.rates["default"].per_cycle(chip.arch.clock_hz)
-    other = sum(n * element * default / unit.rates.get(op, unit.rates["default"]).per_cycle(hz)
-                for op, n in work.items() if op not in ("requantize", "unpack"))
+    other = sum(
+        n * element * default / unit.rates.get(op, unit.rates["default"]).per_cycle(hz)
+        for op, n in work.items()
+        if op not in ("requantize", "unpack")
+    )
     return {"requantize": work.get("requantize", 0) * requantize, "unpack": work.get("unpack", 0) * prices.add(8), "vector": other}
 
 
@@ -252,4 +298,4 @@ def _requantize_pj(prices: Prices, step: Step, accumulator_bits: int) -> float:
 
 def _access_energy(chip: Chip, name: str, traffic: Traffic) -> float:
     memory = chip.arch.memories[name]
-    return (traffic.read_bits * chip.prices.memory(memory, "read", name) + traffic.write_bits * chip.prices.memory(memory, "write", name))
+    return traffic.read_bits * chip.prices.memory(memory, "read", name) + traffic.write_bits * chip.prices.memory(memory, "write", name)

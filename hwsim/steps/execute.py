@@ -121,7 +121,10 @@ def _moved(step: Step, results: tuple[Array, ...]) -> tuple[Array, ...]:
     source = step.inputs[0]
     assert source is not None and source.quant is not None
     q = source.quant
-    return tuple(r if t.quant is None or t.quant.same_grid(q) else t.quant.quantize(q.dequantize(r)) for t, r in zip(step.outputs, results, strict=True))
+    return tuple(
+        r if t.quant is None or t.quant.same_grid(q) else t.quant.quantize(q.dequantize(r))
+        for t, r in zip(step.outputs, results, strict=True)
+    )
 
 
 def _tuple(step: Step, result: Array | tuple[Array, ...]) -> tuple[Array, ...]:

@@ -77,8 +77,18 @@ def _layer(arch: Arch, p: Placement) -> Layer:
     step = p.step
     loops = load("ops", step.op).loops(p.node, step.inputs, step.outputs) if is_mac(step.op) else None
     x, w = step.inputs[0], step.inputs[1] if len(step.inputs) > 1 and is_mac(step.op) else None
-    return Layer(p.node.name, (step,), p.unit, loops, w.format if w else "", x.format if x else "", p.stored, p.runs, _note(arch, p),
-                 p.carried.rate if p.carried else 0.0)
+    return Layer(
+        p.node.name,
+        (step,),
+        p.unit,
+        loops,
+        w.format if w else "",
+        x.format if x else "",
+        p.stored,
+        p.runs,
+        _note(arch, p),
+        p.carried.rate if p.carried else 0.0,
+    )
 
 
 def _note(arch: Arch, p: Placement) -> str:

@@ -40,8 +40,17 @@ def _map_layer(layer: Layer, index: int, arch: Arch, residency: Residency, mappe
         _feed_once(layer, arch, traffic)
     feed = {name: (t.read_bits, t.write_bits) for name, t in traffic.items()}
     tilings = _tile_levels(layer, index, arch, residency, mapper, traffic)
-    return Mapping(unroll, cycles, slots, tuple(tilings), traffic, prod(t.trips for t in tilings) if on_array else 1, residency.fits[index],
-                   all(t.fits for t in tilings), feed)
+    return Mapping(
+        unroll,
+        cycles,
+        slots,
+        tuple(tilings),
+        traffic,
+        prod(t.trips for t in tilings) if on_array else 1,
+        residency.fits[index],
+        all(t.fits for t in tilings),
+        feed,
+    )
 
 
 def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str, int], int, int]:
@@ -64,8 +73,11 @@ def _feed_array(layer: Layer, arch: Arch, array: MacArray, unroll: dict[str, int
     trips = {d: ceil(loops.size(d) / unroll.get(d, 1)) for d in ("N", "G", "K", "C", "OY", "OX", "FY", "FX")}
     width = {d: min(unroll.get(d, 1), loops.size(d)) for d in trips}
     steps = prod(trips.values())
-    held = {"weight_stationary": ("weights", ("N", "OY", "OX")), "input_stationary": ("inputs", ("K",)),
-            "row_stationary": ("weights", ("OX",))}.get(array.dataflow, ("", ()))
+    held = {
+        "weight_stationary": ("weights", ("N", "OY", "OX")),
+        "input_stationary": ("inputs", ("K",)),
+        "row_stationary": ("weights", ("OX",)),
+    }.get(array.dataflow, ("", ()))
     bits = {"weights": formats.get(layer.weight).bits, "inputs": formats.get(layer.activation).bits}
     elements = {"weights": prod(width[d] for d in W_LOOPS), "inputs": _input_elements(layer, width)}
     for operand, count in elements.items():
@@ -179,8 +191,15 @@ def _inner(p: Problem, t: Tiling) -> Problem:
     """A tile as the problem of the next level."""
     rows = int(min((t.rows - 1) * p.stride + p.kernel_rows, p.input_rows))
     split = t.channels < p.channels
-    return replace(p, groups=t.groups, outputs=t.outputs, channels=t.channels, rows=t.rows, input_rows=rows,
-                   output_bits=p.sum_bits if split else p.output_bits)
+    return replace(
+        p,
+        groups=t.groups,
+        outputs=t.outputs,
+        channels=t.channels,
+        rows=t.rows,
+        input_rows=rows,
+        output_bits=p.sum_bits if split else p.output_bits,
+    )
 
 
 def _resident_traffic(layer: Layer, residency: Residency) -> dict[str, int]:
@@ -200,14 +219,29 @@ def _problem(layer: Layer) -> Problem:
     assert loops is not None
     x, attrs = step.inputs[0], step.node.attrs
     assert x is not None
-    bits = {"weight_bits": formats.get(layer.weight).bits, "input_bits": formats.get(layer.activation).bits,
-            "output_bits": formats.get(layer.output.format).bits, "sum_bits": step.accumulator.bits}
+    bits = {
+        "weight_bits": formats.get(layer.weight).bits,
+        "input_bits": formats.get(layer.activation).bits,
+        "output_bits": formats.get(layer.output.format).bits,
+        "sum_bits": step.accumulator.bits,
+    }
     if step.op == "conv":
         size = (1, *x.shape[2:])[-2:]
         stride, dilation = (1, *attrs["strides"])[-2], (1, *attrs["dilations"])[-2]
         reach = (loops.FY - 1) * dilation + 1
-        return Problem(loops.G, loops.K, loops.C, loops.N * loops.OY, loops.OX, loops.FY * loops.FX, reach, min(stride, reach),
-                       loops.N * size[0], size[1], **bits)
+        return Problem(
+            loops.G,
+            loops.K,
+            loops.C,
+            loops.N * loops.OY,
+            loops.OX,
+            loops.FY * loops.FX,
+            reach,
+            min(stride, reach),
+            loops.N * size[0],
+            size[1],
+            **bits,
+        )
     if step.op == "conv_transpose":
         rows = loops.N * loops.OY
         positions = layer.output.elements // (loops.G * loops.K * rows)
@@ -218,8 +252,10 @@ def _problem(layer: Layer) -> Problem:
 def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, Traffic]) -> None:
     """Operators without products read and write every element once, through all memories from the one in which it stays."""
     own = {t.name for s in layer.steps for t in s.outputs}
-    for operand, tensors in (("inputs", [t for s in layer.steps for t in s.inputs if t is not None and t.name not in own]),
-                             ("outputs", list(layer.steps[-1].outputs))):
+    for operand, tensors in (
+        ("inputs", [t for s in layer.steps for t in s.inputs if t is not None and t.name not in own]),
+        ("outputs", list(layer.steps[-1].outputs)),
+    ):
         path = arch.path(operand)
         for t in tensors:
             bits = storage_bits(t)

@@ -61,16 +61,21 @@ def precision_of(step: Step) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _carry(rates: tuple[tuple[str, float], ...], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None,
-           precision: str) -> Carried | None:
+def _carry(
+    rates: tuple[tuple[str, float], ...], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None, precision: str
+) -> Carried | None:
     known = dict(rates)
     if precision in known:
         return Carried(known[precision], precision, "native")
     weight, activation = parse_precision(precision)
     if isinstance(weight, int) and isinstance(activation, int):
         return _carry_integers(known, serial, compose, weight, activation)
-    wider = {"fp8": ("fp8", "fp16", "bf16", "fp32"), "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"),
-             "fp32": ("fp32", "fp16", "bf16")}[str(activation)]
+    wider = {
+        "fp8": ("fp8", "fp16", "bf16", "fp32"),
+        "fp16": ("fp16", "bf16", "fp32"),
+        "bf16": ("bf16", "fp16", "fp32"),
+        "fp32": ("fp32", "fp16", "bf16"),
+    }[str(activation)]
     for real in wider:
         if real in known:
             how = "native" if real == precision else "unpacked" if isinstance(weight, int) else f"as {real}"
@@ -78,16 +83,21 @@ def _carry(rates: tuple[tuple[str, float], ...], serial: tuple[int, int, int] | 
     return None
 
 
-def _carry_integers(known: dict[str, float], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None, w: int,
-                    a: int) -> Carried | None:
+def _carry_integers(
+    known: dict[str, float], serial: tuple[int, int, int] | None, compose: tuple[int, int] | None, w: int, a: int
+) -> Carried | None:
     if serial is not None and max(w, a) <= serial[2]:
         passes = -(-w // serial[0]) * -(-a // serial[1])
         return Carried(1 / passes, f"w{w}a{a}", f"{passes} passes")
     if compose is not None and max(w, a) <= compose[1]:
         rw, ra = (_round_up(v, *compose) for v in (w, a))
         return Carried((compose[1] // rw) * (compose[1] // ra), f"w{rw}a{ra}", "composed" if (rw, ra) == (w, a) else "composed wider")
-    wide = [(rate, name) for name, rate in known.items() for p in [parse_precision(name)]
-            if isinstance(p[0], int) and isinstance(p[1], int) and p[0] >= w and p[1] >= a]
+    wide = [
+        (rate, name)
+        for name, rate in known.items()
+        for p in [parse_precision(name)]
+        if isinstance(p[0], int) and isinstance(p[1], int) and p[0] >= w and p[1] >= a
+    ]
     if not wide:
         return None
     rate, name = min(wide, key=lambda r: (prod(int(v) for v in parse_precision(r[1])), -r[0]))

@@ -13,7 +13,7 @@ from hwsim.arch import Grid, Rules, WeightGrid, parse_precision
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, Graph, Node, SourceGraph, SourceNode, SourceTensor
 from hwsim.quant import Array, Format
-from hwsim.quantizers.minmax import fit
+from hwsim.shelf import load
 from hwsim.steps.absorb import MAC_OPS, output_axis
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
@@ -40,8 +40,13 @@ def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str,
 
 def standard_rules() -> Rules:
     """What most integer runtimes take: int8 symmetric weights per channel, uint8 asymmetric activations, the whole graph, one width."""
-    return Rules(weights=WeightGrid(formats=["int8"], granularity="per_channel", symmetric=True),
-                 activations=Grid(formats=["uint8"]), graph=3, first_last_bits=2, source="ONNX Runtime quantize_static defaults for u8s8")
+    return Rules(
+        weights=WeightGrid(formats=["int8"], granularity="per_channel", symmetric=True),
+        activations=Grid(formats=["uint8"]),
+        graph=3,
+        first_last_bits=2,
+        source="ONNX Runtime quantize_static defaults for u8s8",
+    )
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,17 @@ class _Plan:
         return max(bits, self.rules.first_last_bits) if node in self.ends else bits
 
 
-def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges,
-             shapes: Mapping[str, tuple[int, ...]] | None = None) -> SourceGraph:
+def quantize(
+    source: SourceGraph,
+    rules: Rules,
+    precision: str,
+    ranges: Ranges,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    quantizer: str = "minmax",
+) -> SourceGraph:
     """A QDQ network: `source` (float, batch normalization already folded) with quantizers by the rules.
 
-    `ranges` are of the activations.  Raises HwsimError when a range is missing.
+    `ranges` are of the activations, `quantizer` names the way from a range to a grid.  Raises HwsimError when a range is missing.
     """
     weight, activation = parse_precision(precision)
     if not isinstance(weight, int) or not isinstance(activation, int):
@@ -105,7 +116,7 @@ def quantize(source: SourceGraph, rules: Rules, precision: str, ranges: Ranges,
     if not macs:
         raise HwsimError(source.name, "must have a convolution or linear layer to quantize")
     plan = _Plan(graph, rules, weight, activation, ranges, frozenset({macs[0].name, macs[-1].name}))
-    writer = _Writer(plan, source)
+    writer = _Writer(plan, source, quantizer)
     for node in source.nodes:
         writer.rewrite(node)
     return writer.finish()
@@ -167,8 +178,8 @@ def accumulated_branches(graph: Graph, node: Node) -> list[str]:
 class _Writer:
     """Rewrites a file's nodes one by one with quantizers on the chosen edges."""
 
-    def __init__(self, plan: _Plan, source: SourceGraph) -> None:
-        self.plan, self.source = plan, source
+    def __init__(self, plan: _Plan, source: SourceGraph, quantizer: str) -> None:
+        self.plan, self.source, self.fit = plan, source, load("quantizers", quantizer).fit
         self.nodes: list[SourceNode] = []
         self.tensors = dict(source.tensors)
         self.done: dict[str, str] = {}
@@ -191,8 +202,7 @@ class _Writer:
             bits, low, high = self.plan.activation(name)
             grid, fmt = self.plan.rules.activations, self.plan.format(self.plan.rules.activations, bits)
             unsigned_zero = grid.symmetric and not fmt.is_signed and low >= 0
-            scale, zero = fit(low, high, _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero,
-                              grid.power_of_two)
+            scale, zero = self.fit(low, high, _lowest(grid, fmt), int(fmt.high), grid.symmetric and not unsigned_zero, grid.power_of_two)
             self.done[name] = self._pair(name, scale, zero, fmt, f"{name}.a{bits}")
         return self.done[name]
 
@@ -222,7 +232,7 @@ class _Writer:
         axis = output_axis(node, self.plan.graph.tensors[name])
         per_channel = grid.granularity == "per_channel" and not (node.op == "conv_transpose" and node.attrs["group"] > 1)
         others = tuple(i for i in range(array.ndim) if i != axis) if per_channel else None
-        scale, zero = fit(array.min(others), array.max(others), _lowest(grid, fmt), int(fmt.high), grid.symmetric, grid.power_of_two)
+        scale, zero = self.fit(array.min(others), array.max(others), _lowest(grid, fmt), int(fmt.high), grid.symmetric, grid.power_of_two)
         shape = [-1 if i == axis else 1 for i in range(array.ndim)] if per_channel else []
         stored = np.clip(np.rint(array / scale.reshape(shape)) + zero.reshape(shape), _lowest(grid, fmt), fmt.high)
         self._dequantize(back, stored, scale, zero, fmt, axis if per_channel else None)

@@ -28,8 +28,12 @@ WITHOUT_EFFECT = ("accuracy_level", "cubic_coeff_a", "extrapolation_value", "mom
 NEUTRAL = {"channels_last": (0,), "exclude_outside": (0,), "precision": (0, 1), "saturate": (1,), "spatial": (1,), "stash_type": (1,)}
 
 
-def read(source: SourceGraph, shapes: Mapping[str, tuple[int, ...]] | None = None, constants: Mapping[str, Array] | None = None,
-         qdq: str = "integer") -> Graph:
+def read(
+    source: SourceGraph,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, Array] | None = None,
+    qdq: str = "integer",
+) -> Graph:
     """The Graph of a file.
 
     `shapes` gives inputs their shapes where the file leaves symbols (a symbolic first dimension is a batch of 1 otherwise);
@@ -193,4 +197,3 @@ def _needed(graph: Graph) -> list[Node]:
             keep.append(node)
             wanted |= set(node.inputs)
     return keep[::-1]
-

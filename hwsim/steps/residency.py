@@ -60,8 +60,15 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
         off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
         fits.append(memory is not None and not off_limits and (size is None or needed <= size))
     staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
-    return Residency(memory, staying, tuple(live), tuple(fits), tuple(_problems(program, arch, live)),
-                     _keeping(arch, weights, max(live, default=0), memory), weights)
+    return Residency(
+        memory,
+        staying,
+        tuple(live),
+        tuple(fits),
+        tuple(_problems(program, arch, live)),
+        _keeping(arch, weights, max(live, default=0), memory),
+        weights,
+    )
 
 
 def _keeping(arch: Arch, weights: int, live: int, home: str | None) -> frozenset[str]:
@@ -118,8 +125,13 @@ def _private(program: Program, layer: Layer) -> set[str]:
     """Tensors that never leave a fused layer, and those that are another's elements under a new shape."""
     own = {step.name for step in layer.steps}
     made = [t.name for step in layer.steps for t in step.outputs]
-    return {t for t in made if t not in program.graph.outputs and program.graph.consumers.get(t) is not None
-            and all(n.name in own for n in program.graph.consumers[t])}
+    return {
+        t
+        for t in made
+        if t not in program.graph.outputs
+        and program.graph.consumers.get(t) is not None
+        and all(n.name in own for n in program.graph.consumers[t])
+    }
 
 
 def _problems(program: Program, arch: Arch, live: list[int]) -> list[str]:

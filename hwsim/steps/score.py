@@ -64,7 +64,9 @@ def score(outputs: Array, y: Array, metric: str) -> Score:
     classes = int(np.prod(outputs.shape[1:]))
     if metric in ("top1", "top5"):
         if y.size != len(y) or y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= classes:
-            raise HwsimError("labels y", f"must be one class of 0 to {classes - 1} per sample", f"{y.dtype} of shape {y.shape} up to {y.max()}")
+            raise HwsimError(
+                "labels y", f"must be one class of 0 to {classes - 1} per sample", f"{y.dtype} of shape {y.shape} up to {y.max()}"
+            )
     elif metric == "mse" and int(np.prod(y.shape[1:])) != classes:
         raise HwsimError("targets y", f"must have {classes} numbers per sample like the output", y.shape)
     elif metric in ("dice", "iou") and y.shape[-2:] != outputs.shape[-2:]:
@@ -87,9 +89,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 def agreement(a: Array, b: Array) -> Agreement:
     """Two runs compared sample by sample."""
     flat_a, flat_b = a.reshape(len(a), -1).astype(np.float64), b.reshape(len(b), -1).astype(np.float64)
-    if a.ndim == 4:
-        same = float((a.argmax(1) == b.argmax(1)).mean())
-    else:
-        same = float((flat_a.argmax(1) == flat_b.argmax(1)).mean())
+    answers = (a.argmax(1), b.argmax(1)) if a.ndim == 4 else (flat_a.argmax(1), flat_b.argmax(1))
+    same = float((answers[0] == answers[1]).mean())
     difference = np.abs(flat_a - flat_b)
     return Agreement(same, float(difference.max()), float(difference.mean()), float((difference == 0).mean()), len(a))

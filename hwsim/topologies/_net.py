@@ -78,8 +78,18 @@ class Net:
         self.power[x] = power
         return x
 
-    def conv(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
-             bias: bool = False, name: str = "") -> str:
+    def conv(
+        self,
+        x: str,
+        channels: int,
+        kernel: Pair = 1,
+        stride: Pair = 1,
+        pad: Pad = None,
+        groups: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+        name: str = "",
+    ) -> str:
         """A 2-D convolution; `pad` defaults to the half of the kernel that keeps the size at stride 1, `same` is TensorFlow's padding."""
         self.count += 1
         name = name or f"conv{self.count}"
@@ -91,8 +101,17 @@ class Net:
         if bias:
             inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
         size = [(v + b + a - dilation * (m - 1) - 1) // t + 1 for v, b, a, m, t in zip((h, w), before, after, k, s, strict=True)]
-        y = self.node("Conv", inputs, (n, channels, *size), name, kernel_shape=list(k), strides=list(s), pads=[*before, *after],
-                      dilations=[dilation, dilation], group=groups)
+        y = self.node(
+            "Conv",
+            inputs,
+            (n, channels, *size),
+            name,
+            kernel_shape=list(k),
+            strides=list(s),
+            pads=[*before, *after],
+            dilations=[dilation, dilation],
+            group=groups,
+        )
         return self._with_power(y, 2 * self.power[y])
 
     def conv_transpose(self, x: str, channels: int, kernel: int, stride: int, bias: bool = True) -> str:
@@ -103,20 +122,35 @@ class Net:
         inputs = [x, self.weight(f"{name}.weight", (c, channels, kernel, kernel), sqrt(2 / c))]
         if bias:
             inputs.append(self.weight(f"{name}.bias", (channels,), 0.1))
-        return self.node("ConvTranspose", inputs, (n, channels, (h - 1) * stride + kernel, (w - 1) * stride + kernel), name,
-                         kernel_shape=[kernel, kernel], strides=[stride, stride])
+        return self.node(
+            "ConvTranspose",
+            inputs,
+            (n, channels, (h - 1) * stride + kernel, (w - 1) * stride + kernel),
+            name,
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+        )
 
     def batch_norm(self, x: str) -> str:
         """Batch normalization whose statistics match those of the numbers that come in."""
         self.count += 1
         name, c = f"bn{self.count}", self.shapes[x][1]
-        parts = [self.weight(f"{name}.{p}", (c,), d, m) for p, d, m in
-                 (("scale", 0.1, 1.0), ("shift", 0.1, 0.0), ("mean", 0.1, 0.0))]
+        parts = [self.weight(f"{name}.{p}", (c,), d, m) for p, d, m in (("scale", 0.1, 1.0), ("shift", 0.1, 0.0), ("mean", 0.1, 0.0))]
         variance = self.constant(f"{name}.variance", np.full(c, self.power.get(x, 1.0), np.float32))
         return self._with_power(self.node("BatchNormalization", [x, *parts, variance], self.shapes[x], name, epsilon=self.epsilon), 1.0)
 
-    def conv_bn(self, x: str, channels: int, kernel: Pair = 1, stride: Pair = 1, pad: Pad = None, groups: int = 1, dilation: int = 1,
-                act: str | None = "Relu", bias: bool = False) -> str:
+    def conv_bn(
+        self,
+        x: str,
+        channels: int,
+        kernel: Pair = 1,
+        stride: Pair = 1,
+        pad: Pad = None,
+        groups: int = 1,
+        dilation: int = 1,
+        act: str | None = "Relu",
+        bias: bool = False,
+    ) -> str:
         """Convolution, batch normalization, and an activation (an operator without attributes, `Relu6`, `Silu`, or None)."""
         return self.act(self.batch_norm(self.conv(x, channels, kernel, stride, pad, groups, dilation, bias)), act)
 
@@ -263,8 +297,14 @@ class Net:
     def resize(self, x: str, size: Sequence[int], mode: str = "linear") -> str:
         """Spatial size changed to `size`, by half-pixel coordinates."""
         wanted = self.constant(f"size{self.count}", np.array(size, np.int64))
-        return self.node("Resize", [x, "", "", wanted], (*self.shapes[x][:2], *size), mode=mode, axes=[2, 3],
-                         **({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}))
+        return self.node(
+            "Resize",
+            [x, "", "", wanted],
+            (*self.shapes[x][:2], *size),
+            mode=mode,
+            axes=[2, 3],
+            **({"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}),
+        )
 
     def finish(self, output: str) -> SourceGraph:
         """The complete network."""

@@ -14,10 +14,17 @@ __all__ = ["NETWORKS"]
 
 IMAGE = {"inception_v3": 299}
 
-GOOGLENET = (((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
-             ((192, 96, 208, 16, 48, 64), (160, 112, 224, 24, 64, 64), (128, 128, 256, 24, 64, 64), (112, 144, 288, 32, 64, 64),
-              (256, 160, 320, 32, 128, 128)),
-             ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)))
+GOOGLENET = (
+    ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
+    (
+        (192, 96, 208, 16, 48, 64),
+        (160, 112, 224, 24, 64, 64),
+        (128, 128, 256, 24, 64, 64),
+        (112, 144, 288, 32, 64, 64),
+        (256, 160, 320, 32, 128, 128),
+    ),
+    ((256, 160, 320, 32, 128, 128), (384, 192, 384, 48, 128, 128)),
+)
 
 
 ROW, COLUMN, HALVED = (1, 7), (7, 1), (3, 2, 0)
@@ -32,8 +39,14 @@ def _branch(net: Net, x: str, *layers: tuple[Any, ...]) -> str:
 
 def _googlenet_block(net: Net, x: str, channels: Sequence[int]) -> str:
     one, three_in, three, five_in, five, pooled = channels
-    return net.concat([_branch(net, x, (one, 1)), _branch(net, x, (three_in, 1), (three, 3)), _branch(net, x, (five_in, 1), (five, 3)),
-                       _branch(net, net.max_pool(x, 3, 1, 1), (pooled, 1))])
+    return net.concat(
+        [
+            _branch(net, x, (one, 1)),
+            _branch(net, x, (three_in, 1), (three, 3)),
+            _branch(net, x, (five_in, 1), (five, 3)),
+            _branch(net, net.max_pool(x, 3, 1, 1), (pooled, 1)),
+        ]
+    )
 
 
 def _googlenet(net: Net, image: int) -> str:
@@ -48,8 +61,14 @@ def _googlenet(net: Net, image: int) -> str:
 
 
 def _a(net: Net, x: str, pooled: int) -> str:
-    return net.concat([_branch(net, x, (64, 1)), _branch(net, x, (48, 1), (64, 5)), _branch(net, x, (64, 1), (96, 3), (96, 3)),
-                       _branch(net, net.avg_pool(x, 3, 1, 1), (pooled, 1))])
+    return net.concat(
+        [
+            _branch(net, x, (64, 1)),
+            _branch(net, x, (48, 1), (64, 5)),
+            _branch(net, x, (64, 1), (96, 3), (96, 3)),
+            _branch(net, net.avg_pool(x, 3, 1, 1), (pooled, 1)),
+        ]
+    )
 
 
 def _b(net: Net, x: str) -> str:
@@ -57,14 +76,24 @@ def _b(net: Net, x: str) -> str:
 
 
 def _c(net: Net, x: str, c: int) -> str:
-    return net.concat([_branch(net, x, (192, 1)), _branch(net, x, (c, 1), (c, ROW), (192, COLUMN)),
-                       _branch(net, x, (c, 1), (c, COLUMN), (c, ROW), (c, COLUMN), (192, ROW)),
-                       _branch(net, net.avg_pool(x, 3, 1, 1), (192, 1))])
+    return net.concat(
+        [
+            _branch(net, x, (192, 1)),
+            _branch(net, x, (c, 1), (c, ROW), (192, COLUMN)),
+            _branch(net, x, (c, 1), (c, COLUMN), (c, ROW), (c, COLUMN), (192, ROW)),
+            _branch(net, net.avg_pool(x, 3, 1, 1), (192, 1)),
+        ]
+    )
 
 
 def _d(net: Net, x: str) -> str:
-    return net.concat([_branch(net, x, (192, 1), (320, *HALVED)), _branch(net, x, (192, 1), (192, ROW), (192, COLUMN), (192, *HALVED)),
-                       net.max_pool(x, 3, 2)])
+    return net.concat(
+        [
+            _branch(net, x, (192, 1), (320, *HALVED)),
+            _branch(net, x, (192, 1), (192, ROW), (192, COLUMN), (192, *HALVED)),
+            net.max_pool(x, 3, 2),
+        ]
+    )
 
 
 def _fork(net: Net, x: str) -> str:
@@ -72,8 +101,14 @@ def _fork(net: Net, x: str) -> str:
 
 
 def _e(net: Net, x: str) -> str:
-    return net.concat([_branch(net, x, (320, 1)), _fork(net, _branch(net, x, (384, 1))), _fork(net, _branch(net, x, (448, 1), (384, 3))),
-                       _branch(net, net.avg_pool(x, 3, 1, 1), (192, 1))])
+    return net.concat(
+        [
+            _branch(net, x, (320, 1)),
+            _fork(net, _branch(net, x, (384, 1))),
+            _fork(net, _branch(net, x, (448, 1), (384, 3))),
+            _branch(net, net.avg_pool(x, 3, 1, 1), (192, 1)),
+        ]
+    )
 
 
 def _inception_v3(net: Net, image: int) -> str:

@@ -16,13 +16,31 @@ IMAGE = {"mobilenet_v1_025_96": 96}
 
 V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
 V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-SMALL = ((3, 16, 16, True, "Relu", 2), (3, 72, 24, False, "Relu", 2), (3, 88, 24, False, "Relu", 1), (5, 96, 40, True, "HardSwish", 2),
-         *[(5, 240, 40, True, "HardSwish", 1)] * 2, (5, 120, 48, True, "HardSwish", 1), (5, 144, 48, True, "HardSwish", 1),
-         (5, 288, 96, True, "HardSwish", 2), *[(5, 576, 96, True, "HardSwish", 1)] * 2)
-LARGE = ((3, 16, 16, False, "Relu", 1), (3, 64, 24, False, "Relu", 2), (3, 72, 24, False, "Relu", 1), (5, 72, 40, True, "Relu", 2),
-         *[(5, 120, 40, True, "Relu", 1)] * 2, (3, 240, 80, False, "HardSwish", 2), (3, 200, 80, False, "HardSwish", 1),
-         *[(3, 184, 80, False, "HardSwish", 1)] * 2, (3, 480, 112, True, "HardSwish", 1), (3, 672, 112, True, "HardSwish", 1),
-         (5, 672, 160, True, "HardSwish", 2), *[(5, 960, 160, True, "HardSwish", 1)] * 2)
+SMALL = (
+    (3, 16, 16, True, "Relu", 2),
+    (3, 72, 24, False, "Relu", 2),
+    (3, 88, 24, False, "Relu", 1),
+    (5, 96, 40, True, "HardSwish", 2),
+    *[(5, 240, 40, True, "HardSwish", 1)] * 2,
+    (5, 120, 48, True, "HardSwish", 1),
+    (5, 144, 48, True, "HardSwish", 1),
+    (5, 288, 96, True, "HardSwish", 2),
+    *[(5, 576, 96, True, "HardSwish", 1)] * 2,
+)
+LARGE = (
+    (3, 16, 16, False, "Relu", 1),
+    (3, 64, 24, False, "Relu", 2),
+    (3, 72, 24, False, "Relu", 1),
+    (5, 72, 40, True, "Relu", 2),
+    *[(5, 120, 40, True, "Relu", 1)] * 2,
+    (3, 240, 80, False, "HardSwish", 2),
+    (3, 200, 80, False, "HardSwish", 1),
+    *[(3, 184, 80, False, "HardSwish", 1)] * 2,
+    (3, 480, 112, True, "HardSwish", 1),
+    (3, 672, 112, True, "HardSwish", 1),
+    (5, 672, 160, True, "HardSwish", 2),
+    *[(5, 960, 160, True, "HardSwish", 1)] * 2,
+)
 
 
 def _v1(net: Net, image: int, divisor: int = 1, classes: int = 1000, act: str = "Relu6", bias: bool = False) -> str:
@@ -40,8 +58,18 @@ def _squeeze_excite(net: Net, x: str, squeezed: int, act: str, gate: str) -> str
     return net.mul(x, net.act(net.conv(y, net.shapes[x][1], bias=True), gate))
 
 
-def inverted_residual(net: Net, x: str, expanded: int, channels: int, kernel: int, stride: int, act: str, squeezed: int = 0,
-                      squeeze_act: str = "Relu", gate: str = "HardSigmoid") -> str:
+def inverted_residual(
+    net: Net,
+    x: str,
+    expanded: int,
+    channels: int,
+    kernel: int,
+    stride: int,
+    act: str,
+    squeezed: int = 0,
+    squeeze_act: str = "Relu",
+    gate: str = "HardSigmoid",
+) -> str:
     """Expansion, depthwise convolution, squeeze and excitation (unless `squeezed` is 0), projection; around it a shortcut where it fits."""
     y = x if net.shapes[x][1] == expanded else net.conv_bn(x, expanded, act=act)
     y = net.conv_bn(y, expanded, kernel, stride, groups=expanded, act=act)

@@ -34,7 +34,4 @@ def _v2(net: Net, image: int, width: int) -> str:
     return net.classify(net.conv_bn(x, 1024))
 
 
-NETWORKS = {
-    "shufflenet_v2_x0_5": lambda net, image: _v2(net, image, 48),
-    "shufflenet_v2_x1_0": lambda net, image: _v2(net, image, 116),
-}
+NETWORKS = {"shufflenet_v2_x0_5": lambda net, image: _v2(net, image, 48), "shufflenet_v2_x1_0": lambda net, image: _v2(net, image, 116)}
