@@ -23,6 +23,7 @@ __all__ = ["JOINS", "Ranges", "accumulated_branches", "quantize", "ranges_of", "
 
 Ranges = Mapping[str, tuple[float, float]]
 PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand")
+OUTPUT = ""  # who reads an output of the network
 JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
 
@@ -119,6 +120,7 @@ def quantize(
     writer = _Writer(plan, source, quantizer)
     for node in source.nodes:
         writer.rewrite(node)
+    writer.close()
     return writer.finish()
 
 
@@ -132,14 +134,23 @@ def _quantized_edges(plan: _Plan) -> Iterator[tuple[str, str]]:
         data = [t for t in node.inputs if t and graph.tensors[t].constant is None and graph.tensors[t].format == "float32"]
         if node.op in MAC_OPS:
             yield from ((t, node.name) for t in data[:2])
-        elif plan.rules.graph == 3 and _inside(plan, node) and not rides_along(graph, node):
+        elif plan.rules.graph == 3 and (_inside(plan, node) or _stays_stored(graph, node)) and not rides_along(graph, node):
             yield from ((t, node.name) for t in data)
         elif plan.rules.graph == 2 and node.op in JOINS:
             yield from ((t, node.name) for t in data if t not in accumulated_branches(graph, node)[:1])
+    for t in graph.outputs if plan.rules.graph == 3 else ():
+        if t in graph.producer and _stays_stored(graph, graph.producer[t]):
+            yield t, OUTPUT
+
+
+def _stays_stored(graph: Graph, node: Node) -> bool:
+    """Graph rule 3 behind the last multiply-accumulate: sums and pools there, and data moved from them, stay stored numbers."""
+    maker = graph.producer.get(node.inputs[0]) if node.inputs else None
+    return node.op in JOINS or (node.op in PASSIVE and maker is not None and _stays_stored(graph, maker))
 
 
 def _inside(plan: _Plan, node: Node) -> bool:
-    """Whether the node lies between multiply-accumulates: the network's tail stays real, and so does its output."""
+    """Whether the node lies between multiply-accumulates."""
     wanted = {t for n in plan.graph.nodes if n.op in MAC_OPS for t in n.inputs}
     for other in reversed(plan.graph.nodes):
         if wanted & set(other.outputs):
@@ -195,6 +206,13 @@ class _Writer:
             if len(inputs) > 2 and inputs[2] and self.plan.rules.bias == "int32":
                 inputs[2] = self.bias(node.inputs[2], self.scales[inputs[0]], self.scales[inputs[1]])
         self.nodes.append(replace(node, inputs=tuple(inputs)))
+
+    def close(self) -> None:
+        """Quantizers on the outputs that stay stored numbers up to the end; the outputs keep their names."""
+        for t in self.source.outputs:
+            if (t, OUTPUT) in self.plan.edges:
+                names = {t: f"{t}.computed", self.activation(t): t}
+                self.nodes = [_renamed(n, names) for n in self.nodes]
 
     def activation(self, name: str) -> str:
         """QuantizeLinear and DequantizeLinear behind an activation, made once."""
@@ -263,6 +281,10 @@ class _Writer:
         """The rewritten network; constants that nothing reads any more are dropped."""
         used = {t for n in self.nodes for t in (*n.inputs, *n.outputs)} | {*self.source.inputs, *self.source.outputs}
         return replace(self.source, nodes=tuple(self.nodes), tensors={k: t for k, t in self.tensors.items() if k in used})
+
+
+def _renamed(node: SourceNode, names: Mapping[str, str]) -> SourceNode:
+    return replace(node, inputs=tuple(names.get(t, t) for t in node.inputs), outputs=tuple(names.get(t, t) for t in node.outputs))
 
 
 def _lowest(grid: Grid, fmt: Format) -> int:
