@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import hashlib
 import os
 import platform
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -92,22 +90,9 @@ def address(kernel: Kernel) -> int:
             return _load(header.decode().split(" "), code)
     except OSError:
         pass
-    with _without_collection():
-        symbols, code = _compile(kernel)
+    symbols, code = _compile(kernel)
     _keep(file, symbols, code)
     return _load(symbols, code)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: the compiler makes millions of objects that live until it is done."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _keep(file: Path, symbols: list[str], code: bytes) -> None:
