@@ -35,7 +35,7 @@ Table = tuple[tuple[str, ...], list[list[Any]]]
 
 def catalogue(what: str) -> Table:
     """Columns and rows of one list.  Raises HwsimError for an unknown one."""
-    lists = (*SHELVES[:-1], "networks", "operators", "metrics")
+    lists = (*(s for s in SHELVES if s != "topologies"), "networks", "operators", "metrics")
     if what not in lists:
         raise HwsimError("list", f"must be one of {', '.join(lists)}", repr(what), suggest(what, lists))
     if what == "operators":

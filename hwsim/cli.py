@@ -139,6 +139,29 @@ def diff(
 
 
 @app.command()
+def validate(
+    families: Annotated[list[str] | None, typer.Argument(help="outside sources (see `hwsim list validations`); left out: all")] = None,
+    peers: Annotated[
+        Path | None, typer.Option(envvar="HWSIM_TEST_DATA", help="folder of the large peer tables, where there is one")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder of validation.md and validation.html")] = Path("reports"),
+    format: FormatOption = Format.table,
+) -> None:
+    """Hold the model against measured chips and published simulators, and write validation.md and validation.html."""
+    from hwsim.io.files import check_folder
+    from hwsim.io.tables import load_tables
+    from hwsim.io.validation_report import COLUMNS, figure_rows, write_validation
+    from hwsim.validate import validate as validate_families
+
+    check_folder(out)
+    with _progress("validating") as step:
+        found = validate_families(families or (), load_tables(peers), step)
+    write_validation(found, out)
+    _rows(COLUMNS, figure_rows(found), format)
+    raise typer.Exit(FINDING if any(g.verdict == "MISSED" for f in found for g in f.figures) else OK)
+
+
+@app.command()
 def build(
     name: Annotated[str, typer.Argument(help="a classic network (see `hwsim list networks`)")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],

@@ -41,11 +41,13 @@ SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "topologies
 LEVELS = (
     ("errors",),
     ("units", "shelf"),
-    ("arch", "quantities", "graph", "quant", "program", "mapping", "cost", "result"),
+    ("arch", "quantities", "graph", "quant", "program", "mapping", "cost", "result", "validation"),
     ("kernels",),
     SHELVES,
     ("io", "steps"),
     ("simulate", "compare", "building", "catalogue"),
+    ("validations",),
+    ("validate",),
     ("hwsim",),
     ("cli",),
 )
@@ -64,7 +66,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "google": ("io/onnx_model.py",),
     "matplotlib": ("io/plots.py",),
     "onnxruntime": ("io/onnxruntime_runs.py",),
-    "jinja2": ("io/report.py",),
+    "jinja2": ("io/pages.py",),
     "rich": ("io/",),
     "typer": ("cli.py",),
     "pydantic": ("arch.py", "quantities.py", "io/arch_yaml.py"),
@@ -151,6 +153,7 @@ DEFINES = {
     "quantizers": ("fit",),
     "mappers": ("tile",),
     "topologies": ("NETWORKS",),
+    "validations": ("TITLE", "KIND", "SOURCE", "figures"),
 }
 
 
@@ -165,7 +168,7 @@ def test_what_a_shelf_file_defines(shelf: str, name: str) -> None:
 def test_every_shelf_is_tested() -> None:
     from hwsim.shelf import SHELVES as shelves
 
-    assert set(shelves) == set(DEFINES) == set(SHELVES)
+    assert set(shelves) == set(DEFINES) == {*SHELVES, "validations"}
 
 
 # Files of chips ----------------------------------------------------------------------------------------------------------------------

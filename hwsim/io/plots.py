@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 
 from hwsim.cost import CYCLE_PARTS, LayerCost
 from hwsim.result import Result
+from hwsim.validation import Point
 
-__all__ = ["drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
+__all__ = ["agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
@@ -143,3 +144,21 @@ def memory_plot(result: Result) -> str:
     axes.set_ylabel("on-chip memory [KiB]")
     axes.set_xlim(0, times[-1])
     return _svg(figure)
+
+
+def agreement_plot(points: Sequence[Point]) -> str:
+    """Predicted against measured on logarithmic axes, with the line on which both are the same; many points become a picture."""
+    figure = Figure(figsize=(4.2, 3.8))
+    axes = figure.subplots()
+    drawn = [p for p in points if p.measured > 0 and p.predicted > 0]
+    sides = [v for p in drawn for v in (p.measured, p.predicted)] or [1.0]
+    ends = [min(sides) / 1.5, max(sides) * 1.5]
+    axes.loglog(ends, ends, color="#333333", linewidth=0.8)
+    if len(drawn) > 200:
+        axes.plot([p.measured for p in drawn], [p.predicted for p in drawn], ".", markersize=2, color=COLOURS[0], rasterized=True)
+    else:
+        for i, p in enumerate(drawn):
+            axes.plot(p.measured, p.predicted, "o", markersize=4, color=COLOURS[0], gid=f"title-{i}")
+    axes.set_xlabel("measured")
+    axes.set_ylabel("predicted")
+    return _svg(figure, [f"{p.label}: measured {p.measured:.6g}, predicted {p.predicted:.6g} ({100 * p.error:+.3g} %)" for p in drawn])

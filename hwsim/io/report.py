@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from hwsim.arch import Arch
 from hwsim.io.files import write_whole
+from hwsim.io.pages import Markup, page
 from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, memory_plot, roofline_plot
 from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
 from hwsim.result import Result
@@ -39,9 +37,9 @@ def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arc
 
 
 def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_memory: str, arch: Arch) -> str:
-    environment = Environment(loader=PackageLoader("hwsim", "io"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     fixed = result.cost.cycles - sum(c.total_cycles for c in drawn_layers(result))
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         r=result,
         fits=result.cost.fits,
         findings=(*result.cost.problems, *result.findings),

@@ -1,0 +1,61 @@
+"""The validation page: its figures against numbers worked by hand, and what it says of tables that are absent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scipy.stats import spearmanr
+
+from hwsim.errors import HwsimError
+from hwsim.io.tables import load_tables, read_table
+from hwsim.io.validation_report import figure_rows, write_validation
+from hwsim.validate import chosen
+from hwsim.validation import Family, Point, equal, mean_error, missing, rank_correlation
+
+POINTS = [Point("a", 100, 110), Point("b", 200, 190), Point("c", 50, 50), Point("d", 50, 51)]
+
+
+def test_mean_error_is_relative_to_the_measurement() -> None:
+    """10 %, 5 %, 0 % and 2 %."""
+    figure = mean_error("f", POINTS, must=5, aim=4)
+    assert figure.value == pytest.approx((10 + 5 + 0 + 2) / 4)
+    assert figure.verdict == "reached" and figure.worst is POINTS[0]
+    assert mean_error("f", POINTS, 4, 3).verdict == "MISSED"
+    assert mean_error("f", POINTS, 5, 4.3).verdict == "aim reached"
+
+
+def test_ranks_share_ties_as_scipy_does() -> None:
+    points = [Point(str(i), m, p) for i, (m, p) in enumerate([(1, 5), (2, 5), (2, 4), (7, 9), (7, 1), (7, 9), (3, 3)])]
+    expected = spearmanr([p.measured for p in points], [p.predicted for p in points]).statistic
+    assert rank_correlation("r", points, 0.9, 0.99).value == pytest.approx(expected)
+
+
+def test_equal_counts_rows_with_any_difference() -> None:
+    same, wrong = [Point("x", 1, 1), Point("y", 2, 2)], [Point("x", 1, 1), Point("y", 2, 3)]
+    figure = equal("e", [same, wrong, same])
+    assert (figure.value, figure.count, figure.verdict) == (1, 3, "MISSED")
+    assert figure.worst == wrong[1]
+    assert equal("e", [same]).verdict == "aim reached"
+
+
+def test_pages(tmp_path: Path) -> None:
+    family = Family("demo", "A demo", "simulator", "made up", (mean_error("f", POINTS, 5, 4), missing("g", "%", 1, 1, "needs a table")))
+    write_validation([family], tmp_path)
+    text, page = ((tmp_path / f"validation.{s}").read_text("utf-8") for s in ("md", "html"))
+    assert "| f | 4 | 4.25 | % mean absolute error | 5 | 4 | reached | a: +10 % |" in text
+    assert "not worked out here" in text and "needs a table" in page
+    assert page.count("<svg") == 1
+    assert [r[7] for r in figure_rows([family])] == ["reached", "not worked out here"]
+
+
+def test_unknown_names_are_told(tmp_path: Path) -> None:
+    with pytest.raises(HwsimError, match="must be one of"):
+        chosen(["scalsim"])
+    with pytest.raises(HwsimError, match="must be a folder of peer tables, not a missing one"):
+        load_tables(tmp_path / "none")
+    with pytest.raises(HwsimError, match="must be one of"):
+        load_tables()["none"]
+    (tmp_path / "bad.csv").write_text("# remark\na,b\n1,2\n1\n")
+    with pytest.raises(HwsimError, match="another number in row 2"):
+        read_table(tmp_path / "bad.csv")
