@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 OPERANDS = ("weights", "inputs", "outputs")
+LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
 
 
 def _more_than_0(value: float) -> float:
@@ -42,9 +43,20 @@ def _more_than_0(value: float) -> float:
     return value
 
 
+def _is_precision(name: str) -> bool:
+    try:
+        parse_precision(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _precision(name: str) -> str:
     parse_precision(name)
     return name
+
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Strict(BaseModel):
@@ -130,7 +142,15 @@ class MacArray(Block):
     serial: Serial | None = None
     compose: Compose | None = None
     runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
-    fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, ...")
+    fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, bias, concat, ...")
+    efficiency: dict[str, Share] = Field(
+        default_factory=dict,
+        description="share of the rate that layers reach, by kind (conv, pointwise, grouped, depthwise, matmul, ...) and by precision "
+        "(w8a8, fp16, ...); both factors multiply; left out: 1",
+    )
+    outputs: Count | None = Field(
+        None, description="output elements requantized and stored per cycle, after the products; left out: the vector unit requantizes"
+    )
     accumulator: AccumulatorSpec = AccumulatorSpec()
 
     @model_validator(mode="after")
@@ -140,6 +160,9 @@ class MacArray(Block):
                 raise ValueError(f"each unroll must spread at least one loop over 1 or more multipliers, not {u}")
         if not self.rates:
             raise ValueError("rates must name at least one precision such as `w8a8: 1`")
+        unknown = next((k for k in self.efficiency if k not in LAYER_KINDS and not _is_precision(k)), None)
+        if unknown is not None:
+            raise ValueError(f"efficiency must be of one of {', '.join(LAYER_KINDS)} or of a precision, not of '{unknown}'")
         if self.serial and self.compose:
             raise ValueError("must be `serial` or `compose`, not both")
         return self
@@ -148,6 +171,10 @@ class MacArray(Block):
     def multipliers(self) -> int:
         """The size of the array: of its largest unrolling."""
         return max(_product(u.values()) for u in self.unroll)
+
+    def reached(self, kind: str, precision: str) -> float:
+        """Share of the rate that a kind of layer reaches at a precision."""
+        return self.efficiency.get(kind, 1.0) * self.efficiency.get(precision, 1.0)
 
 
 class Vector(Block):
@@ -158,6 +185,11 @@ class Vector(Block):
     overlaps: bool = Field(True, description="whether it works while an array does; a processor that is both does not")
     runs: list[str] | None = Field(None, description="operators that it has (add, max, softmax, ...); left out: all")
     real: float = Field(0.25, ge=0, le=1, description="rate of floating-point elements relative to 8-bit ones; 0: it has none")
+    efficiency: Share = Field(1.0, description="share of the rates that whole layers reach")
+    rescale: float = Field(
+        1.0, ge=1, description="how many times longer an integer operator takes that changes the scale: dequantize, compute, requantize"
+    )
+    fuses: list[str] = Field(default_factory=list, description="operators done in registers behind another one: relu, quantize, ...")
 
     @model_validator(mode="after")
     def _has_default(self) -> Any:
@@ -174,6 +206,7 @@ class Memory(Block):
     read: Bandwidth = Field(description="bits read per cycle or second")
     write: Bandwidth = Field(description="bits written per cycle or second")
     latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
+    efficiency: Share = Field(1.0, description="share of the bandwidth that transfers reach")
     banks: int = Field(1, ge=1)
     double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
     on_chip: bool = True
@@ -189,8 +222,14 @@ class Dma(Block):
 
 
 class Overheads(Block):
-    per_inference: Duration
-    per_layer: Duration
+    per_inference: Duration = Field(description="start and end of one inference, in the runtime and on the chip")
+    by_precision: dict[Annotated[str, AfterValidator(_precision)], Duration] = Field(
+        default_factory=dict, description="another `per_inference` for networks most of whose MACs run in a precision"
+    )
+    per_layer: Duration = Field(description="issue of one layer, beside its work")
+    conversion: Bandwidth | None = Field(
+        None, description="rate at which the host converts or copies inputs and outputs; left out: at no cost"
+    )
 
 
 class Arithmetic(Block):
@@ -277,6 +316,7 @@ class Arch(Strict):
     vector: dict[str, Vector] = Field(min_length=1)
     memories: dict[str, Memory] = Field(min_length=1)
     dma: Dma
+    channels_last: bool = Field(False, description="activations keep channels innermost: transposes from and to that order move nothing")
     overheads: Overheads
     arithmetic: Arithmetic
     quantization: Rules

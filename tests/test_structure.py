@@ -239,6 +239,8 @@ FIELDS: dict[str, Change] = {
     "arrays.*.compose.largest": ("snpe_dsp", COMPOSE, {f"{HVX}.compose.largest": "16"}),
     "arrays.*.runs": ("snpe_dsp", {}, HOST),
     "arrays.*.fuses": ("tensorrt_t4", {}, {"arrays.tensor_cores.fuses": "[relu]"}),
+    "arrays.*.efficiency": ("snpe_dsp", {}, {f"{HVX}.efficiency": "{pointwise: 0.5}"}),
+    "arrays.*.outputs": ("snpe_dsp", {}, {f"{HVX}.outputs": "0.1 /cycle"}),
     "arrays.*.accumulator.bits": ("snpe_dsp", {}, {f"{HVX}.accumulator.bits": "16"}),
     "arrays.*.accumulator.overflow": ("snpe_dsp", NARROW_SUM, {f"{HVX}.accumulator.overflow": "wrap"}),
     "arrays.*.accumulator.every": ("snpe_dsp", NARROW_SUM, {f"{HVX}.accumulator.every": "pair"}),
@@ -253,6 +255,10 @@ FIELDS: dict[str, Change] = {
     "vector.*.overlaps": ("snpe_dsp", {}, {f"{ALU}.overlaps": "false"}),
     "vector.*.runs": ("snpe_dsp", {}, {f"{ALU}.runs": "[add]"}),
     "vector.*.real": ("acl_ascend310", {}, {"vector.vector_unit.real": "0.0"}),
+    "vector.*.efficiency": ("snpe_dsp", {}, {f"{ALU}.efficiency": "0.01"}),
+    "vector.*.rescale": ("snpe_dsp", {}, {f"{ALU}.rescale": "9.0"}),
+    "vector.*.fuses": ("snpe_dsp", {}, {f"{ALU}.fuses": "[quantize, dequantize, add]"}),
+    "memories.*.efficiency": ("snpe_dsp", {}, {f"{VTCM}.efficiency": "0.1"}),
     "memories.*.size": ("snpe_dsp", {}, {f"{VTCM}.size": "256 B"}),
     "memories.*.holds": ("snpe_dsp", {}, {f"{VTCM}.holds": "[inputs, outputs]"}),
     "memories.*.read": ("snpe_dsp", {}, {f"{VTCM}.read": "1 B/cycle"}),
@@ -268,6 +274,9 @@ FIELDS: dict[str, Change] = {
     "dma.channels": ("snpe_dsp", {"dma.setup": "9000 cycles"}, {"dma.channels": "1"}),
     "dma.setup": ("snpe_dsp", {}, {"dma.setup": "9000 cycles"}),
     "overheads.per_inference": ("snpe_dsp", {}, {"overheads.per_inference": "1 us"}),
+    "overheads.by_precision": ("snpe_dsp", {}, {"overheads.by_precision": "{w8a8: 1 us}"}),
+    "overheads.conversion": ("snpe_dsp", {}, {"overheads.conversion": "1 MB/s"}),
+    "channels_last": ("snpe_dsp", {}, {"channels_last": "true"}),
     "overheads.per_layer": ("snpe_dsp", {}, {"overheads.per_layer": "1 us"}),
     "arithmetic.default": ("snpe_dsp", {}, {"arithmetic.default": "ne16"}),
     "arithmetic.ops": ("snpe_dsp", {}, {"arithmetic.ops": "{add: onnxruntime}"}),
@@ -310,7 +319,9 @@ def probe() -> SourceGraph:
     x = net.max_pool(net.conv_bn(net.input("input", (1, 3, 8, 8)), 8, 3), 2, 2)
     y = net.conv_bn(net.conv_bn(x, 8, 3, groups=8), 8, 1, act=None)
     z = net.relu(net.add(x, y))
-    return net.finish(net.classify(net.concat([net.relu(net.conv(z, 4, 1, bias=True)), net.conv(z, 4, 3, bias=True)]), 5))
+    joined = net.concat([net.relu(net.conv(z, 4, 1, bias=True)), net.conv(z, 4, 3, bias=True)])
+    turned = net.transpose(net.transpose(joined, (0, 2, 3, 1)), (0, 3, 1, 2))
+    return net.finish(net.classify(turned, 5))
 
 
 IMAGES = np.random.default_rng(0).standard_normal((1, 3, 8, 8), np.float32)

@@ -102,12 +102,13 @@ Unknown = tuple[tuple[str, ...], str, str | None, str | None]
 def _unknown_names(arch: Arch) -> Iterator[Unknown]:
     """Names that are on no shelf and in no table: the field, what it must be, what it is, and a hint."""
     operators, work = _vocabulary()
-    rules = arch.quantization
+    rules, fusible = arch.quantization, (*operators, "bias")
     for name, array in arch.arrays.items():
-        yield from _strangers(("arrays", name, "fuses"), array.fuses, operators, "an operator such as add or relu")
+        yield from _strangers(("arrays", name, "fuses"), array.fuses, fusible, "an operator such as add or relu, or bias")
     for name, unit in arch.vector.items():
         for rate in unit.rates:
             yield from _strangers(("vector", name, "rates", rate), [rate], work, "`default` or elementary work such as add or requantize")
+        yield from _strangers(("vector", name, "fuses"), unit.fuses, fusible, "an operator such as relu or quantize, or bias")
         yield from _strangers(("vector", name, "runs"), unit.runs or (), work, "elementary work such as add, max or softmax")
     for op in arch.arithmetic.ops:
         yield from _strangers(("arithmetic", "ops", op), [op], operators, "an operator such as conv, add or softmax")

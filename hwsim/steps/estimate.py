@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from math import ceil
 
 from hwsim import formats
-from hwsim.arch import Arch, Vector, parse_precision
+from hwsim.arch import Arch, MacArray, parse_precision
 from hwsim.cost import Cost, LayerCost, grid_pj
 from hwsim.graph import Tensor
 from hwsim.mapping import Mapping, Traffic
 from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
-from hwsim.steps.place import FALLBACK
+from hwsim.steps.place import FALLBACK, FREE, layer_kind
 from hwsim.steps.prices import Prices
 from hwsim.steps.residency import Residency, storage_bits, weight_bits
-from hwsim.steps.step import is_mac
+from hwsim.steps.vector_time import step_work, vector_cycles
 from hwsim.units import Rate
 
 __all__ = ["estimate"]
@@ -39,10 +39,24 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
     for i, (layer, m) in enumerate(zip(program.layers, mappings, strict=True)):
         rows.append(_layer_cost(chip, layer, m, residency.live_bits[i], layer.unit == FALLBACK != before))
         before = layer.unit or before
-    start = ceil(chip.cycles(arch.overheads.per_inference))
+    start = _start_cycles(chip, program, rows)
     if start:
         rows.append(_overhead_row(chip, start))
     return Cost(arch.clock_hz, tuple(rows), residency.problems)
+
+
+def _start_cycles(chip: Chip, program: Program, rows: list[LayerCost]) -> int:
+    """Start and end of one inference: of the precision in which most MACs run, with what the host converts or copies."""
+    overheads, macs = chip.arch.overheads, dict.fromkeys((r.precision for r in rows if r.macs), 0)
+    for row in rows:
+        if row.macs:
+            macs[row.precision] += row.macs
+    most = max(macs, key=lambda p: macs[p], default="")
+    start = chip.cycles(overheads.by_precision.get(most, overheads.per_inference))
+    if overheads.conversion is not None:
+        ends = sum(storage_bits(program.tensors[t]) for t in (*program.graph.inputs, *program.graph.outputs))
+        start += ends / overheads.conversion.per_cycle(chip.arch.clock_hz)
+    return ceil(start)
 
 
 def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
@@ -79,8 +93,8 @@ def _leakage(chip: Chip, cycles: int) -> float:
 
 
 def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, switches: bool) -> LayerCost:
-    work = _vector_work(chip.arch, layer, mapping)
-    busy = _busy(chip, layer, mapping, work)
+    work = _vector_work(chip.arch, layer, mapping) if layer.unit != FREE else {}
+    busy = _busy(chip, layer, mapping, work) if layer.unit != FREE else {}
     cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
     energy = _energy(chip, layer, mapping, actions, work)
@@ -128,17 +142,10 @@ def _stored_bits(t: Tensor | None) -> int:
 
 
 def _vector_work(arch: Arch, layer: Layer, mapping: Mapping) -> dict[str, int]:
-    """Elementary vector operations of a layer by name: the steps' own, requantization on the way out, unpacking on the way in."""
+    """Elementary vector operations of a layer by name: the steps' own, and unpacking on the way in."""
     work: dict[str, int] = {}
-    for step in layer.steps:
-        module = load("ops", step.op)
-        if is_mac(step.op):
-            work["requantize"] = work.get("requantize", 0) + step.outputs[0].elements
-        elif hasattr(module, "work"):
-            for name, count in module.work(step.node, step.inputs, step.outputs).items():
-                work[name] = work.get(name, 0) + int(count)
-        else:
-            work["copy"] = work.get("copy", 0) + sum(t.elements for t in step.outputs)
+    for name, count in (item for step in layer.steps for item in step_work(step).items()):
+        work[name] = work.get(name, 0) + count
     if layer.loops is not None and layer.unit in arch.arrays and _unpacks(layer):
         work["unpack"] = _loaded_weights(arch, layer, mapping)
     return work
@@ -160,15 +167,6 @@ def _unpacks(layer: Layer) -> bool:
     return stored.is_integer and (isinstance(weight, str) or weight > stored.bits)
 
 
-def _rate(unit: Vector, name: str, clock_hz: float, layer: Layer) -> float:
-    """Elements per cycle of one vector operation at the width of the layer's data."""
-    per_cycle: float = unit.rates.get(name, unit.rates["default"]).per_cycle(clock_hz)
-    tensor = layer.output
-    if tensor.format.startswith(("float", "bfloat")) and not layer.steps[0].integer:
-        return per_cycle * max(unit.real, 1e-9)
-    return per_cycle * (unit.wide if formats.get(tensor.format).bits > 8 and name != "requantize" else 1.0)
-
-
 def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, int]:
     """How long each unit works for this layer."""
     arch = chip.arch
@@ -177,9 +175,18 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
         macs = layer.loops.macs / arch.fallback.macs.per_cycle(arch.clock_hz) if layer.loops else 0
         return {FALLBACK: ceil(macs + sum(work.values()) / arch.fallback.elements.per_cycle(arch.clock_hz)), **_memory_busy(chip, mapping)}
     name, unit = next(iter(arch.vector.items()))
-    vector = ceil(sum(count / _rate(unit, op, arch.clock_hz, layer) for op, count in work.items()))
-    array = {layer.unit: mapping.compute_cycles} if layer.unit in arch.arrays else {}
-    return {**array, name: vector, **_memory_busy(chip, mapping)}
+    array = arch.arrays.get(layer.unit)
+    own_outputs = array is not None and array.outputs is not None
+    vector = ceil(vector_cycles(unit, arch.clock_hz, layer, work.get("unpack", 0), own_outputs))
+    return {**({} if array is None else _array_busy(chip, array, layer, mapping)), name: vector, **_memory_busy(chip, mapping)}
+
+
+def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> dict[str, int]:
+    """Products at the share of the array's rate that such layers reach, then the outputs where the array finishes them itself."""
+    cycles = mapping.compute_cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)
+    if array.outputs is not None:
+        cycles += layer.steps[0].outputs[0].elements / array.outputs.per_cycle(chip.arch.clock_hz)
+    return {layer.unit: ceil(cycles)}
 
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
@@ -190,7 +197,7 @@ def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
 def _port_cycles(chip: Chip, name: str, read_bits: int, write_bits: int) -> int:
     memory, hz = chip.arch.memories[name], chip.arch.clock_hz
     read, write = read_bits / memory.read.per_cycle(hz), write_bits / memory.write.per_cycle(hz)
-    return ceil(max(read, write) if memory.on_chip else read + write)
+    return ceil((max(read, write) if memory.on_chip else read + write) / memory.efficiency)
 
 
 def _transfers(mapping: Mapping, name: str) -> tuple[int, int]:
@@ -208,7 +215,7 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
     fed = {m: _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m in arch.memories}
-    hidden = max(busy[m] if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
+    hidden = max(busy.get(m, 0) if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
     exposed = sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
@@ -216,7 +223,7 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     setup = ceil(mapping.transfers * chip.cycles(arch.dma.setup) / arch.dma.channels) if off_chip else 0
     apart = compute > 0 and not next(iter(arch.vector.values())).overlaps
     memory = max(0, max(hidden, setup) - (compute + vector if apart else max(compute, vector))) + exposed + latency
-    overhead = ceil(chip.cycles(arch.overheads.per_layer))
+    overhead = ceil(chip.cycles(arch.overheads.per_layer)) if layer.unit != FREE else 0
     if switches and arch.fallback is not None:
         overhead += ceil(chip.cycles(arch.fallback.handover))
     return {"compute": compute, "vector": vector if apart else max(0, vector - compute), "memory": memory, "overhead": overhead}

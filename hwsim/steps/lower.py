@@ -38,6 +38,8 @@ def lower(graph: Graph, arch: Arch) -> Program:
         must = f"must run on {arch.name}, which has no fallback"
         raise NotDeployable.joined([NotDeployable(p.node.where, f"{must}: {p.reason}") for p in lost])
     for p in placements:
+        if p.node.op == "concat" and _written_in_place(arch, graph, layers, made_by, p):
+            p = replace(p, unit=FREE)
         host = _host(arch, graph, layers, made_by, p)
         if host is None:
             layers.append(_layer(arch, p))
@@ -92,6 +94,8 @@ def _layer(arch: Arch, p: Placement) -> Layer:
 
 
 def _note(arch: Arch, p: Placement) -> str:
+    if p.unit == FREE and p.node.op == "concat":
+        return "written in place by what it joins"
     if p.unit == FALLBACK and arch.fallback is not None:
         return f"on {arch.fallback.name}: {p.reason}"
     return p.carried.how if p.carried and p.carried.how != "native" else ""
@@ -100,8 +104,8 @@ def _note(arch: Arch, p: Placement) -> str:
 def _host(arch: Arch, graph: Graph, layers: list[Layer], made_by: dict[str, int], p: Placement) -> int | None:
     """The layer that this node is fused into, None when it stands alone.
 
-    A node that costs nothing joins what makes its input; an array takes the operators that it fuses while nothing else reads
-    what lies between, and their other operands exist before it starts.
+    A node that costs nothing joins what makes its input; an array or vector unit takes the operators that it fuses while nothing
+    else reads what lies between, and their other operands exist before it starts.
     """
     sources = [t for t in p.node.inputs if t in made_by]
     if not sources or p.unit == FALLBACK:
@@ -109,13 +113,30 @@ def _host(arch: Arch, graph: Graph, layers: list[Layer], made_by: dict[str, int]
     host = max(made_by[t] for t in sources)
     between = [t for t in sources if made_by[t] == host]
     if p.unit == FREE:
-        return host
+        return host if p.node.op != "concat" else None
     layer = layers[host]
-    if layer.unit not in arch.arrays or layer.steps[-1].outputs[0].name not in between or len(between) > 1:
+    if layer.unit in (FREE, FALLBACK) or layer.steps[-1].outputs[0].name not in between or len(between) > 1:
         return None
-    private = len(graph.consumers[between[0]]) == 1 and between[0] not in graph.outputs
-    return host if private and _fused_name(p.step) in (*arch.arrays[layer.unit].fuses, "quantize") else None
+    return host if _private(graph, between[0]) and _fused_name(p.step) in _fuses(arch, layer.unit) else None
+
+
+def _fuses(arch: Arch, unit: str) -> tuple[str, ...]:
+    return (*arch.arrays[unit].fuses, "quantize") if unit in arch.arrays else tuple(arch.vector[unit].fuses)
+
+
+def _private(graph: Graph, tensor: str) -> bool:
+    return len(graph.consumers[tensor]) == 1 and tensor not in graph.outputs
+
+
+def _written_in_place(arch: Arch, graph: Graph, layers: list[Layer], made_by: dict[str, int], p: Placement) -> bool:
+    """Whether all that a concatenation joins is written straight to its place: on the same grid, by units that do so, for it alone."""
+    units = [layers[made_by[t]].unit if t in made_by and _private(graph, t) else FREE for t in p.node.inputs]
+    writes = all(u not in (FREE, FALLBACK) and "concat" in _fuses(arch, u) for u in units)
+    return len(units) > 1 and writes and "copy" in load("ops", "concat").work(p.node, p.step.inputs, p.step.outputs)
 
 
 def _fused_name(step: Step) -> str:
-    return str(step.node.attrs.get("function", step.op))
+    """What `fuses` calls a step: its function; a sum with a constant is a bias."""
+    function = str(step.node.attrs.get("function", step.op))
+    constant = [t is not None and t.constant is not None for t in step.inputs]
+    return "bias" if function == "add" and any(constant) else function

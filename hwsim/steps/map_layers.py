@@ -14,6 +14,7 @@ from hwsim.mappers.greedy import traffic_bits
 from hwsim.mapping import Mapping, Problem, Tiling, Traffic
 from hwsim.program import Layer, LoopNest, Program
 from hwsim.shelf import load
+from hwsim.steps.place import FREE
 from hwsim.steps.residency import Residency, storage_bits, weight_bits
 
 __all__ = ["map_layers"]
@@ -28,6 +29,8 @@ def map_layers(program: Program, arch: Arch, residency: Residency, mapper: str =
 
 def _map_layer(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str) -> Mapping:
     traffic = {name: Traffic() for name in arch.memories}
+    if layer.unit == FREE:
+        return Mapping({}, 0, 0, (), traffic, 0, residency.fits[index])
     if layer.loops is None:
         _stream(layer, arch, residency, traffic)
         return Mapping({}, 0, 0, (), traffic, 1, residency.fits[index])

@@ -18,7 +18,7 @@ from hwsim.shelf import load
 from hwsim.steps.grids import grid_faults
 from hwsim.steps.step import step_of
 
-__all__ = ["FALLBACK", "FREE", "Carried", "Placement", "carry", "mac_kind", "place", "precision_of", "real_format"]
+__all__ = ["FALLBACK", "FREE", "Carried", "Placement", "carry", "layer_kind", "mac_kind", "place", "precision_of", "real_format"]
 
 FALLBACK, FREE = "fallback", ""
 FLOATS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
@@ -127,6 +127,15 @@ def mac_kind(step: Step) -> str:
     return step.op
 
 
+def layer_kind(step: Step) -> str:
+    """What an array's `efficiency` calls the operator: 1x1 convolutions are pointwise, those in groups of several channels grouped."""
+    kind = mac_kind(step)
+    if kind == "conv" and step.node.attrs["group"] > 1:
+        return "grouped"
+    weights = step.inputs[1]
+    return "pointwise" if kind == "conv" and weights is not None and set(weights.shape[2:]) <= {1} else kind
+
+
 def real_format(arch: Arch) -> str:
     """The format in which the chip keeps real numbers: its arrays' widest float, or the fallback's."""
     for key, name in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
@@ -145,7 +154,7 @@ def _place_node(arch: Arch, graph: Graph, node: Node) -> Placement:
     step = step_of(graph, node, arithmetic)
     if hasattr(load("ops", node.op), "loops"):
         return _place_mac(arch, node, step)
-    return _place_vector(arch, node, step)
+    return _place_vector(arch, graph, node, step)
 
 
 def _place_mac(arch: Arch, node: Node, step: Step) -> Placement:
@@ -196,10 +205,21 @@ def _scales_fault(arithmetic: str, x: Any, w: Any, y: Any) -> str:
     return ""
 
 
-def _place_vector(arch: Arch, node: Node, step: Step) -> Placement:
+def _turns_channels(graph: Graph, node: Node) -> bool:
+    """Whether a transpose turns channels-first into channels-last order or back: NCHW to NHWC, or NCL to NLC behind a flattened map."""
+    perm = tuple(node.attrs["perm"])
+    if perm in ((0, 2, 3, 1), (0, 3, 1, 2)):
+        return True
+    before = graph.producer.get(node.inputs[0])
+    while before is not None and before.op in ("quantize", "dequantize"):
+        before = graph.producer.get(before.inputs[0])
+    return perm == (0, 2, 1) and before is not None and before.op == "reshape" and len(graph.tensors[before.inputs[0]].shape) == 4
+
+
+def _place_vector(arch: Arch, graph: Graph, node: Node, step: Step) -> Placement:
     name, unit = next(iter(arch.vector.items()))
     work = load("ops", node.op).work(node, step.inputs, step.outputs) if hasattr(load("ops", node.op), "work") else {"copy": 1}
-    if not work:
+    if not work or (arch.channels_last and node.op == "transpose" and _turns_channels(graph, node)):
         return Placement(node, step, FREE)
     has = None if unit.runs is None else {*unit.runs, "copy", "requantize", "quantize", "dequantize"}
     missing = [w for w in work if has is not None and w not in has]
