@@ -7,75 +7,19 @@ the file and become bits, cycles, pJ and Hz here.
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hwsim import units
-from hwsim.program import Accumulator
+from hwsim.blocks import Block, Share, Strict
+from hwsim.mac_array import MacArray, PrecisionName, parse_precision
 from hwsim.quantities import Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
 
-__all__ = [
-    "OPERANDS",
-    "Arch",
-    "Block",
-    "CostTable",
-    "Fallback",
-    "Grid",
-    "MacArray",
-    "Memory",
-    "Rules",
-    "Scaling",
-    "Vector",
-    "WeightGrid",
-    "parse_precision",
-]
+__all__ = ["OPERANDS", "Arch", "Block", "Fallback", "Grid", "MacArray", "Memory", "Rules", "Vector", "WeightGrid", "parse_precision"]
 
 OPERANDS = ("weights", "inputs", "outputs")
-LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
-
-
-def _more_than_0(value: float) -> float:
-    if not value > 0:
-        raise ValueError(f"must be more than 0, not {value:g}")
-    return value
-
-
-def _is_precision(name: str) -> bool:
-    try:
-        parse_precision(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _precision(name: str) -> str:
-    parse_precision(name)
-    return name
-
-
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no words for numbers, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
-
-
-class Block(Strict):
-    """A block of numbers with its provenance."""
-
-    source: str | None = Field(None, description="where the numbers of this block come from: document, table, measurement")
-    assumed: str | None = Field(None, description="why numbers of this block are assumed instead")
-
-    @model_validator(mode="after")
-    def _says_where_from(self) -> Any:
-        if not self.source and not self.assumed:
-            raise ValueError("must say where its numbers come from, with `source:` or `assumed:`")
-        return self
 
 
 class Clock(Block):
@@ -85,96 +29,6 @@ class Clock(Block):
 class Process(Block):
     node: Length = Field(description="process node")
     voltage: Voltage = Field(description="core supply")
-
-
-class Serial(Strict):
-    """Operands cut into pieces that go through the multiplier one after the other (Stripes, Loom, BISMO)."""
-
-    weights: int = Field(ge=1, le=32, description="weight bits per cycle")
-    activations: int = Field(ge=1, le=32, description="activation bits per cycle")
-    most: int = Field(16, ge=1, le=32, description="widest operand in bits")
-
-
-class Compose(Strict):
-    """Small multipliers joined for wide operands (BitFusion): widths round up to a power of two from `smallest` to `largest`."""
-
-    smallest: int = Field(2, ge=1, le=16)
-    largest: int = Field(8, ge=2, le=32)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Any:
-        if self.smallest > self.largest:
-            raise ValueError(f"`smallest` must be at most `largest`, not {self.smallest} and {self.largest}")
-        return self
-
-
-class AccumulatorSpec(Strict):
-    """How products are summed; see hwsim.program.Accumulator."""
-
-    bits: int = Field(32, ge=8, le=64)
-    overflow: Literal["wrap", "saturate"] = "wrap"
-    every: Literal["mac", "tile", "pair"] = "mac"
-    tile: int = Field(1, ge=1)
-    zero_points: Literal["folded", "subtracted"] = "folded"
-
-    @model_validator(mode="after")
-    def _tile_counts(self) -> Any:
-        if self.tile != 1 and self.every != "tile":
-            raise ValueError(f"`tile` must come with `every: tile`, not with `every: {self.every}`")
-        return self
-
-    def spec(self) -> Accumulator:
-        return Accumulator(self.bits, self.overflow, self.every, self.tile, self.zero_points)
-
-
-class MacArray(Block):
-    """Multipliers that work in lockstep on the loops of a convolution or matrix product."""
-
-    unroll: list[dict[Literal["N", "G", "K", "C", "OY", "OX", "FY", "FX"], int]] = Field(
-        min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer"
-    )
-    dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
-        description="which operand stays in the multipliers' registers while others stream"
-    )
-    rates: dict[Annotated[str, AfterValidator(_precision)], Annotated[float, AfterValidator(_more_than_0)]] = Field(
-        description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle"
-    )
-    serial: Serial | None = None
-    compose: Compose | None = None
-    runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
-    fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, bias, concat, ...")
-    efficiency: dict[str, Share] = Field(
-        default_factory=dict,
-        description="share of the rate that layers reach, by kind (conv, pointwise, grouped, depthwise, matmul, ...) and by precision "
-        "(w8a8, fp16, ...); both factors multiply; left out: 1",
-    )
-    outputs: Count | None = Field(
-        None, description="output elements requantized and stored per cycle, after the products; left out: the vector unit requantizes"
-    )
-    accumulator: AccumulatorSpec = AccumulatorSpec()
-
-    @model_validator(mode="after")
-    def _sizes(self) -> Any:
-        for u in self.unroll:
-            if not u or min(u.values()) < 1:
-                raise ValueError(f"each unroll must spread at least one loop over 1 or more multipliers, not {u}")
-        if not self.rates:
-            raise ValueError("rates must name at least one precision such as `w8a8: 1`")
-        unknown = next((k for k in self.efficiency if k not in LAYER_KINDS and not _is_precision(k)), None)
-        if unknown is not None:
-            raise ValueError(f"efficiency must be of one of {', '.join(LAYER_KINDS)} or of a precision, not of '{unknown}'")
-        if self.serial and self.compose:
-            raise ValueError("must be `serial` or `compose`, not both")
-        return self
-
-    @property
-    def multipliers(self) -> int:
-        """The size of the array: of its largest unrolling."""
-        return max(_product(u.values()) for u in self.unroll)
-
-    def reached(self, kind: str, precision: str) -> float:
-        """Share of the rate that a kind of layer reaches at a precision."""
-        return self.efficiency.get(kind, 1.0) * self.efficiency.get(precision, 1.0)
 
 
 class Vector(Block):
@@ -223,7 +77,7 @@ class Dma(Block):
 
 class Overheads(Block):
     per_inference: Duration = Field(description="start and end of one inference, in the runtime and on the chip")
-    by_precision: dict[Annotated[str, AfterValidator(_precision)], Duration] = Field(
+    by_precision: dict[PrecisionName, Duration] = Field(
         default_factory=dict, description="another `per_inference` for networks most of whose MACs run in a precision"
     )
     per_layer: Duration = Field(description="issue of one layer, beside its work")
@@ -363,77 +217,3 @@ class Arch(Strict):
     def assumed(self) -> tuple[str, ...]:
         """The blocks whose numbers are assumed, with the reason."""
         return tuple(f"{name}: {b.assumed}" for name, b in self.blocks if b.assumed)
-
-
-class Law(Block):
-    """An energy at one width and how it grows with the widths."""
-
-    energy: Energy
-    bits: int
-    law: Literal["product", "linear"] = Field(description="product of the operand widths (multiplier), or linear in the width (adder)")
-
-
-class Floats(Block):
-    multiply: dict[str, Energy]
-    add: dict[str, Energy]
-
-
-class Sram(Block):
-    """Energy of a read per bit against capacity; between the points it follows a power law, beyond them the last one."""
-
-    read: dict[str, EnergyPerBit] = Field(min_length=2)
-    write_ratio: float = Field(gt=0)
-
-
-class Prices(Block):
-    prices: dict[str, EnergyPerBit]
-
-
-class CostTable(Strict):
-    """Energy per action of one technology."""
-
-    name: str
-    node: Length
-    voltage: Voltage
-    multiply: Law
-    add: Law
-    floats: Floats
-    register_access: Prices
-    sram: Sram
-    off_chip: Prices
-
-
-class Polynomial(Strict):
-    """E = a V^2 + b V + c."""
-
-    a: float
-    b: float
-    c: float
-
-
-class Scaling(Strict):
-    """Energy of a gate against process node and supply voltage."""
-
-    name: str
-    source: str
-    nodes: dict[str, Polynomial] = Field(min_length=2)
-
-
-def parse_precision(name: str) -> tuple[str | int, str | int]:
-    """Weight and activation of a precision's name: w4a8 -> (4, 8); fp16 -> both; w4fp16 -> (4, 'fp16').
-
-    Raises ValueError for anything else.
-    """
-    match = re.fullmatch(r"(?:w([0-9]{1,2}))?(?:a([0-9]{1,2})|(fp32|fp16|bf16|fp8))", name)
-    weight, activation, real = match.groups() if match else (None, None, None)
-    widths = [int(v) for v in (weight, activation) if v is not None]
-    if (weight is None and real is None) or not all(1 <= v <= 32 for v in widths):
-        raise ValueError(f"must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not '{name}'")
-    return int(weight) if weight else str(real), int(activation) if activation else str(real)
-
-
-def _product(values: Any) -> int:
-    total = 1
-    for v in values:
-        total *= v
-    return total

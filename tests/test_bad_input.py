@@ -19,11 +19,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hwsim
 from hwsim import HwsimError, cli
+from hwsim.arch import Arch, Memory
 from hwsim.io.arch_yaml import presets
 from hwsim.io.dataset import load_dataset
 from hwsim.io.files import write_whole
 from hwsim.quant import Array
-from hwsim.shelf import names
+from hwsim.shelf import SHELVES, names
 from hwsim.steps import read as reading
 from hwsim.topologies import networks
 
@@ -847,8 +848,7 @@ CHIPS: list[tuple[str, str, str, str]] = [
         "unknown_block",
         "overheads:",
         "overhead:",
-        "<tmp>/c.yaml:34:1 overhead: must be one of name, title, description, clock, process, arrays, vector, memories, dma, overheads, "
-        "arithmetic, quantization, fallback, energy, validation, not 'overhead'; did you mean 'overheads'?",
+        f"<tmp>/c.yaml:34:1 overhead: must be one of {', '.join(Arch.model_fields)}, not 'overhead'; did you mean 'overheads'?",
     ),
     ("duplicate_key", "name: toy", "name: toy\nname: toy", "<tmp>/c.yaml:2:1: the key 'name' must stand once, not again after line 1"),
     ("duplicate_key_in_a_line", "{K: 8, C: 8}", "{K: 8, K: 8}", "<tmp>/c.yaml:9:21: the key 'K' must stand once, not again after line 9"),
@@ -969,7 +969,7 @@ CHIPS: list[tuple[str, str, str, str]] = [
         "fused_operator",
         "fuses: [relu]",
         "fuses: [rellu]",
-        "<tmp>/c.yaml:13:5 arrays.mac.fuses: must be an operator such as add or relu, not 'rellu'; did you mean 'relu'?",
+        "<tmp>/c.yaml:13:5 arrays.mac.fuses: must be an operator such as add or relu, or bias, not 'rellu'; did you mean 'relu'?",
     ),
     (
         "vector_work",
@@ -1335,8 +1335,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     (
         "set_field",
         f"{RUN} --set memories.sram.sice=1MiB",
-        "--set memories.sram.sice=1MiB: must be one of source, assumed, size, holds, read, write, latency, banks, double_buffered, "
-        "on_chip, keeps_weights, read_energy, write_energy, kind, not 'sice'; did you mean 'size'?",
+        f"--set memories.sram.sice=1MiB: must be one of {', '.join(Memory.model_fields)}, not 'sice'; did you mean 'size'?",
     ),
     ("set_twice", f"{RUN} --set name=a --set name=b", "--set: must set 'name' once, not to 'a' and 'b'"),
     ("shape", f"{RUN} --shape 1x4", "--shape: must be an input's name and sizes of 1 or more such as x=1x3x224x224, not '1x4'"),
@@ -1390,7 +1389,7 @@ COMMANDS: list[tuple[str, str, str]] = [
     (
         "list",
         "list network",
-        "list: must be one of ops, arithmetics, formats, quantizers, mappers, networks, operators, metrics, not 'network'; did you mean "
+        f"list: must be one of {', '.join(s for s in SHELVES if s != 'topologies')}, networks, operators, metrics, not 'network'; did you mean "
         "'networks'?",
     ),
     ("schema", "schema archs", "schema: must be one of arch, costs, scaling, not 'archs'; did you mean 'arch'?"),

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from hwsim.arch import Arch, CostTable, Scaling
+from hwsim.arch import Arch
+from hwsim.cost_table import CostTable, Scaling
 from hwsim.graph import Graph, SourceGraph
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling, preset_folder, presets, schema
 from hwsim.quant import Array
@@ -41,7 +42,7 @@ SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "topologies
 LEVELS = (
     ("errors",),
     ("units", "shelf"),
-    ("arch", "quantities", "graph", "quant", "program", "mapping", "cost", "result", "validation"),
+    ("arch", "blocks", "mac_array", "cost_table", "quantities", "graph", "quant", "program", "mapping", "cost", "result", "validation"),
     ("kernels",),
     SHELVES,
     ("io", "steps"),
@@ -69,7 +70,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jinja2": ("io/pages.py",),
     "rich": ("io/",),
     "typer": ("cli.py",),
-    "pydantic": ("arch.py", "quantities.py", "io/arch_yaml.py"),
+    "pydantic": ("arch.py", "blocks.py", "mac_array.py", "cost_table.py", "quantities.py", "io/arch_yaml.py"),
     "pydantic_core": ("quantities.py", "io/arch_yaml.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from hwsim import formats
-from hwsim.arch import Arch, CostTable, Scaling, parse_precision
+from hwsim.arch import Arch, parse_precision
+from hwsim.cost_table import CostTable, Scaling
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import read_whole
 from hwsim.shelf import names

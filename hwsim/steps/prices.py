@@ -7,7 +7,8 @@ from functools import lru_cache
 from itertools import pairwise
 from math import exp, log
 
-from hwsim.arch import Arch, CostTable, Law, Memory, Scaling, parse_precision
+from hwsim.arch import Arch, Memory, parse_precision
+from hwsim.cost_table import CostTable, Law, Scaling
 from hwsim.errors import HwsimError
 from hwsim.units import parse
 

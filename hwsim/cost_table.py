@@ -1,0 +1,66 @@
+"""Energy per action of a technology, as its YAML file states it, and how it scales between nodes and supplies."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hwsim.blocks import Block, Strict
+from hwsim.quantities import Energy, EnergyPerBit, Length, Voltage
+
+__all__ = ["CostTable", "Law", "Scaling"]
+
+
+class Law(Block):
+    """An energy at one width and how it grows with the widths."""
+
+    energy: Energy
+    bits: int
+    law: Literal["product", "linear"] = Field(description="product of the operand widths (multiplier), or linear in the width (adder)")
+
+
+class Floats(Block):
+    multiply: dict[str, Energy]
+    add: dict[str, Energy]
+
+
+class Sram(Block):
+    """Energy of a read per bit against capacity; between the points it follows a power law, beyond them the last one."""
+
+    read: dict[str, EnergyPerBit] = Field(min_length=2)
+    write_ratio: float = Field(gt=0)
+
+
+class Prices(Block):
+    prices: dict[str, EnergyPerBit]
+
+
+class CostTable(Strict):
+    """Energy per action of one technology."""
+
+    name: str
+    node: Length
+    voltage: Voltage
+    multiply: Law
+    add: Law
+    floats: Floats
+    register_access: Prices
+    sram: Sram
+    off_chip: Prices
+
+
+class Polynomial(Strict):
+    """E = a V^2 + b V + c."""
+
+    a: float
+    b: float
+    c: float
+
+
+class Scaling(Strict):
+    """Energy of a gate against process node and supply voltage."""
+
+    name: str
+    source: str
+    nodes: dict[str, Polynomial] = Field(min_length=2)

@@ -1,0 +1,136 @@
+"""An array of multipliers: the loops spread over it, the precisions it runs, and how it sums."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hwsim.blocks import Block, MoreThan0, Share, Strict
+from hwsim.program import Accumulator
+from hwsim.quantities import Count
+
+__all__ = ["LAYER_KINDS", "AccumulatorSpec", "Compose", "MacArray", "PrecisionName", "Serial", "parse_precision"]
+
+LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
+
+
+def parse_precision(name: str) -> tuple[str | int, str | int]:
+    """Weight and activation of a precision's name: w4a8 -> (4, 8); fp16 -> both; w4fp16 -> (4, 'fp16').
+
+    Raises ValueError for anything else.
+    """
+    match = re.fullmatch(r"(?:w([0-9]{1,2}))?(?:a([0-9]{1,2})|(fp32|fp16|bf16|fp8))", name)
+    weight, activation, real = match.groups() if match else (None, None, None)
+    widths = [int(v) for v in (weight, activation) if v is not None]
+    if (weight is None and real is None) or not all(1 <= v <= 32 for v in widths):
+        raise ValueError(f"must be a precision such as w8a8, w4fp16, fp16, bf16 or fp32 with widths of 1 to 32 bits, not '{name}'")
+    return int(weight) if weight else str(real), int(activation) if activation else str(real)
+
+
+def _is_precision(name: str) -> bool:
+    try:
+        parse_precision(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _precision(name: str) -> str:
+    parse_precision(name)
+    return name
+
+
+PrecisionName = Annotated[str, AfterValidator(_precision)]
+
+
+class Serial(Strict):
+    """Operands cut into pieces that go through the multiplier one after the other (Stripes, Loom, BISMO)."""
+
+    weights: int = Field(ge=1, le=32, description="weight bits per cycle")
+    activations: int = Field(ge=1, le=32, description="activation bits per cycle")
+    most: int = Field(16, ge=1, le=32, description="widest operand in bits")
+
+
+class Compose(Strict):
+    """Small multipliers joined for wide operands (BitFusion): widths round up to a power of two from `smallest` to `largest`."""
+
+    smallest: int = Field(2, ge=1, le=16)
+    largest: int = Field(8, ge=2, le=32)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Any:
+        if self.smallest > self.largest:
+            raise ValueError(f"`smallest` must be at most `largest`, not {self.smallest} and {self.largest}")
+        return self
+
+
+class AccumulatorSpec(Strict):
+    """How products are summed; see hwsim.program.Accumulator."""
+
+    bits: int = Field(32, ge=8, le=64)
+    overflow: Literal["wrap", "saturate"] = "wrap"
+    every: Literal["mac", "tile", "pair"] = "mac"
+    tile: int = Field(1, ge=1)
+    zero_points: Literal["folded", "subtracted"] = "folded"
+
+    @model_validator(mode="after")
+    def _tile_counts(self) -> Any:
+        if self.tile != 1 and self.every != "tile":
+            raise ValueError(f"`tile` must come with `every: tile`, not with `every: {self.every}`")
+        return self
+
+    def spec(self) -> Accumulator:
+        return Accumulator(self.bits, self.overflow, self.every, self.tile, self.zero_points)
+
+
+class MacArray(Block):
+    """Multipliers that work in lockstep on the loops of a convolution or matrix product."""
+
+    unroll: list[dict[Literal["N", "G", "K", "C", "OY", "OX", "FY", "FX"], int]] = Field(
+        min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer"
+    )
+    dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
+        description="which operand stays in the multipliers' registers while others stream"
+    )
+    rates: dict[PrecisionName, MoreThan0] = Field(
+        description="precisions that run natively (w8a8, w8a16, fp16, ...): MACs per multiplier and cycle"
+    )
+    serial: Serial | None = None
+    compose: Compose | None = None
+    runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
+    fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, bias, concat, ...")
+    efficiency: dict[str, Share] = Field(
+        default_factory=dict,
+        description="share of the rate that layers reach, by kind (conv, pointwise, grouped, depthwise, matmul, ...) and by precision "
+        "(w8a8, fp16, ...); both factors multiply; left out: 1",
+    )
+    outputs: Count | None = Field(
+        None, description="output elements requantized and stored per cycle, after the products; left out: the vector unit requantizes"
+    )
+    accumulator: AccumulatorSpec = AccumulatorSpec()
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Any:
+        for u in self.unroll:
+            if not u or min(u.values()) < 1:
+                raise ValueError(f"each unroll must spread at least one loop over 1 or more multipliers, not {u}")
+        if not self.rates:
+            raise ValueError("rates must name at least one precision such as `w8a8: 1`")
+        unknown = next((k for k in self.efficiency if k not in LAYER_KINDS and not _is_precision(k)), None)
+        if unknown is not None:
+            raise ValueError(f"efficiency must be of one of {', '.join(LAYER_KINDS)} or of a precision, not of '{unknown}'")
+        if self.serial and self.compose:
+            raise ValueError("must be `serial` or `compose`, not both")
+        return self
+
+    @property
+    def multipliers(self) -> int:
+        """The size of the array: of its largest unrolling."""
+        return max(prod(u.values()) for u in self.unroll)
+
+    def reached(self, kind: str, precision: str) -> float:
+        """Share of the rate that a kind of layer reaches at a precision."""
+        return self.efficiency.get(kind, 1.0) * self.efficiency.get(precision, 1.0)
