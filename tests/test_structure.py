@@ -38,11 +38,11 @@ PACKAGE = ROOT / "hwsim"
 
 # Imports -----------------------------------------------------------------------------------------------------------------------------
 
-SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "topologies")
+SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "searches", "topologies")
 LEVELS = (
     ("errors",),
     ("units", "shelf"),
-    ("arch", "blocks", "mac_array", "cost_table", "quantities", "graph", "quant", "program", "mapping", "cost", "result", "validation"),
+    ("arch", "blocks", "mac_array", "cost_table", "quantities", "graph", "allocation", "quant", "program", "mapping", "cost", "result", "validation"),
     ("kernels",),
     SHELVES,
     ("io", "steps"),
@@ -57,7 +57,7 @@ LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 NEIGHBOURS: dict[str, set[str]] = {
     "ops": {"formats", "arithmetics"},
     "arithmetics": {"formats"},
-    **{s: set() for s in ("formats", "quantizers", "mappers", "topologies", *LEVELS[6])},
+    **{s: set() for s in ("formats", "quantizers", "mappers", "searches", "topologies", *LEVELS[6])},
 }
 ONLY_THEMSELVES = {"kernels", "errors"}
 
@@ -153,6 +153,7 @@ DEFINES = {
     "formats": ("parse",),
     "quantizers": ("fit",),
     "mappers": ("tile",),
+    "searches": ("EXACT", "search"),
     "topologies": ("NETWORKS",),
     "validations": ("TITLE", "KIND", "SOURCE", "figures"),
 }

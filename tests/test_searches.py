@@ -1,0 +1,94 @@
+"""Searches against every assignment written down, and against each other."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwsim.allocation import Allocation, Term
+from hwsim.quant import Array
+from hwsim.searches._scores import scores
+from hwsim.searches.pareto import undominated
+from hwsim.shelf import load, names
+
+EXACT = [n for n in names("searches") if getattr(load("searches", n), "EXACT", False)]
+
+
+def every(options: tuple[int, ...]) -> Array:
+    return np.stack(np.meshgrid(*(np.arange(n) for n in options), indexing="ij"), -1).reshape(-1, len(options)).astype(np.uint8)
+
+
+def slow_sum(problem: Allocation, choice: Array) -> Array:
+    return sum((t.values[(slice(None), *(int(choice[v]) for v in t.variables))] for t in problem.terms), np.zeros(len(problem.quantities)))
+
+
+@st.composite
+def problems(draw: st.DrawFn, most: int = 2048, quantities: int = 3) -> Allocation:
+    """Problems whose items depend on each other, with forbidden combinations and limits from impossible to idle."""
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 20)))
+    options = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=9).filter(lambda o: prod(o) <= most)))
+    terms = [Term((v,), rng.integers(0, 50, (quantities, n)).astype(float)) for v, n in enumerate(options)]
+    for _ in range(draw(st.integers(0, 6))):
+        scope = tuple(int(v) for v in rng.permutation(len(options))[: rng.integers(0, 4)])
+        values = rng.integers(0, 50, (quantities, *(options[v] for v in scope))).astype(float)
+        values[0] = np.where(rng.random(values.shape[1:]) < 0.05, np.inf, values[0])
+        terms.append(Term(scope, values))
+    totals = scores(Allocation(options, ("loss", "a", "b")[:quantities], tuple(terms), (np.inf,) * quantities), every(options))
+    tight = draw(st.floats(0, 1))
+    limits = [np.quantile(totals[:, q], tight, method="lower") - (tight == 0) for q in range(1, quantities)]
+    return Allocation(options, ("loss", "a", "b")[:quantities], tuple(terms), (np.inf, *map(float, limits)))
+
+
+@given(problems())
+def test_scores_are_sums_of_the_terms(problem: Allocation) -> None:
+    choices = every(problem.options)[:64]
+    assert np.array_equal(scores(problem, choices), [slow_sum(problem, c) for c in choices])
+
+
+@pytest.mark.parametrize("strategy", EXACT)
+@given(problems())
+@settings(max_examples=40)
+def test_exact_searches_find_the_best(strategy: str, problem: Allocation) -> None:
+    totals = scores(problem, every(problem.options))
+    within = np.isfinite(totals[:, 0]) & (totals[:, 1:] <= problem.limits[1:]).all(1)
+    found = load("searches", strategy).search(problem)
+    assert bool(len(found)) == bool(within.any())
+    if len(found):
+        got = scores(problem, found[:1])[0]
+        assert got[0] == totals[within, 0].min()
+        assert (got[1:] <= problem.limits[1:]).all()
+
+
+@given(problems(quantities=2))
+def test_the_front_is_the_whole_front(problem: Allocation) -> None:
+    totals = scores(problem, every(problem.options))
+    totals = totals[np.isfinite(totals[:, 0]) & (totals[:, 1:] <= problem.limits[1:]).all(1)]
+    found = load("searches", "pareto").search(problem)
+    front = {tuple(t) for t in totals if not any((o <= t).all() and (o < t).any() for o in totals)}
+    assert {tuple(t) for t in scores(problem, found)} == front
+    assert len(found) == len(front)
+
+
+@pytest.mark.parametrize("quantities", [1, 2, 3, 4])
+def test_undominated_against_its_definition(quantities: int) -> None:
+    rng = np.random.default_rng(quantities)
+    values, state = rng.integers(0, 6, (300, quantities)).astype(float), rng.integers(0, 3, 300)
+    keep = undominated(values, state)
+    for s in range(3):
+        kept, whole = values[keep & (state == s)], values[state == s]
+        assert all((kept <= v).all(1).any() for v in whole)
+        assert not any((np.delete(kept, i, 0) <= v).all(1).any() for i, v in enumerate(kept))
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "random"])
+@given(problems(most=256))
+@settings(max_examples=20)
+def test_other_searches_keep_the_limits(strategy: str, problem: Allocation) -> None:
+    found = load("searches", strategy).search(problem)
+    totals = scores(problem, found) if len(found) else np.zeros((0, len(problem.quantities)))
+    assert (totals[:, 1:] <= np.array(problem.limits[1:])).all()
+    assert np.isfinite(totals).all()
