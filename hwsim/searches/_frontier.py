@@ -77,7 +77,7 @@ def grow(problem: Allocation, order: Order, prune: Callable[[Frontier], Array]) 
         choices[:, v] = np.tile(np.arange(options, dtype=np.uint8), len(now.choices))
         sums = np.repeat(now.sums, options, 0)
         for t in order.known[depth]:
-            sums += t.values[(slice(None), *(choices[:, u] for u in t.variables))].T
+            sums += np.moveaxis(t.values, 0, -1)[tuple(choices[:, u] for u in t.variables)]
         hopeful = (sums + order.least[depth + 1] <= np.array(problem.limits)).all(1) & np.isfinite(sums[:, 0])
         now = Frontier(choices[hopeful], sums[hopeful], depth + 1)
         keep = prune(now)

@@ -21,8 +21,10 @@ def search(problem: Allocation, seed: int = 0) -> Array:
     known = greedy.search(problem, seed)[:1]
     best = float(scores(problem, known)[0, 0]) if len(known) else np.inf
 
+    slack = 1e-9 * abs(best) if np.isfinite(best) else 0.0
+
     def prune(now: Frontier) -> Array:
-        keep: Array = now.sums[:, 0] + order.least[now.depth, 0] <= best + 1e-9 * abs(best) if np.isfinite(best) else np.ones(len(now.sums), bool)
+        keep: Array = now.sums[:, 0] + order.least[now.depth, 0] <= best + slack
         if keep.sum() > MOST:
             raise HwsimError("--strategy exhaustive", f"must keep at most {MOST} branches open", int(keep.sum()), "use ilp or pareto")
         return keep

@@ -12,7 +12,6 @@ from hwsim.allocation import Allocation
 from hwsim.quant import Array
 from hwsim.searches._scores import best_first, scores
 
-
 EXACT = False
 
 

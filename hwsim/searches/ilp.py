@@ -6,6 +6,8 @@ add up to the options of each of its variables.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from hwsim.allocation import Allocation, Term, merged
@@ -57,10 +59,12 @@ def _solve(problem: Allocation, terms: list[Term], constant: Array, excluded: li
     constraints += [_other_than(choice, first, int(at[-1])) for choice in excluded]
     integral = np.concatenate([np.ones(first[-1]), np.zeros(at[-1] - first[-1])])
     bounds = Bounds(0, np.where(forbidden, 0.0, 1.0))
-    answer = milp(values[0] / max(size[0], 1e-300) * 1e3, integrality=integral, bounds=bounds, constraints=constraints, options={"mip_rel_gap": 0})
+    answer = milp(
+        values[0] / max(size[0], 1e-300) * 1e3, integrality=integral, bounds=bounds, constraints=constraints, options={"mip_rel_gap": 0}
+    )
     if answer.x is None:
         return None
-    return np.array([np.argmax(answer.x[a:b]) for a, b in zip(first, first[1:], strict=False)], np.uint8)
+    return np.array([np.argmax(answer.x[a:b]) for a, b in pairwise(first)], np.uint8)
 
 
 def _consistent(problem: Allocation, wide: list[Term], first: Array, at: Array):  # type: ignore[no-untyped-def]
@@ -68,8 +72,11 @@ def _consistent(problem: Allocation, wide: list[Term], first: Array, at: Array):
     from scipy.optimize import LinearConstraint
     from scipy.sparse import coo_matrix
 
-    rows, columns, signs, count = [], [], [], len(problem.options)
-    for v, (a, b) in enumerate(zip(first, first[1:], strict=False)):
+    rows: list[int] = []
+    columns: list[int] = []
+    signs: list[float] = []
+    count = len(problem.options)
+    for v, (a, b) in enumerate(pairwise(first)):
         rows += [v] * (b - a)
         columns += range(a, b)
         signs += [1.0] * (b - a)
