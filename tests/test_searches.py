@@ -86,7 +86,7 @@ def test_undominated_against_its_definition(quantities: int) -> None:
 
 @pytest.mark.parametrize("strategy", ["greedy", "random"])
 @given(problems(most=256))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_other_searches_keep_the_limits(strategy: str, problem: Allocation) -> None:
     found = load("searches", strategy).search(problem)
     totals = scores(problem, found) if len(found) else np.zeros((0, len(problem.quantities)))
