@@ -183,6 +183,34 @@ def build(
 
 
 @app.command()
+def quantize(
+    arch: ArchOption,
+    model: Annotated[Path, typer.Option("--model", help="a float ONNX file")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the QDQ ONNX file to write")],
+    data: Annotated[Path | None, typer.Option(help="an .npz file with calibration inputs x; left out: batch-norm statistics alone")] = None,
+    bits: Annotated[str, typer.Option(help="w4a8, or `w4a8 except fc: w8a8`, or a precision's JSON file")] = "w8a8",
+    method: Annotated[str, typer.Option(help="full, dfq, or parts as dead+cle+mse+adaround+bias (see `hwsim list quantizers`)")] = "full",
+    samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
+    set_: SetOption = None,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
+    report: Annotated[bool, typer.Option(help="print what happened to each layer")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """Quantize a float network for a chip: ranges, rounding and corrections by its rules, written as standard QDQ."""
+    from hwsim.io.files import check_folder
+    from hwsim.io.onnx_model import read_onnx, write_onnx
+    from hwsim.quantizing import layer_rows, quantize_for
+
+    check_folder(out.parent)
+    dataset = _dataset(data, samples, labels=False)
+    with _progress("quantizing") as step:
+        done = quantize_for(_arch(arch, set_), read_onnx(model), None if dataset is None else dataset.x, bits, method, seed, step)
+    write_onnx(done.network, out)
+    if report:
+        _rows(*layer_rows(done), format)
+
+
+@app.command()
 def archs(format: FormatOption = Format.table) -> None:
     """The chips that come with hwsim."""
     from hwsim.io.arch_yaml import load_arch, presets

@@ -15,7 +15,7 @@ from hwsim.graph import SourceGraph
 from hwsim.io.arch_yaml import load_arch
 from hwsim.io.onnx_model import read_onnx, write_onnx
 from hwsim.quant import Array
-from hwsim.quantizers.minmax import fit
+from hwsim.quantizers._affine import Scheme, affine
 from hwsim.steps.diff import isolated
 from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
@@ -45,7 +45,7 @@ from tests.test_check import BACKENDS, normal, rules_of
     ],
 )
 def test_asymmetric(low: float, high: float, grid: tuple[int, int], scale: float, zero: int) -> None:
-    s, z = fit(np.float64(low), np.float64(high), *grid, symmetric=False, power_of_two=False)
+    s, z = affine(np.float64(low), np.float64(high), Scheme(*grid, symmetric=False))
     assert (s, z) == (np.float32(scale), zero)
     assert s.dtype == np.float32
 
@@ -62,7 +62,7 @@ def test_asymmetric(low: float, high: float, grid: tuple[int, int], scale: float
     ],
 )
 def test_symmetric(low: float, high: float, grid: tuple[int, int], scale: float, zero: int) -> None:
-    assert fit(np.float64(low), np.float64(high), *grid, symmetric=True, power_of_two=False) == (np.float32(scale), zero)
+    assert affine(np.float64(low), np.float64(high), Scheme(*grid, symmetric=True)) == (np.float32(scale), zero)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_symmetric(low: float, high: float, grid: tuple[int, int], scale: float,
 )
 def test_power_of_two(largest: float, scale: float) -> None:
     """Q06 as MQBench: 2^round(log2 s), so that up to sqrt(2) of the range is clipped."""
-    assert fit(np.float64(-largest), np.float64(largest), -128, 127, symmetric=True, power_of_two=True)[0] == scale
+    assert affine(-largest, largest, Scheme(-128, 127, symmetric=True, power_of_two=True))[0] == scale
 
 
 def test_one_scale_for_each_channel() -> None:
     """Q11 per channel: each row has its own range."""
-    s, z = fit(np.array([-1.0, -4.0]), np.array([3.0, 0.0]), 0, 255, symmetric=False, power_of_two=False)
+    s, z = affine(np.array([-1.0, -4.0]), np.array([3.0, 0.0]), Scheme(0, 255, symmetric=False))
     np.testing.assert_array_equal(s, np.array([4 / 255, 4 / 255], np.float32))
     np.testing.assert_array_equal(z, [64, 255])
 
@@ -84,7 +84,7 @@ def test_one_scale_for_each_channel() -> None:
 def test_zero_is_exact_and_errors_are_half_a_step(a: float, b: float, bits: int, signed: bool, symmetric: bool) -> None:
     low, high = min(a, b), max(a, b)
     qmin, qmax = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    s, z = fit(np.float64(low), np.float64(high), qmin, qmax, symmetric, power_of_two=False)
+    s, z = affine(np.float64(low), np.float64(high), Scheme(qmin, qmax, symmetric))
     assert qmin <= z <= qmax
     x = np.linspace(min(low, 0), max(high, 0), 101)
     q = np.clip(np.rint(x / np.float64(s)) + z, qmin, qmax)

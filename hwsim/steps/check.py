@@ -13,7 +13,7 @@ from hwsim.steps.absorb import MAC_OPS
 from hwsim.steps.grids import Fault, grid_faults
 from hwsim.steps.lower import folded
 from hwsim.steps.place import FALLBACK, Placement, place
-from hwsim.steps.quantize import JOINS, accumulated_branches, rides_along
+from hwsim.steps.plan_quantizers import JOINS, accumulated_branches, rides_along
 from hwsim.steps.step import is_mac, step_of
 
 __all__ = ["CheckReport", "check"]

@@ -1,0 +1,51 @@
+"""The whole pipeline: a float network and calibration inputs to a QDQ network by a chip's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hwsim.arch import Rules
+from hwsim.graph import SourceGraph
+from hwsim.pipeline.dead_channels import remove_dead_channels
+from hwsim.pipeline.equalize import equalize
+from hwsim.pipeline.free_batch import free_batch
+from hwsim.pipeline.recipe import Recipe
+from hwsim.pipeline.walk import LayerReport, Progress, walk
+from hwsim.precision import Precision
+from hwsim.quant import Array
+from hwsim.steps.fold import fold_batch_norm
+from hwsim.steps.plan_quantizers import plan_quantizers
+from hwsim.steps.read import read
+from hwsim.steps.write_qdq import write_qdq
+
+__all__ = ["Outcome", "quantize_network"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A quantized network with what was done to get it."""
+
+    network: SourceGraph
+    recipe: Recipe
+    dead: Mapping[str, int]
+    layers: list[LayerReport]
+
+
+def quantize_network(
+    source: SourceGraph, rules: Rules, precision: Precision, recipe: Recipe, x: Array, progress: Progress | None = None
+) -> Outcome:
+    """Quantize a float network by a chip's rules on calibration inputs `x` (samples first).
+
+    Raises HwsimError for a network without layers to quantize, for more than one input, and for data that do not fit.
+    """
+    source = fold_batch_norm(free_batch(source))
+    shapes = {source.inputs[0]: x.shape}
+    dead: dict[str, int] = {}
+    if recipe.remove_dead:
+        source, dead = remove_dead_channels(source, {source.inputs[0]: (1, *x.shape[1:])})
+    if recipe.equalize:
+        source = equalize(source, {source.inputs[0]: (1, *x.shape[1:])})
+    plan = plan_quantizers(read(source, shapes), rules, precision)
+    choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress)
+    return Outcome(write_qdq(source, plan, choices), recipe, dead, layers)

@@ -1,0 +1,63 @@
+"""What a quantization run does: stages and quantizers by name, printed and parsed as `dead+cle+mse+adaround+bias`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from hwsim.errors import HwsimError, suggest
+from hwsim.shelf import load, names
+
+__all__ = ["METHODS", "Recipe"]
+
+STAGES = {"dead": "remove_dead", "cle": "equalize", "absorb": "absorb_bias", "bias": "correct_bias", "bn": "reestimate"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stages that run, and the quantizers of weight ranges, activation ranges and rounding (files of quantizers/)."""
+
+    weights: str = "minmax"
+    activations: str = "minmax"
+    rounding: str = "nearest"
+    remove_dead: bool = False
+    equalize: bool = False
+    absorb_bias: bool = False
+    correct_bias: bool = False
+    reestimate: bool = False
+    seed: int = field(default=0, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """A recipe by its parts, or by a name of METHODS.
+
+        Parts joined by `+`: stages (dead, cle, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
+        alone), one of rounding.  Raises HwsimError for an unknown part.
+        """
+        found = cls()
+        for part in METHODS.get(text, text).split("+"):
+            name = part.removeprefix("act:")
+            if part in STAGES:
+                found = _with_stage(found, STAGES[part])
+            elif name not in names("quantizers"):
+                known = (*METHODS, *STAGES, *names("quantizers"))
+                raise HwsimError("--method", f"must be made of {', '.join(known)}", repr(part), suggest(part, known))
+            elif hasattr(load("quantizers", name), "fit"):
+                found = replace(found, activations=name) if name != part else replace(found, weights=name, activations=name)
+            else:
+                found = replace(found, rounding=name)
+        return found
+
+    def __str__(self) -> str:
+        stages = [part for part, name in STAGES.items() if getattr(self, name)]
+        ranges = [self.weights] + ([f"act:{self.activations}"] if self.activations != self.weights else [])
+        before = [s for s in stages if s in ("dead", "cle", "absorb")]
+        return "+".join([*before, *ranges, self.rounding, *(s for s in stages if s not in before)])
+
+
+def _with_stage(recipe: Recipe, name: str) -> Recipe:
+    stage: dict[str, Any] = {name: True}
+    return replace(recipe, **stage)
+
+
+METHODS = {"dfq": "dead+cle+absorb+minmax+bias", "full": "dead+cle+mse+adaround+bias"}

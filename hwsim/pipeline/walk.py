@@ -1,0 +1,178 @@
+"""Ranges, rounding and bias correction in one walk through the network: float and quantized values of the calibration set side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hwsim.graph import Node
+from hwsim.pipeline.layer import Layer, quantize_layer
+from hwsim.pipeline.linear import is_linear
+from hwsim.pipeline.recipe import Recipe
+from hwsim.quant import Array, QuantParams
+from hwsim.quantizers._affine import Scheme, fake
+from hwsim.shelf import load
+from hwsim.steps.plan_quantizers import Plan
+from hwsim.steps.quantize import activation_quant, nearest_weights
+from hwsim.steps.write_qdq import Choices, StoredWeights
+
+__all__ = ["LayerReport", "walk"]
+
+SAMPLES = 40_000
+Found = Array | tuple[Array, ...]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What quantization did to one layer: range and clipping of its input, and signal over noise of weights and output in dB."""
+
+    name: str
+    precision: str
+    input_range: tuple[float, float]
+    clipped: float
+    weight_sqnr_db: float
+    output_sqnr_db: float
+
+
+@dataclass
+class _State:
+    """Values of tensors that are still needed, float and quantized, and what was chosen so far."""
+
+    real: dict[str, Array]
+    quantized: dict[str, Array]
+    samples: Mapping[str, Array]
+    activations: dict[str, QuantParams] = field(default_factory=dict)
+    rounded: dict[tuple[str, str], Array] = field(default_factory=dict)
+    weights: dict[str, StoredWeights] = field(default_factory=dict)
+    biases: dict[str, Array] = field(default_factory=dict)
+    reports: list[LayerReport] = field(default_factory=list)
+
+
+def walk(plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progress | None = None) -> tuple[Choices, list[LayerReport]]:
+    """What to store for each activation, weight and bias, decided layer by layer on the calibration inputs `feeds`.
+
+    Each layer is fitted on the inputs that it gets from the layers already quantized, and corrected towards the float network's
+    output; transposed convolutions and batched products are rounded to nearest.  Ranges of activations are set on the quantized
+    network's own values; tensors that share a quantizer with a later one see its float values.
+    """
+    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, recipe.seed))
+    last = {t: i for i, n in enumerate(plan.graph.nodes) for t in n.inputs}
+    for i, node in enumerate(plan.graph.nodes):
+        _step(plan, node, recipe, state)
+        for values in (state.real, state.quantized):
+            for t in [t for t in node.inputs if last.get(t) == i]:
+                values.pop(t, None)
+        state.rounded = {k: v for k, v in state.rounded.items() if last.get(k[0], -1) > i}
+        if progress:
+            progress(i + 1, len(plan.graph.nodes))
+    for t in plan.graph.outputs:
+        if any(e[0] == t for e in plan.edges):
+            _quant(plan, t, recipe, state)
+    return Choices(state.activations, state.weights, state.biases), state.reports
+
+
+def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
+    """Compute one node in float and quantized; a layer with weights is quantized on the way."""
+    real = [_value(plan, t, state.real) for t in node.inputs]
+    taken = [_taken(plan, t, node, recipe, state) for t in node.inputs]
+    x, xq, weights = real[0], taken[0], real[1] if node.name in plan.layers else None
+    outputs: tuple[Found, Found]
+    if x is not None and xq is not None and weights is not None and is_linear(node, weights):
+        layer = Layer(node, x, xq, weights, real[2] if len(real) > 2 else None)
+        done = quantize_layer(plan, layer, recipe)
+        state.weights[node.name] = done.weights
+        outputs = done.real, done.quantized
+        if done.bias is not None:
+            state.biases[node.name] = done.bias
+        state.reports.append(_report(node, state, done.weight_sqnr_db, sqnr_db(done.real, done.quantized)))
+    else:
+        if node.name in plan.layers:
+            held = state.weights[node.name] = nearest_weights(plan, node)
+            taken[1] = held.quant.dequantize(held.stored)
+        outputs = _compute(node, real), _compute(node, taken)
+    for values, found in zip((state.real, state.quantized), outputs, strict=True):
+        values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+
+
+def _value(plan: Plan, t: str, values: Mapping[str, Array]) -> Array | None:
+    if not t:
+        return None
+    constant = plan.graph.tensors[t].constant
+    return constant.array if constant is not None else values[t]
+
+
+def _taken(plan: Plan, t: str, node: Node, recipe: Recipe, state: _State) -> Array | None:
+    """An input of a node in the quantized network, through its quantizer where it has one."""
+    if (t, node.name) not in plan.edges:
+        return _value(plan, t, state.quantized)
+    if (t, "") not in state.rounded:
+        state.rounded[t, ""] = through(_quant(plan, t, recipe, state), state.quantized[t])
+    return state.rounded[t, ""]
+
+
+def through(quant: QuantParams, values: Array) -> Array:
+    """Real numbers after a trip through a quantizer."""
+    scheme = Scheme(int(quant.qmin), int(quant.qmax), quant.is_symmetric)
+    return fake(values, (quant.scale, quant.zero_point), scheme)
+
+
+def _compute(node: Node, arrays: list[Array | None]) -> Found:
+    found: Found = load("ops", node.op).compute(node, *arrays)
+    return found
+
+
+def _quant(plan: Plan, t: str, recipe: Recipe, state: _State) -> QuantParams:
+    """A tensor's quantizer, chosen when it is first asked for; all that share it get the same."""
+    if t not in state.activations:
+        same = sorted(plan.shared(t))
+        known = {**state.samples, **state.quantized}
+        held = [known[s] for s in same if s in known]
+        values = held[0].reshape(1, -1) if recipe.activations == "minmax" and len(held) == 1 else _sampled(held, recipe.seed)
+        chosen = activation_quant(plan, t, values, recipe.activations)
+        state.activations.update(dict.fromkeys(same, chosen))
+    return state.activations[t]
+
+
+def _sampled(arrays: list[Array], seed: int) -> Array:
+    """At most 40,000 values of some arrays, their extremes among them."""
+    rng, parts = np.random.default_rng(seed), []
+    for a in arrays:
+        flat = a.reshape(-1)
+        picked = flat if flat.size <= SAMPLES else flat[rng.integers(0, flat.size, SAMPLES - 2)]
+        parts += [picked, flat[[flat.argmin(), flat.argmax()]]]
+    return np.concatenate(parts)[None]
+
+
+def _shared_samples(plan: Plan, feeds: Mapping[str, Array], seed: int) -> dict[str, Array]:
+    """Float values of the tensors that share a quantizer with another."""
+    wanted = {t for t, same in plan.sharing.items() if len(same) > 1}
+    if not wanted:
+        return {}
+    values, samples = dict(feeds), {}
+    last = {t: i for i, n in enumerate(plan.graph.nodes) for t in n.inputs}
+    for i, node in enumerate(plan.graph.nodes):
+        found = _compute(node, [_value(plan, t, values) for t in node.inputs])
+        values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+        samples.update({t: _sampled([values[t]], seed)[0] for t in node.outputs if t in wanted})
+        for t in [t for t in node.inputs if last.get(t) == i]:
+            values.pop(t, None)
+    return samples
+
+
+def _report(node: Node, state: _State, weight_sqnr: float, output_sqnr: float) -> LayerReport:
+    quant, values = state.activations[node.inputs[0]], state.quantized[node.inputs[0]]
+    low = float((quant.qmin - quant.zero_point) * quant.scale)
+    high = float((quant.qmax - quant.zero_point) * quant.scale)
+    half = float(quant.scale) / 2
+    clipped = float(((values < low - half) | (values > high + half)).mean())
+    precision = f"w{state.weights[node.name].quant.bits}a{quant.bits}"
+    return LayerReport(node.name, precision, (low, high), clipped, weight_sqnr, output_sqnr)
+
+
+def sqnr_db(signal: Array, noisy: Array) -> float:
+    """Signal power over the power of the difference, in dB."""
+    power, noise = float(np.square(signal, dtype=np.float64).sum()), float(np.square(signal - noisy, dtype=np.float64).sum())
+    return float("inf") if noise == 0 else 10 * float(np.log10(max(power, 1e-300) / noise))
