@@ -37,16 +37,16 @@ def load_model(
     qdq: str = "integer",
     sample_shape: tuple[int, ...] | None = None,
 ) -> Graph:
-    """A network from an ONNX file (float, QDQ or QOperator).
+    """A network from an ONNX file (float, QDQ or QOperator) or a TFLite file.
 
     `shapes` fixes inputs that the file leaves open (a symbolic first dimension is a batch of 1 otherwise), `sample_shape` those
     of a single input without its batch.  `constants` gives values to inputs that hwsim must know, such as a scale.  `qdq` is
     `integer` or `literal`.  Raises HwsimError that names every operator that cannot be read.
     """
-    from hwsim.io.onnx_model import read_onnx
+    from hwsim.io.model import read_model
     from hwsim.steps.read import read
 
-    source = read_onnx(path)
+    source = read_model(path)
     known = dict(shapes or {})
     open_inputs = [t for t in source.inputs if t not in (constants or {})]
     if sample_shape is not None and len(open_inputs) == 1 and not known:

@@ -49,7 +49,7 @@ def _global(
 
 
 ArchOption = Annotated[str, typer.Option("--arch", help="a chip: a preset's name (see `hwsim archs`) or a YAML file")]
-ModelOption = Annotated[Path, typer.Option("--model", help="an ONNX file")]
+ModelOption = Annotated[Path, typer.Option("--model", help="an ONNX or TFLite file")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="override a field of the chip: memories.vtcm.size=4MiB")]
 ShapeOption = Annotated[list[str] | None, typer.Option("--shape", help="an input's shape where the file leaves it open: input=1x3x224x224")]
 FormatOption = Annotated[Format, typer.Option("--format", help="form of the output")]

@@ -39,12 +39,16 @@ class Constant:
 
 @dataclass(frozen=True)
 class SourceTensor:
-    """A tensor as a file declares it; a dimension may be a symbol, and an unknown shape is None."""
+    """A tensor as a file declares it; a dimension may be a symbol, and an unknown shape is None.
+
+    `quant` is there when the file itself says how stored integers stand for real numbers (TFLite), not its operators (ONNX).
+    """
 
     name: str
     format: str
     shape: tuple[int | str, ...] | None
     constant: Constant | None = None
+    quant: QuantParams | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,11 @@ class SourceNode:
 
 @dataclass(frozen=True, eq=False)
 class SourceGraph:
-    """A whole file, before hwsim gives it a meaning.  `arithmetic` names the runtime whose kernels define its integers."""
+    """A whole file, before hwsim gives it a meaning.  `arithmetic` names the runtime whose kernels define its integers.
+
+    Operators are ONNX's.  `absorbs` says whether quantizers around a real operator mean an integer operator (QDQ); in a file whose
+    tensors are stored by declaration every quantizer is an operator of its own.
+    """
 
     name: str
     nodes: tuple[SourceNode, ...]
@@ -75,6 +83,7 @@ class SourceGraph:
     sha256: str
     arithmetic: str = "onnxruntime"
     opset: int = 0
+    absorbs: bool = True
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "yaml": ("io/arch_yaml.py",),
     "onnx": ("io/onnx_model.py", "io/onnx_definitions.py"),
     "google": ("io/onnx_model.py",),
+    "tflite": ("io/tflite_model.py",),
     "matplotlib": ("io/plots.py",),
     "onnxruntime": ("io/onnxruntime_runs.py",),
     "jinja2": ("io/pages.py",),

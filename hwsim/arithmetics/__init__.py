@@ -9,7 +9,26 @@ A file defines
 * `requantize(acc, p, zero_point, low, high)`: the stored output of an accumulator, p = what `parameters` gave.
 
 `requantize` has no branches and uses only what NumPy means on arrays and Numba on scalars alike: the reference executor calls
-it on arrays and the kernels compile the same function.  A file may also define functions named like an operator (`add`, `mul`,
-`softmax`, ...) where its library has a formula of its own; the others are in `_default.py`.  With `REAL` (a format's name)
+it on arrays and the kernels compile the same function.  Where its library has formulas of its own a file may also define `BINARY`
+(function of two stored numbers -> its parameters and the function), `STORED` (function of one stored number -> a function on arrays),
+`softmax`, `quantize` and others that the operators look for; what all others do is in `_default.py`.  With `REAL` (a format's name)
 elementwise operators dequantize, compute in that format and quantize again.
+
+A library whose operators round differently also has `variant(step)`, the arithmetic that a step follows, and
+`accumulator_bits(step)`, how wide its accumulator is.
 """
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from hwsim.program import Step
+from hwsim.shelf import load
+
+__all__ = ["arithmetic_of"]
+
+
+def arithmetic_of(step: Step) -> ModuleType:
+    """The arithmetic of a step: a library that rounds differently from operator to operator has a variant for each."""
+    module = load("arithmetics", step.arithmetic)
+    return module.variant(step) if hasattr(module, "variant") else module

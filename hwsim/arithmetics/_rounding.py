@@ -8,7 +8,19 @@ import numpy as np
 
 from hwsim.kernels.compiling import scalar, select
 
-__all__ = ["clamp", "exact_power_of_two", "fma32", "half", "quantized_multiplier", "rdbp", "round_away", "srdhm", "wrap32"]
+__all__ = [
+    "bit_length",
+    "clamp",
+    "exact_power_of_two",
+    "fma32",
+    "half",
+    "quantized_multiplier",
+    "rdbp",
+    "round_away",
+    "srdhm",
+    "to_int32",
+    "wrap32",
+]
 
 
 @scalar
@@ -41,6 +53,19 @@ def round_away(x: Any) -> Any:
     """C round(): the nearest whole number, ties away from zero; keeps the float type."""
     whole = np.trunc(x)
     return whole + select(np.abs(x - whole) >= 0.5, np.copysign(whole * 0 + 1, x), whole * 0)
+
+
+@scalar
+def to_int32(x: Any) -> Any:
+    """float64 to int32 as x86-64 converts it (cvttsd2si): out of range, infinite and NaN become -2^31."""
+    fits = (x > -2147483649.0) & (x < 2147483648.0)
+    return np.int64(select(fits, x, np.float64(-2147483648.0)))
+
+
+@scalar
+def bit_length(x: Any) -> Any:
+    """Bits of a positive integer below 2^53: the exponent of its float64."""
+    return (np.float64(x).view(np.int64) >> 52) - 1022
 
 
 @scalar

@@ -12,7 +12,7 @@ import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
 from hwsim.kernels.compiling import scalar
-from hwsim.quant import Array
+from hwsim.quant import Array, QuantParams
 
 BIAS = "int32"
 MULTIPLIER = "int32"
@@ -21,6 +21,13 @@ MULTIPLIER = "int32"
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     m, e = quantized_multiplier(np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale))
     return np.float64(m), np.float64(e)
+
+
+def mean_parameters(x: QuantParams, y: QuantParams, count: int) -> tuple[Any, ...]:
+    """MEAN (reference_ops QuantizedMeanOrSum): 1 / count is folded into the multiplier, floor((m << k) / count)."""
+    m, e = (int(v) for v in parameters(x.scale, np.ones((), np.float32), y.scale))
+    shift = min(count.bit_length() - 1, 32, 31 + e)
+    return np.float64((m << shift) // count), np.float64(e - shift)
 
 
 @scalar

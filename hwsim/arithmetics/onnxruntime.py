@@ -17,6 +17,7 @@ from hwsim.quant import Array, QuantParams
 BIAS = "int32"
 MULTIPLIER = "fp32"
 AVERAGE_POOL = "float32"
+SINGLE_LEFT_SWAPS = True  # a left operand of one element is taken as the right one
 f32 = np.float32
 
 
@@ -60,6 +61,9 @@ def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     product = np.float32((a - np.int64(p[1])) * (b - np.int64(p[2])))
     v = np.float32(product * np.float32(p[0])) + np.float32(p[3])
     return np.int64(clamp(np.rint(v), low, high))
+
+
+BINARY = {"add": (add_parameters, add), "mul": (mul_parameters, mul)}
 
 
 def sigmoid(x: Array) -> Array:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import arithmetic_of
 from hwsim.arithmetics._rounding import wrap32
 from hwsim.program import Accumulator, Step
 from hwsim.quant import Array, QuantParams
-from hwsim.shelf import load
 
 __all__ = ["Epilogue", "accumulate", "bounds", "epilogue", "exact_matmul", "finish"]
 
@@ -77,7 +77,8 @@ def bounds(step: Step) -> tuple[int, int]:
     low, high = int(y.qmin), int(y.qmax)
     clip = step.node.attrs.get("clip")
     if clip is not None:
-        low, high = (int(v) for v in y.quantize(np.clip(np.asarray(clip, np.float64), -3e38, 3e38).astype(np.float32)))
+        store = getattr(arithmetic_of(step), "quantize", None) or (lambda real, q: q.quantize(real))
+        low, high = (int(v) for v in store(np.clip(np.asarray(clip, np.float64), -3e38, 3e38).astype(np.float32), y))
     return low, high
 
 
@@ -103,7 +104,7 @@ def epilogue(step: Step, channels: int) -> Epilogue:
     x, w = (t.quant for t in step.inputs[:2] if t is not None)
     y = step.outputs[0].quant
     assert x is not None and w is not None, "both operands are quantized"
-    arithmetic = load("arithmetics", step.arithmetic)
+    arithmetic = arithmetic_of(step)
     x_scale = (np.float32(step.node.attrs.get("alpha", 1.0)) * x.scale).astype(np.float32)
     scale = (x_scale * w.scale).astype(np.float32)
     in_accumulator = arithmetic.BIAS != "float32" and (y is not None or _bias_is_stored(step))

@@ -40,9 +40,13 @@ class Attributes(Mapping[str, Any]):
 
 
 class Reader:
-    """Collects the nodes and tensors of one network while its source operators are read in run order."""
+    """Collects the nodes and tensors of one network while its source operators are read in run order.
 
-    def __init__(self) -> None:
+    `declared` is the quantization that the file itself gives to tensors.
+    """
+
+    def __init__(self, declared: Mapping[str, QuantParams] | None = None) -> None:
+        self.declared = dict(declared or {})
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.dequantized: dict[str, str] = {}
@@ -154,11 +158,12 @@ class Reader:
     ) -> None:
         """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
         outs = tuple(t or self.fresh(f"{s.name}.unused{i}") for i, t in enumerate(s.outputs if outputs is None else outputs))
-        module, quants, inputs = load("ops", op), tuple(quants), tuple(inputs)
+        module, quants, inputs = load("ops", op), tuple(quants) or tuple(self.declared.get(t) for t in outs), tuple(inputs)
+        attrs = {**(attrs or {}), **({"clip": s.attrs["clip"]} if "clip" in s.attrs else {})}
         if not any(quants) and op != "dequantize":
             inputs, quants = self._raw(s, inputs, outs, getattr(module, "MOVES", False) or op in ("pad", "concat"))
         self.plain.update(t for t in (*inputs, *outs) if t and (t not in self.tensors or self.tensors[t].quant is None))
-        node = Node(name or s.name, op, inputs, outs, dict(attrs or {}), s.kind)
+        node = Node(name or s.name, op, inputs, outs, attrs, s.kind)
         operands = [self.tensors[t] if t else None for t in node.inputs]
         quant = [*quants, *[None] * len(outs)]
         for t, (shape, fmt), q in zip(outs, module.infer(node, operands), quant, strict=False):

@@ -9,6 +9,7 @@ import numpy as np
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place
+from hwsim.ops._regrid import regrid
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
@@ -47,7 +48,7 @@ def emit_move(step: Step, desk: Desk, index: int, output: int, sources: Array, f
     start = source.offset
     if x.quant is not None and y.quant is not None and not x.quant.same_grid(y.quant):
         start = desk.work(source.elements * WIDTHS[target.kind])
-        table = _regrid_table(x.quant, y.quant, target.bias, target.kind)
+        table = _regrid_table(step, x.quant, y.quant, target.bias, target.kind)
         _lookup(desk, source.offset, start, source, target.kind, table, int(x.quant.format.low))
     elif source.kind != target.kind:
         return False
@@ -77,7 +78,7 @@ def emit_scatter(step: Step, desk: Desk, index: int, targets: Array) -> bool:
     start = source.offset
     if not x.quant.same_grid(y.quant):
         start = desk.work(source.elements * WIDTHS[target.kind])
-        table = _regrid_table(x.quant, y.quant, target.bias, target.kind)
+        table = _regrid_table(step, x.quant, y.quant, target.bias, target.kind)
         _lookup(desk, source.offset, start, source, target.kind, table, int(x.quant.format.low))
     elif source.kind != target.kind:
         return False
@@ -87,10 +88,10 @@ def emit_scatter(step: Step, desk: Desk, index: int, targets: Array) -> bool:
     return True
 
 
-def _regrid_table(source: QuantParams, target: QuantParams, bias: int, kind: str) -> Array:
-    """The stored form of every stored number on another grid: quantize(dequantize(q))."""
+def _regrid_table(step: Step, source: QuantParams, target: QuantParams, bias: int, kind: str) -> Array:
+    """The stored form of every stored number on another grid."""
     numbers = np.arange(int(source.format.low), int(source.format.high) + 1).astype(source.format.dtype)
-    return (target.quantize(source.dequantize(numbers)).astype(np.int64) - bias).astype(DTYPES[kind])
+    return (regrid(step, numbers, source, target).astype(np.int64) - bias).astype(DTYPES[kind])
 
 
 def _lookup(desk: Desk, start: int, end: int, source: Place, kind: str, table: Array, low: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import _default
+from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import pool
 from hwsim.kernels.compiling import Kernel
@@ -18,7 +18,6 @@ from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.ops.max_pool import pool_arguments
 from hwsim.program import Step
 from hwsim.quant import Array
-from hwsim.shelf import load
 
 
 def _attrs(s: SourceNode, size: Shape, kernel: list[int]) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def compute(node: Node, x: Array) -> Array:
 def integer(step: Step, x: Array) -> Array:
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    arithmetic, node = load("arithmetics", step.arithmetic), step.node
+    arithmetic, node = arithmetic_of(step), step.node
     low, high = bounds(step)
     if hasattr(arithmetic, "REAL"):
         return np.clip(target.quantize(compute(node, source.quant.dequantize(x))), low, high).astype(target.format.dtype)
@@ -116,7 +115,7 @@ def _requantization(step: Step, count: Array) -> tuple[Array, ...]:
     """The arithmetic's parameters for sums of `count` stored numbers, per output position."""
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    arithmetic, x = load("arithmetics", step.arithmetic), source.quant
+    arithmetic, x = arithmetic_of(step), source.quant
     scale_of = getattr(arithmetic, "average_scale", _default.average_scale)
     ratio = np.vectorize(lambda n: scale_of(x, target, int(n)), otypes=[np.float64])(count)
     parameters: tuple[Array, ...] = arithmetic.parameters(ratio, np.float32(1), np.float32(1))
@@ -146,7 +145,7 @@ def kernel(step: Step, desk: Desk) -> bool:
     """Two spatial dimensions at most."""
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
-    arithmetic = load("arithmetics", step.arithmetic)
+    arithmetic = arithmetic_of(step)
     if x.quant is None or y.quant is None or len(x.shape) > 4 or hasattr(arithmetic, "REAL"):
         return False
     source, target, (low, high) = desk.place(x), desk.place(y), bounds(step)

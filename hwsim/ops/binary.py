@@ -6,12 +6,13 @@ Stored numbers: `add` and `mul` follow the arithmetic's own formula, the others 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import _default
+from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
@@ -21,7 +22,6 @@ from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
 from hwsim.program import Step
 from hwsim.quant import Array
-from hwsim.shelf import load
 
 
 def _divide(a: Array, b: Array) -> Array:
@@ -83,7 +83,7 @@ _SOURCES = {
 
 def _reads(function: str) -> Reading:
     def read(s: SourceNode, r: Reader) -> None:
-        r.emit(s, "binary", s.inputs, {"function": function})
+        r.emit(s, "binary", s.inputs, {"function": function, **({"pot_scale": True} if s.attrs.get("pot_scale") else {})})
 
     return read
 
@@ -132,25 +132,36 @@ def compute(node: Node, *arrays: Array) -> Array:
 def integer(step: Step, *arrays: Array) -> Array:
     quants = tuple(t.quant for t in (*step.inputs, step.outputs[0]) if t is not None and t.quant is not None)
     target, function = quants[-1], step.node.attrs["function"]
-    arithmetic, (low, high) = load("arithmetics", step.arithmetic), bounds(step)
+    arithmetic, (low, high), own = arithmetic_of(step), bounds(step), _own(step)
+    if own is not None:
+        a, b = (v.astype(np.int64) for v in (arrays[::-1] if own.swapped else arrays))
+        return np.asarray(own.function(a, b, own.parameters, low, high)).astype(target.format.dtype)
     if len(arrays) == 2 and function in ("add", "mul") and not hasattr(arithmetic, "REAL"):
         a, b = (v.astype(np.int64) for v in arrays)
-        own = getattr(arithmetic, function, None)
-        if own is None:
-            y = getattr(_default, function)(arithmetic, a, b, quants, low, high)
-        elif _swaps(step):
-            y = own(b, a, getattr(arithmetic, f"{function}_parameters")(quants[1], quants[0], target), low, high)
-        else:
-            y = own(a, b, getattr(arithmetic, f"{function}_parameters")(*quants), low, high)
-        return y.astype(target.format.dtype)
+        return np.asarray(getattr(_default, function)(arithmetic, a, b, quants, low, high)).astype(target.format.dtype)
     real = [q.dequantize(v) for q, v in zip(quants, arrays, strict=False)]
     return np.clip(target.quantize(compute(step.node, *real)), low, high).astype(target.format.dtype)
 
 
-def _swaps(step: Step) -> bool:
-    """ONNX Runtime takes a single left operand as the right one."""
-    a, b = step.inputs[:2]
-    return a is not None and b is not None and a.elements == 1 and b.elements > 1
+@dataclass(frozen=True)
+class Own:
+    """The formula that a step's arithmetic has for two stored numbers, with its parameters; `swapped`: of the right and the left one."""
+
+    function: Callable[..., Any]
+    parameters: tuple[float, ...]
+    swapped: bool
+
+
+def _own(step: Step) -> Own | None:
+    """None where the arithmetic has no formula of its own."""
+    arithmetic = arithmetic_of(step)
+    found = getattr(arithmetic, "BINARY", {}).get(step.node.attrs["function"])
+    if found is None or len(step.inputs) != 2:
+        return None
+    a, b, y = (*step.inputs, step.outputs[0])
+    assert a is not None and b is not None and a.quant is not None and b.quant is not None and y.quant is not None
+    swapped = getattr(arithmetic, "SINGLE_LEFT_SWAPS", False) and a.elements == 1 and b.elements > 1
+    return Own(found[1], found[0](*((b.quant, a.quant) if swapped else (a.quant, b.quant)), y.quant), swapped)
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
+from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_scatter
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -50,7 +51,7 @@ def integer(step: Step, *arrays: Array) -> Array:
     parts = []
     for t, q in zip(step.inputs, arrays, strict=True):
         assert t is not None and t.quant is not None
-        parts.append(q if t.quant.same_grid(target) else target.quantize(t.quant.dequantize(q)))
+        parts.append(q if t.quant.same_grid(target) else regrid(step, q, t.quant, target))
     return compute(step.node, *parts)
 
 

@@ -10,6 +10,7 @@ from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axes_of, choice, input_name
+from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_move
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -69,7 +70,7 @@ def integer(step: Step, x: Array) -> Array:
     assert source is not None and source.quant is not None and target is not None
     stored = target.quantize(np.asarray(node_value(step.node), np.float32))
     if not source.quant.same_grid(target):
-        x = target.quantize(source.quant.dequantize(x))
+        x = regrid(step, x, source.quant, target)
     return compute(step.node, x, stored)
 
 

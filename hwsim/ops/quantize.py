@@ -7,16 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim import formats
+from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_scales, input_name
+from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
-from hwsim.shelf import load
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -63,9 +64,10 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
     assert source is not None
     if target is None:
         return compute(step.node, x, *runtime)
-    real = x if source.quant is None else source.quant.dequantize(x)
-    own = getattr(load("arithmetics", step.arithmetic), "quantize", None)
-    return own(real, target) if own and target.format.is_integer else target.quantize(real)
+    if source.quant is not None:
+        return regrid(step, x, source.quant, target, "requantize")
+    own = getattr(arithmetic_of(step), "quantize", None)
+    return own(x, target) if own and target.format.is_integer else target.quantize(x)
 
 
 def kernel(step: Step, desk: Desk) -> bool:
@@ -77,7 +79,7 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     if x.quant is not None:
         return emit_table(step, desk, lambda v: integer(step, v))
-    if hasattr(load("arithmetics", step.arithmetic), "quantize"):
+    if hasattr(arithmetic_of(step), "quantize"):
         return False
     source, target = desk.place(x), desk.place(y)
     zero = int(q.zero_point)

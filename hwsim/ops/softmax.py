@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import _default
+from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.arithmetics._rounding import wrap32
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise
+from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.program import Step
 from hwsim.quant import Array
-from hwsim.shelf import load
 
 
 def _attrs(s: SourceNode, r: Reader, log: bool) -> dict[str, Any]:
     rank = len(r.shape(s.inputs[0]))
     opset = int(s.attrs.get("opset", s.opset))
     axis = axis_of(s, max(rank, 1), s.attrs.get("axis", -1 if opset >= 13 else 1))
-    return {"axes": (axis,) if opset >= 13 else tuple(range(axis, rank)), "log": log}
+    return {"axes": (axis,) if opset >= 13 else tuple(range(axis, rank)), "log": log, "beta": float(s.attrs.get("beta", 1.0))}
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -45,7 +45,7 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 def compute(node: Node, x: Array) -> Array:
     axes = node.attrs["axes"]
-    shifted = x - x.max(axes, keepdims=True)
+    shifted = (x - x.max(axes, keepdims=True)) * x.dtype.type(node.attrs.get("beta", 1.0))
     e = np.exp(shifted)
     total = e.sum(axes, keepdims=True)
     return shifted - np.log(total) if node.attrs["log"] else e / total
@@ -55,19 +55,39 @@ def integer(step: Step, x: Array) -> Array:
     """Rows through a table of exponentials with a sequential float32 sum; logarithms dequantize, compute and quantize."""
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
+    own = getattr(arithmetic_of(step), "softmax", None)
+    if own is not None and not step.node.attrs["log"]:
+        return _by_integers(step, x, own(source.quant, target, step.node.attrs.get("beta", 1.0)))
     if not _by_table(step):
         return target.quantize(compute(step.node, source.quant.dequantize(x)))
-    axes = step.node.attrs["axes"]
-    rest = [a for a in range(x.ndim) if a not in axes]
-    rows = x.transpose(*rest, *axes).reshape(*[x.shape[a] for a in rest], -1).astype(np.int64)
+    rows, back = _rows(step, x)
     table, factor, over = _table(step, rows.shape[-1])
     entry = table[rows.max(-1, keepdims=True) - rows]
     total = np.add.accumulate(entry, -1, dtype=np.float32)[..., -1:]
     with np.errstate(over="ignore"):
         v = np.rint(((entry * np.float32(factor)).astype(np.float32) / total).astype(np.float32))
     whole = wrap32(np.where(np.isfinite(v), np.where(np.isfinite(v), v, 0).astype(np.int64), over) + int(target.zero_point))
-    y = np.clip(whole, target.qmin, target.qmax).astype(target.format.dtype).reshape([x.shape[a] for a in (*rest, *axes)])
-    return y.transpose(np.argsort([*rest, *axes]))
+    return back(np.clip(whole, target.qmin, target.qmax).astype(target.format.dtype))
+
+
+def _rows(step: Step, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+    """The numbers that are normalized together as rows, and the way back to the tensor's own order."""
+    axes = step.node.attrs["axes"]
+    order = [*(a for a in range(x.ndim) if a not in axes), *axes]
+    turned = x.transpose(order)
+    rows = turned.reshape(*turned.shape[: x.ndim - len(axes)], -1).astype(np.int64)
+    return rows, lambda y: y.reshape(turned.shape).transpose(np.argsort(order))
+
+
+def _by_integers(step: Step, x: Array, parts: tuple[Array, Array, Array, Any]) -> Array:
+    """Rows through a table of exponentials, their sum, and the arithmetic's own quotient."""
+    target = step.outputs[0].quant
+    assert target is not None
+    exponentials, addends, reciprocals, out = parts
+    rows, back = _rows(step, x)
+    distance = rows.max(-1, keepdims=True) - rows
+    y = out(exponentials[distance], addends[distance].sum(-1, keepdims=True), reciprocals, int(target.qmin))
+    return back(np.clip(y, target.qmin, target.qmax).astype(target.format.dtype))
 
 
 def _by_table(step: Step) -> bool:
@@ -79,14 +99,15 @@ def _by_table(step: Step) -> bool:
 def _table(step: Step, n: int) -> tuple[Array, float, int]:
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    make = getattr(load("arithmetics", step.arithmetic), "softmax_table", _default.softmax_table)
+    make = getattr(arithmetic_of(step), "softmax_table", _default.softmax_table)
     return make(n, source.quant, target)
 
 
 def kernel(step: Step, desk: Desk) -> bool:
     """Rows along one axis."""
     x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
-    if x is None or x.quant is None or y.quant is None or not _by_table(step):
+    own = None if step.node.attrs["log"] else getattr(arithmetic_of(step), "softmax", None)
+    if x is None or x.quant is None or y.quant is None or (own is None and not _by_table(step)):
         return False
     source, target = desk.place(x), desk.place(y)
     live = [a for a in axes if x.shape[a] > 1] or [axes[-1]]
@@ -95,6 +116,14 @@ def kernel(step: Step, desk: Desk) -> bool:
     axis = live[0]
     starts = [np.take(p.positions(), 0, axis).ravel() for p in (source, target)]
     columns = x.shape[axis]
+    if own is not None:
+        exponentials, addends, reciprocals, out = own(x.quant, y.quant, step.node.attrs.get("beta", 1.0))
+        tables = [desk.keep(v.astype(np.int64)) for v in (exponentials, addends, reciprocals)]
+        places = [source.strides[axis], target.strides[axis], desk.keep(np.stack(starts, 1).astype(np.int64))]
+        shape = [source.offset, target.offset, len(starts[0]), columns, len(exponentials), len(reciprocals)]
+        limits = [int(y.quant.qmin), int(y.quant.qmax), target.bias]
+        desk.call(Kernel(integers.softmax, (out, source.kind, target.kind)), [*shape, *tables, *places, *limits])
+        return True
     table, factor, over = _table(step, columns)
     numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias, over]
     desk.call(

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import arithmetic_of
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, Reading, choice, input_name
 from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array
-from hwsim.shelf import load
 
 
 def _erf(x: Array) -> Array:
@@ -207,9 +207,14 @@ def _apply(function: Callable[..., Array], node: Node, x: Array) -> Array:
 def integer(step: Step, x: Array) -> Array:
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    own = getattr(load("arithmetics", step.arithmetic), step.node.attrs["function"], None)
+    arithmetic, function = arithmetic_of(step), step.node.attrs["function"]
+    stored = getattr(arithmetic, "STORED", {}).get(function)
+    if stored is not None:
+        y = stored(x.astype(np.int64), source.quant, target, step.node.attrs["params"])
+        return np.clip(y, target.qmin, target.qmax).astype(target.format.dtype)
+    own = getattr(arithmetic, function, None)
     real = source.quant.dequantize(x)
-    return target.quantize(_apply(own or FUNCTIONS[step.node.attrs["function"]], step.node, real))
+    return target.quantize(_apply(own or FUNCTIONS[function], step.node, real))
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from hwsim import formats
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Tensor
+from hwsim.ops._regrid import regrid
 from hwsim.program import Program, Step
 from hwsim.quant import Array
 from hwsim.shelf import load
@@ -122,8 +123,7 @@ def _moved(step: Step, results: tuple[Array, ...]) -> tuple[Array, ...]:
     assert source is not None and source.quant is not None
     q = source.quant
     return tuple(
-        r if t.quant is None or t.quant.same_grid(q) else t.quant.quantize(q.dequantize(r))
-        for t, r in zip(step.outputs, results, strict=True)
+        r if t.quant is None or t.quant.same_grid(q) else regrid(step, r, q, t.quant) for t, r in zip(step.outputs, results, strict=True)
     )
 
 

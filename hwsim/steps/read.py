@@ -44,15 +44,16 @@ def read(
     if qdq not in QDQ_READINGS:
         raise HwsimError("qdq", f"must be {' or '.join(QDQ_READINGS)}", repr(qdq), suggest(qdq, QDQ_READINGS))
     _check_operators(source)
-    source = narrow(source)
+    source = narrow(source) if source.absorbs else source
     held = _held(source, constants or {})
     inputs = tuple(t for t in source.inputs if t not in held)
-    reader = Reader()
+    reader = Reader({t.name: t.quant for t in source.tensors.values() if t.quant is not None})
     for t in source.tensors.values():
         if t.constant is not None or t.name in held:
             reader.tensors[t.name] = held.get(t.name) or _constant(t)
     for name, shape in _bind(source, inputs, shapes or {}).items():
-        reader.tensors[name] = Tensor(name, shape, source.tensors[name].format)
+        declared = source.tensors[name]
+        reader.tensors[name] = Tensor(name, shape, declared.format, declared.quant)
     for node in run_order(source.nodes, reader.tensors):
         _read_node(node, reader)
     missing = [t for t in source.outputs if t not in reader.tensors]
@@ -60,7 +61,7 @@ def read(
         raise HwsimError(source.name, f"must make its output '{missing[0]}', and no node does")
     graph = Graph(source.name, tuple(reader.nodes), reader.tensors, inputs, source.outputs, source, qdq)
     graph = graph.with_nodes(_needed(graph), reader.tensors)
-    return absorb(graph) if qdq == "integer" else fold_dequantized(graph)
+    return absorb(graph) if qdq == "integer" and source.absorbs else fold_dequantized(graph)
 
 
 def _read_node(node: SourceNode, reader: Reader) -> None:
@@ -145,7 +146,7 @@ def _held(source: SourceGraph, given: Mapping[str, Array]) -> dict[str, Tensor]:
 
 def _constant(t: SourceTensor) -> Tensor:
     assert t.constant is not None and t.shape is not None
-    return Tensor(t.name, tuple(int(d) for d in t.shape), t.format, constant=t.constant)
+    return Tensor(t.name, tuple(int(d) for d in t.shape), t.format, t.quant, t.constant)
 
 
 def _bind(source: SourceGraph, inputs: tuple[str, ...], given: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hwsim.graph import Graph, Node, Tensor
 from hwsim.program import Accumulator, Step
 from hwsim.shelf import load
 
-__all__ = ["is_mac", "step_of"]
+__all__ = ["is_mac", "step_of", "written_step"]
 
 
 def is_mac(op: str) -> bool:
@@ -14,11 +16,18 @@ def is_mac(op: str) -> bool:
     return hasattr(load("ops", op), "loops")
 
 
-def step_of(graph: Graph, node: Node, arithmetic: str, accumulator: Accumulator | None = None) -> Step:
+def step_of(graph: Graph, node: Node, arithmetic: str) -> Step:
     """One node with its tensors.  It runs on stored integers when all its data is stored and the operator has such a meaning."""
     inputs = tuple(graph.tensor(t) for t in node.inputs)
     outputs = tuple(graph.tensors[t] for t in node.outputs)
-    return Step(node, inputs, outputs, _is_integer(node, inputs, outputs), arithmetic, accumulator or Accumulator())
+    return Step(node, inputs, outputs, _is_integer(node, inputs, outputs), arithmetic)
+
+
+def written_step(graph: Graph, node: Node) -> Step:
+    """One node in the arithmetic of the file's own runtime, with the accumulator that it has there."""
+    step = step_of(graph, node, graph.source.arithmetic)
+    bits = getattr(load("arithmetics", step.arithmetic), "accumulator_bits", None)
+    return step if bits is None else replace(step, accumulator=Accumulator(bits(step)))
 
 
 def _is_integer(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> bool:
