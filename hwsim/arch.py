@@ -201,8 +201,8 @@ class Arch(Strict):
 
     @cached_property
     def hash(self) -> str:
-        """Of all fields, however the file is laid out."""
-        return hashlib.sha256(repr(self.model_dump()).encode()).hexdigest()
+        """Of all fields that are not at their defaults, however the file is laid out: a new field of the schema changes no chip."""
+        return hashlib.sha256(repr(self.model_dump(exclude_defaults=True)).encode()).hexdigest()
 
     @cached_property
     def blocks(self) -> tuple[tuple[str, Block], ...]:

@@ -56,6 +56,7 @@ class LayerCost:
     onchip_bits: int
     fits: bool
     note: str = ""
+    mapped_slots: int = 0
 
     @property
     def total_cycles(self) -> int:
@@ -69,6 +70,11 @@ class LayerCost:
     def utilisation(self) -> float:
         """MACs done over MACs that the array could have done in the layer's compute cycles; 0 off the array."""
         return self.macs / self.slots if self.slots else 0.0
+
+    @property
+    def mapping_efficiency(self) -> float:
+        """MACs done over MACs of the multipliers while they are at it, without filling and draining the array; 0 off the array."""
+        return self.macs / self.mapped_slots if self.mapped_slots else 0.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -10,10 +11,11 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.program import Accumulator
-from hwsim.quantities import Count
+from hwsim.quantities import Bandwidth, Count, Energy
 
-__all__ = ["LAYER_KINDS", "AccumulatorSpec", "Compose", "MacArray", "PrecisionName", "Serial", "parse_precision"]
+__all__ = ["LAYER_KINDS", "LOOPS", "AccumulatorSpec", "Compose", "MacArray", "PrecisionName", "Serial", "Unroll", "parse_precision"]
 
+LOOPS = ("N", "G", "K", "C", "OY", "OX", "FY", "FX")
 LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
 
 
@@ -86,11 +88,76 @@ class AccumulatorSpec(Strict):
         return Accumulator(self.bits, self.overflow, self.every, self.tile, self.zero_points)
 
 
-class MacArray(Block):
-    """Multipliers that work in lockstep on the loops of a convolution or matrix product."""
+Loop = Annotated[int, Field(ge=1)]
+Kind = Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]
 
-    unroll: list[dict[Literal["N", "G", "K", "C", "OY", "OX", "FY", "FX"], int]] = Field(
+
+class Unroll(Strict):
+    """How many rounds of each loop run side by side in the multipliers, and when loops can be spread so."""
+
+    N: Loop = 1
+    G: Loop = 1
+    K: Loop = 1
+    C: Loop = 1
+    OY: Loop = 1
+    OX: Loop = 1
+    FY: Loop = 1
+    FX: Loop = 1
+
+    rows: Loop = Field(1, description="of a systolic array; what they hold follows from the dataflow")
+    columns: Loop = Field(1, description="of a systolic array")
+    rate: MoreThan0 = Field(1.0, description="speed in this mode, relative to `rates`")
+    runs: list[Kind] | None = Field(None, description="operators that have this mode; left out: all of the array's")
+    most_channels: int | None = Field(None, ge=1, description="only layers of at most so many input channels in a group have it")
+
+    @cached_property
+    def loops(self) -> dict[str, int]:
+        """The loops that are spread at all."""
+        return {d: n for d in LOOPS if (n := getattr(self, d)) > 1}
+
+    @cached_property
+    def multipliers(self) -> int:
+        return prod(self.loops.values()) * self.rows * self.columns
+
+
+class BlockSize(Strict):
+    """How many rounds of a loop belong together."""
+
+    C: Loop = 1
+    K: Loop = 1
+    OX: Loop = 1
+
+
+class Ports(Strict):
+    """Bits that come into the array per cycle or second; left out: as many as it needs."""
+
+    weights: Bandwidth | None = None
+    activations: Bandwidth | None = None
+    both: Bandwidth | None = Field(None, description="weights and activations over the same wires")
+
+
+class Winograd(Strict):
+    """Square kernels of one size in the Winograd domain."""
+
+    kernel: int = Field(3, ge=2)
+    speed: float = Field(2.25, gt=1, description="fewer multiplications: F(2x2, 3x3) needs 16 instead of 36")
+
+
+class MacArray(Block):
+    """Multipliers that work together on the loops of a convolution or matrix product."""
+
+    kind: str = Field("unrolled", description="how the array works: a file of arrays/ (see `hwsim list arrays`)")
+    unroll: list[Unroll] = Field(
         min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer"
+    )
+    cores: int = Field(1, ge=1, description="copies of the array that take blocks of outputs of their own (kinds tensor_core and cube)")
+    block: BlockSize | None = Field(
+        None, description="outputs worked on at a time (simd_dot, tensor_core), or the granule to which loops are padded (cmac)"
+    )
+    ports: Ports | None = Field(None, description="width of the wires into the array (bit_serial, simd_dot, tensor_core)")
+    winograd: Winograd | None = Field(None, description="multiplication in the Winograd domain (cmac)")
+    cycle_energy: Energy | None = Field(
+        None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"
     )
     dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
         description="which operand stays in the multipliers' registers while others stream"
@@ -100,7 +167,7 @@ class MacArray(Block):
     )
     serial: Serial | None = None
     compose: Compose | None = None
-    runs: list[Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]] = Field(description="operators that it takes")
+    runs: list[Kind] = Field(description="operators that it takes")
     fuses: list[str] = Field(default_factory=list, description="operators done on the way out: add, relu, clip, bias, concat, ...")
     efficiency: dict[str, Share] = Field(
         default_factory=dict,
@@ -114,9 +181,8 @@ class MacArray(Block):
 
     @model_validator(mode="after")
     def _sizes(self) -> Any:
-        for u in self.unroll:
-            if not u or min(u.values()) < 1:
-                raise ValueError(f"each unroll must spread at least one loop over 1 or more multipliers, not {u}")
+        if not all(u.model_fields_set for u in self.unroll):
+            raise ValueError("each unroll must spread at least one loop over 1 or more multipliers")
         if not self.rates:
             raise ValueError("rates must name at least one precision such as `w8a8: 1`")
         unknown = next((k for k in self.efficiency if k not in LAYER_KINDS and not _is_precision(k)), None)
@@ -129,7 +195,12 @@ class MacArray(Block):
     @property
     def multipliers(self) -> int:
         """The size of the array: of its largest unrolling."""
-        return max(prod(u.values()) for u in self.unroll)
+        return max(u.multipliers for u in self.unroll) * self.cores
+
+    def modes(self, kind: str, channels: int) -> list[Unroll]:
+        """The unrollings that a kind of layer with so many input channels in a group can take; all where none says so."""
+        fit = [u for u in self.unroll if (u.runs is None or kind in u.runs) and (u.most_channels is None or channels <= u.most_channels)]
+        return fit or self.unroll
 
     def reached(self, kind: str, precision: str) -> float:
         """Share of the rate that a kind of layer reaches at a precision."""

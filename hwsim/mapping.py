@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 
-__all__ = ["Mapping", "Problem", "Tiling", "Traffic"]
+__all__ = ["NO_WORK", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
 
 
 @dataclass(frozen=True)
@@ -67,19 +67,43 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """One layer on one chip: the unrolling taken, compute cycles that follow, tiles per level, and traffic per memory.
+class Work:
+    """What an array does for a layer.
 
-    `feed` is the part of the traffic (bits read, bits written) between the nearest memories and the array itself, which goes on
-    while the array works.
+    `stages` are cycles of parts that work at the same time, so that the longest counts.  `slots` are the MACs that the array could
+    have done meanwhile, `mapped_slots` without filling and draining.  `reads` and `writes` count elements from and to the nearest
+    memories; `sums` are partial sums.  `how` says what is special about it.
     """
 
     unroll: MappingType[str, int]
-    compute_cycles: int
+    stages: MappingType[str, int]
     slots: int
+    mapped_slots: int
+    reads: MappingType[str, int]
+    writes: MappingType[str, int]
+    how: str = ""
+
+    @property
+    def cycles(self) -> int:
+        return max(self.stages.values())
+
+
+NO_WORK = Work({}, {"": 0}, 0, 0, {}, {})
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One layer on one chip: what the array does, tiles per level, and traffic per memory.
+
+    `feed` is the part of the traffic (bits read, bits written) between the nearest memories and the array itself, which goes on
+    while the array works; `lead` is the part that nothing overlaps: the first tiles in, the last ones out.
+    """
+
+    work: Work
     tilings: tuple[Tiling, ...]
     traffic: MappingType[str, Traffic]
     transfers: int = 0
     resident: bool = False
     fits: bool = True
     feed: MappingType[str, tuple[int, int]] = field(default_factory=dict)
+    lead: MappingType[str, tuple[int, int]] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hwsim.graph import Graph, Node, Tensor
 
-__all__ = ["Accumulator", "Layer", "LoopNest", "Program", "Step"]
+__all__ = ["Accumulator", "Layer", "LoopNest", "Program", "Step", "mac_kind"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,15 @@ class Step:
     @property
     def op(self) -> str:
         return self.node.op
+
+
+def mac_kind(step: Step) -> str:
+    """What an array's `runs` calls the operator: a convolution with one input channel per group is depthwise."""
+    if step.op == "conv" and step.node.attrs["group"] > 1:
+        w = step.inputs[1]
+        assert w is not None
+        return "depthwise" if w.shape[1] == 1 else "conv"
+    return step.op
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hwsim.errors import HwsimError, suggest
 
 __all__ = ["SHELVES", "load", "names"]
 
-SHELVES = ("ops", "arithmetics", "formats", "quantizers", "mappers", "searches", "topologies", "validations")
+SHELVES = ("ops", "arithmetics", "formats", "quantizers", "arrays", "mappers", "searches", "topologies", "validations")
 
 
 @cache

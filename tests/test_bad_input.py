@@ -23,6 +23,7 @@ from hwsim.arch import Arch, Memory
 from hwsim.io.arch_yaml import presets
 from hwsim.io.dataset import load_dataset
 from hwsim.io.files import write_whole
+from hwsim.mac_array import Unroll
 from hwsim.quant import Array
 from hwsim.shelf import SHELVES, names
 from hwsim.steps import read as reading
@@ -935,14 +936,9 @@ CHIPS: list[tuple[str, str, str, str]] = [
         "loop",
         "{K: 8, C: 8}",
         "{Q: 8}",
-        "<tmp>/c.yaml:9:15 arrays.mac.unroll.0.Q: must be 'N', 'G', 'K', 'C', 'OY', 'OX', 'FY' or 'FX', not 'Q'",
+        f"<tmp>/c.yaml:9:15 arrays.mac.unroll.0.Q: must be one of {', '.join(Unroll.model_fields)}, not 'Q'",
     ),
-    (
-        "unroll_of_nothing",
-        "{K: 8, C: 8}",
-        "{K: 0}",
-        "<tmp>/c.yaml:8:3 arrays.mac: each unroll must spread at least one loop over 1 or more multipliers, not {'K': 0}",
-    ),
+    ("unroll_of_nothing", "{K: 8, C: 8}", "{K: 0}", "<tmp>/c.yaml:9:15 arrays.mac.unroll.0.K: must be greater than or equal to 1, not 0"),
     (
         "precision",
         "w8a8: 1",
@@ -1390,8 +1386,7 @@ COMMANDS: list[tuple[str, str, str]] = [
         "list",
         "list network",
         f"list: must be one of {', '.join(s for s in SHELVES if s != 'topologies')}, networks, operators, metrics, "
-        "not 'network'; did you mean "
-        "'networks'?",
+        "not 'network'; did you mean 'networks'?",
     ),
     ("schema", "schema archs", "schema: must be one of arch, costs, scaling, not 'archs'; did you mean 'arch'?"),
 ]

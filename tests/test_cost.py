@@ -223,7 +223,8 @@ def test_energy_by_part(tiny: Any) -> None:
     leakage     10 mW / 100 MHz = 100 pJ a cycle, 932 cycles
     """
     layer = only(tiny(), six_to_six())
-    assert layer.actions == {"requantize": 150, "mac": 8100, "scale": 1}
+    read = {"weights_read": 900 * 16, "inputs_read": 900 * 4, "outputs_written": 150}
+    assert layer.actions == {"requantize": 150, "mac": 8100, "scale": 1, **read}
     assert layer.energy_pj == {
         "mac": 2592,
         "register": 5832,

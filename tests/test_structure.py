@@ -20,6 +20,7 @@ from hwsim.arch import Arch
 from hwsim.cost_table import CostTable, Scaling
 from hwsim.graph import Graph, SourceGraph
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling, preset_folder, presets, schema
+from hwsim.mac_array import LOOPS
 from hwsim.quant import Array
 from hwsim.shelf import load, names
 from hwsim.simulate import simulate
@@ -38,7 +39,7 @@ PACKAGE = ROOT / "hwsim"
 
 # Imports -----------------------------------------------------------------------------------------------------------------------------
 
-SHELVES = ("formats", "arithmetics", "ops", "quantizers", "mappers", "searches", "topologies")
+SHELVES = ("formats", "arithmetics", "ops", "quantizers", "arrays", "mappers", "searches", "topologies")
 LEVELS = (
     ("errors",),
     ("units", "shelf"),
@@ -73,6 +74,7 @@ LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 NEIGHBOURS: dict[str, set[str]] = {
     "ops": {"formats", "arithmetics"},
     "arithmetics": {"formats"},
+    "arrays": {"formats"},
     **{s: set() for s in ("formats", "quantizers", "mappers", "searches", "topologies", *LEVELS[7])},
 }
 ONLY_THEMSELVES = {"kernels", "errors"}
@@ -169,6 +171,7 @@ DEFINES = {
     "arithmetics": ("BIAS", "MULTIPLIER", "parameters", "requantize"),
     "formats": ("parse",),
     "quantizers": ("fit|round_weights|approximate",),
+    "arrays": ("work",),
     "mappers": ("tile",),
     "searches": ("EXACT", "search"),
     "topologies": ("NETWORKS",),
@@ -240,6 +243,11 @@ NARROW_SUM = {f"{HVX}.accumulator": "{bits: 12, overflow: saturate}"}
 HOST = {f"{HVX}.runs": "[conv, matmul]"}
 SERIAL = {f"{HVX}.rates": "{w16a16: 1}", f"{HVX}.serial": "{weights: 1, activations: 1}"}
 COMPOSE = {f"{HVX}.compose": "{smallest: 2, largest: 8}", f"{HVX}.rates": "{w16a16: 1}"}
+SYSTOLIC = {f"{HVX}.kind": "systolic", f"{HVX}.unroll": "[{rows: 8, columns: 8}]"}
+MODES = {f"{HVX}.unroll": "[{K: 8}, {K: 8, C: 8}]"}
+BLOCKS = {f"{HVX}.kind": "tensor_core", f"{HVX}.unroll": "[{OX: 8, K: 8}]"}
+CMAC = {f"{HVX}.kind": "cmac", f"{HVX}.unroll": "[{C: 16, K: 16}]"}
+STREAMED = {f"{HVX}.kind": "bit_serial", f"{HVX}.ports": "{weights: 1 b/cycle, activations: 1 b/cycle}"}
 Change = tuple[str, dict[str, str], dict[str, str]]
 
 # field of the schema -> preset, what is set on both sides (`precision` is that of the network), and the change that must show
@@ -248,7 +256,21 @@ FIELDS: dict[str, Change] = {
     "clock.frequency": ("snpe_dsp", {}, {"clock.frequency": "2 GHz"}),
     "process.node": ("snpe_dsp", {}, {"process.node": "16 nm"}),
     "process.voltage": ("snpe_dsp", {}, {"process.voltage": "0.9 V"}),
-    "arrays.*.unroll": ("snpe_dsp", {}, {f"{HVX}.unroll": "[{K: 8}]"}),
+    "arrays.*.kind": ("snpe_dsp", {}, {f"{HVX}.kind": "vector"}),
+    **{f"arrays.*.unroll.{d}": ("snpe_dsp", {}, {f"{HVX}.unroll": f"[{{{d}: 2}}]"}) for d in LOOPS},
+    **{f"arrays.*.unroll.{d}": ("snpe_dsp", SYSTOLIC, {f"{HVX}.unroll": f"[{{{d}: 4}}]"}) for d in ("rows", "columns")},
+    "arrays.*.unroll.rate": ("snpe_dsp", {}, {f"{HVX}.unroll": "[{K: 32, C: 4, rate: 0.5}]"}),
+    "arrays.*.unroll.runs": ("snpe_dsp", MODES, {f"{HVX}.unroll": "[{K: 8}, {K: 8, C: 8, runs: [lstm]}]"}),
+    "arrays.*.unroll.most_channels": ("snpe_dsp", MODES, {f"{HVX}.unroll": "[{K: 8}, {K: 8, C: 8, most_channels: 1}]"}),
+    "arrays.*.cores": ("snpe_dsp", BLOCKS, {f"{HVX}.cores": "2"}),
+    **{f"arrays.*.block.{d}": ("snpe_dsp", BLOCKS, {f"{HVX}.block": f"{{{d}: 4}}"}) for d in ("OX", "K")},
+    "arrays.*.block.C": ("snpe_dsp", CMAC, {f"{HVX}.block": "{C: 64, K: 16}"}),
+    "arrays.*.winograd.kernel": ("snpe_dsp", CMAC, {f"{HVX}.winograd": "{kernel: 3}"}),
+    "arrays.*.winograd.speed": ("snpe_dsp", {**CMAC, f"{HVX}.winograd": "{kernel: 3}"}, {f"{HVX}.winograd.speed": "4.0"}),
+    "arrays.*.ports.weights": ("snpe_dsp", STREAMED, {f"{HVX}.ports.weights": "0.01 b/cycle"}),
+    "arrays.*.ports.activations": ("snpe_dsp", STREAMED, {f"{HVX}.ports.activations": "0.01 b/cycle"}),
+    "arrays.*.ports.both": ("snpe_dsp", BLOCKS, {f"{HVX}.ports": "{both: 1 b/cycle}"}),
+    "arrays.*.cycle_energy": ("snpe_dsp", {}, {f"{HVX}.cycle_energy": "9 pJ"}),
     "arrays.*.dataflow": ("snpe_dsp", {}, {f"{HVX}.dataflow": "weight_stationary"}),
     "arrays.*.rates": ("snpe_dsp", {}, {f"{HVX}.rates": "{w8a8: 0.5}"}),
     "arrays.*.serial.weights": ("snpe_dsp", SERIAL, {f"{HVX}.serial.weights": "2"}),

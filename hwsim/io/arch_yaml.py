@@ -105,6 +105,7 @@ def _unknown_names(arch: Arch) -> Iterator[Unknown]:
     operators, work = _vocabulary()
     rules, fusible = arch.quantization, (*operators, "bias")
     for name, array in arch.arrays.items():
+        yield from _strangers(("arrays", name, "kind"), [array.kind], names("arrays"))
         yield from _strangers(("arrays", name, "fuses"), array.fuses, fusible, "an operator such as add or relu, or bias")
     for name, unit in arch.vector.items():
         for rate in unit.rates:

@@ -114,7 +114,7 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
         layer.precision,
         layer.rate,
         layer.loops.macs if layer.loops else 0,
-        mapping.slots,
+        mapping.work.slots,
         cycles,
         busy,
         _bound(cycles, busy),
@@ -125,7 +125,8 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
         weight_bits(layer),
         onchip,
         mapping.fits,
-        layer.note,
+        "; ".join(n for n in (layer.note, mapping.work.how) if n),
+        mapping.work.mapped_slots,
     )
 
 
@@ -183,7 +184,7 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
 
 def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> dict[str, int]:
     """Products at the share of the array's rate that such layers reach, then the outputs where the array finishes them itself."""
-    cycles = mapping.compute_cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)
+    cycles = mapping.work.cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)
     if array.outputs is not None:
         cycles += layer.steps[0].outputs[0].elements / array.outputs.per_cycle(chip.arch.clock_hz)
     return {layer.unit: ceil(cycles)}
@@ -242,6 +243,7 @@ def _actions(layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, 
     actions = dict(work)
     if layer.loops is not None:
         actions["mac"] = layer.loops.macs
+        actions |= {f"{o}_read": n for o, n in mapping.work.reads.items()} | {f"{o}_written": n for o, n in mapping.work.writes.items()}
         step = layer.steps[0]
         w = step.inputs[1]
         if step.integer and w is not None and w.quant is not None and w.quant.has_zero_point and step.accumulator.zero_points == "folded":
@@ -259,16 +261,20 @@ def _energy(chip: Chip, layer: Layer, mapping: Mapping, actions: dict[str, int],
         assert arch.fallback is not None
         energy["fallback"] = (actions.get("mac", 0) + sum(work.values())) * arch.fallback.energy_per_op
     else:
-        energy |= _array_energy(prices, layer, actions)
+        energy |= _array_energy(arch, prices, layer, mapping, actions)
         energy |= _vector_energy(chip, layer, work)
     for name, traffic in mapping.traffic.items():
         energy[name] = _access_energy(chip, name, traffic)
     return {k: grid_pj(v) for k, v in energy.items()}
 
 
-def _array_energy(prices: Prices, layer: Layer, actions: dict[str, int]) -> dict[str, float]:
+def _array_energy(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, actions: dict[str, int]) -> dict[str, float]:
+    """Products one by one at the widths that they run, or the whole array by its busy cycles."""
     if layer.loops is None:
         return {}
+    whole = arch.arrays[layer.unit].cycle_energy
+    if whole is not None:
+        return {"mac": mapping.work.cycles * whole}
     accumulator = layer.steps[0].accumulator.bits
     weight, activation = parse_precision(layer.precision)
     operand_bits = sum(p if isinstance(p, int) else {"fp32": 32, "fp8": 8}.get(p, 16) for p in (weight, activation))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from math import ceil, prod
+from math import prod
 
 import numpy as np
 
 from hwsim import formats
-from hwsim.arch import OPERANDS, Arch, MacArray
+from hwsim.arch import OPERANDS, Arch
 from hwsim.mappers.greedy import traffic_bits
-from hwsim.mapping import Mapping, Problem, Tiling, Traffic
-from hwsim.program import Layer, LoopNest, Program
+from hwsim.mapping import NO_WORK, Mapping, Problem, Tiling, Traffic, Work
+from hwsim.program import Layer, Program
 from hwsim.shelf import load
 from hwsim.steps.place import FREE
 from hwsim.steps.residency import Residency, storage_bits, weight_bits
 
 __all__ = ["map_layers"]
-
-W_LOOPS = ("G", "K", "C", "FY", "FX")
 
 
 def map_layers(program: Program, arch: Arch, residency: Residency, mapper: str = "greedy") -> list[Mapping]:
@@ -30,63 +28,42 @@ def map_layers(program: Program, arch: Arch, residency: Residency, mapper: str =
 def _map_layer(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str) -> Mapping:
     traffic = {name: Traffic() for name in arch.memories}
     if layer.unit == FREE:
-        return Mapping({}, 0, 0, (), traffic, 0, residency.fits[index])
+        return Mapping(NO_WORK, (), traffic, 0, residency.fits[index])
     if layer.loops is None:
         _stream(layer, arch, residency, traffic)
-        return Mapping({}, 0, 0, (), traffic, 1, residency.fits[index])
-    unroll: dict[str, int] = {}
-    cycles, slots, on_array = 0, 0, layer.unit in arch.arrays
-    if on_array:
-        unroll, cycles, slots = best_unroll(arch.arrays[layer.unit], layer.loops, layer.rate)
-        _feed_array(layer, arch, arch.arrays[layer.unit], unroll, traffic)
+        return Mapping(NO_WORK, (), traffic, 1, residency.fits[index])
+    work, array = NO_WORK, arch.arrays.get(layer.unit)
+    if array is not None:
+        work = load("arrays", array.kind).work(array, layer, arch.clock_hz)
+        assert work.slots >= work.mapped_slots >= layer.loops.macs, "an array cannot do more MACs than it has slots"
+        _feed_array(layer, arch, work, traffic)
     else:
         _feed_once(layer, arch, traffic)
     feed = {name: (t.read_bits, t.write_bits) for name, t in traffic.items()}
     tilings = _tile_levels(layer, index, arch, residency, mapper, traffic)
     return Mapping(
-        unroll,
-        cycles,
-        slots,
+        work,
         tuple(tilings),
         traffic,
-        prod(t.trips for t in tilings) if on_array else 1,
+        prod(t.trips for t in tilings) if array is not None else 1,
         residency.fits[index],
         all(t.fits for t in tilings),
         feed,
     )
 
 
-def best_unroll(array: MacArray, loops: LoopNest, rate: float) -> tuple[dict[str, int], int, int]:
-    """The unrolling that needs the fewest cycles; edges that do not fill the array count in full."""
-    best: tuple[dict[str, int], int, int] | None = None
-    for u in array.unroll:
-        steps = prod(ceil(loops.size(d) / u.get(d, 1)) for d in ("N", "G", "K", "C", "OY", "OX", "FY", "FX"))
-        found = ({str(k): v for k, v in u.items()}, ceil(steps / rate), steps * array.multipliers)
-        if best is None or found[1] < best[1]:
-            best = found
-    assert best is not None
-    assert best[2] >= loops.macs, "an array cannot do more MACs than it has slots"
-    return best
-
-
-def _feed_array(layer: Layer, arch: Arch, array: MacArray, unroll: dict[str, int], traffic: dict[str, Traffic]) -> None:
-    """What the array reads from and writes to the nearest memories: one fetch per step, except for what stays in its registers."""
-    loops = layer.loops
-    assert loops is not None
-    trips = {d: ceil(loops.size(d) / unroll.get(d, 1)) for d in ("N", "G", "K", "C", "OY", "OX", "FY", "FX")}
-    width = {d: min(unroll.get(d, 1), loops.size(d)) for d in trips}
-    steps = prod(trips.values())
-    held = {
-        "weight_stationary": ("weights", ("N", "OY", "OX")),
-        "input_stationary": ("inputs", ("K",)),
-        "row_stationary": ("weights", ("OX",)),
-    }.get(array.dataflow, ("", ()))
-    bits = {"weights": formats.get(layer.weight).bits, "inputs": formats.get(layer.activation).bits}
-    elements = {"weights": prod(width[d] for d in W_LOOPS), "inputs": _input_elements(layer, width)}
-    for operand, count in elements.items():
-        fetches = steps // prod(trips[d] for d in held[1]) if held[0] == operand else steps
-        traffic[arch.path(operand)[0]].add("read", operand, fetches * count * bits[operand])
-    traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
+def _feed_array(layer: Layer, arch: Arch, work: Work, traffic: dict[str, Traffic]) -> None:
+    """What the array reads from and writes to the nearest memories; partial sums that do not stay in it go out and come back."""
+    bits = {
+        "weights": formats.get(layer.weight).bits,
+        "inputs": formats.get(layer.activation).bits,
+        "sums": layer.steps[0].accumulator.bits,
+    }
+    homes = {**{o: arch.path(o)[0] for o in OPERANDS}, "sums": arch.path("outputs")[0]}
+    for operand, count in work.reads.items():
+        traffic[homes[operand]].add("read", operand, count * bits[operand])
+    traffic[homes["sums"]].add("write", "sums", work.writes.get("sums", 0) * bits["sums"])
+    traffic[homes["outputs"]].add("write", "outputs", storage_bits(layer.output))
 
 
 def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
@@ -95,15 +72,6 @@ def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
     traffic[arch.path("weights")[0]].add("read", "weights", _weights(problem))
     traffic[arch.path("inputs")[0]].add("read", "inputs", sum(storage_bits(t) for t in layer.steps[0].inputs[:1] if t is not None))
     traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
-
-
-def _input_elements(layer: Layer, width: dict[str, int]) -> int:
-    """Input elements under one step of the array: rows and columns that windows share are fetched once."""
-    a = layer.steps[0].node.attrs
-    stride, dilation = ((1, 1, *a.get(k, ()))[-2:] for k in ("strides", "dilations"))
-    spans = [(width[o] - 1) * stride[i] + (width[f] - 1) * dilation[i] + 1 for i, (o, f) in enumerate((("OY", "FY"), ("OX", "FX")))]
-    apart = [width[o] * width[f] for o, f in (("OY", "FY"), ("OX", "FX"))]
-    return width["G"] * width["C"] * width["N"] * prod(min(s, p) for s, p in zip(spans, apart, strict=True))
 
 
 def _tile_levels(layer: Layer, index: int, arch: Arch, residency: Residency, mapper: str, traffic: dict[str, Traffic]) -> list[Tiling]:

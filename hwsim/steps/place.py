@@ -13,12 +13,12 @@ from hwsim import formats
 from hwsim.arch import Arch, MacArray, parse_precision
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, Tensor
-from hwsim.program import Step
+from hwsim.program import Step, mac_kind
 from hwsim.shelf import load
 from hwsim.steps.grids import grid_faults
 from hwsim.steps.step import step_of
 
-__all__ = ["FALLBACK", "FREE", "Carried", "Placement", "carry", "layer_kind", "mac_kind", "place", "precision_of", "real_format"]
+__all__ = ["FALLBACK", "FREE", "Carried", "Placement", "carry", "layer_kind", "place", "precision_of", "real_format"]
 
 FALLBACK, FREE = "fallback", ""
 FLOATS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp32"}
@@ -116,15 +116,6 @@ def carry(array: MacArray, precision: str) -> Carried | None:
     serial = (array.serial.weights, array.serial.activations, array.serial.most) if array.serial else None
     compose = (array.compose.smallest, array.compose.largest) if array.compose else None
     return _carry(tuple(array.rates.items()), serial, compose, precision)
-
-
-def mac_kind(step: Step) -> str:
-    """What an array's `runs` calls the operator: a convolution with one input channel per group is depthwise."""
-    if step.op == "conv" and step.node.attrs["group"] > 1:
-        w = step.inputs[1]
-        assert w is not None
-        return "depthwise" if w.shape[1] == 1 else "conv"
-    return step.op
 
 
 def layer_kind(step: Step) -> str:
