@@ -105,7 +105,7 @@ class QuantParams:
         zero_point = self.spread(self.zero_point, x.shape)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             v = x.astype(np.float32) / self.spread(self.scale, x.shape).astype(np.float32)
-        if not self.format.is_integer:
+        if not self.format.is_integer or self.format.name == "bipolar":
             return self.format.round(v + zero_point.astype(np.float32))
         low, high = (self.qmin - zero_point).astype(np.float64), (self.qmax - zero_point).astype(np.float64)
         v = np.where(np.isnan(v), low, np.clip(v.astype(np.float64), low, high))

@@ -46,6 +46,7 @@ MEANING: dict[str, Callable[[int, Fraction], int]] = {
     "onnxruntime": lambda a, r: naive.float_scale(naive.half_even, a, r),
     "fbgemm": lambda a, r: naive.float_scale(naive.half_even, a, r),
     "tensorrt": lambda a, r: naive.float_scale(naive.half_even, a, r),
+    "qonnx": lambda a, r: naive.float_scale(naive.half_even, a, r),
     "ncnn": lambda a, r: naive.float_scale(naive.half_away, a, r),
     "ascend": _ascend,
     "gemmlowp": naive.gemmlowp,

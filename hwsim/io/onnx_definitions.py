@@ -10,7 +10,7 @@ from onnx import AttributeProto, TensorProto, defs
 
 from hwsim.errors import HwsimError, counted, suggest
 
-__all__ = ["FORMATS", "MICROSOFT", "TYPES", "check_node", "check_types"]
+__all__ = ["CUSTOM", "FORMATS", "QONNX_DOMAINS", "TYPES", "check_node", "check_types"]
 
 STANDARD = "ai.onnx"
 _NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
@@ -59,12 +59,25 @@ MICROSOFT: dict[str, tuple[str, dict[str, str]]] = {
         "QuickGelu": ("1", {"alpha": "float"}),
     }.items()
 }
+# QONNX's operators, under each of the domains that tools have written
+QONNX_DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+_QUANT = ("1111", {"signed": "int", "narrow": "int", "rounding_mode": "string"})
+_FLOAT = {"rounding_mode": "string", **dict.fromkeys(("signed", "has_inf", "has_nan", "has_subnormal", "saturation"), "int")}
+QONNX: dict[str, tuple[str, dict[str, str]]] = {
+    "Quant": _QUANT,
+    "IntQuant": _QUANT,
+    "BipolarQuant": ("11", {}),
+    "FloatQuant": ("111111", _FLOAT),
+    "Trunc": ("111110", {"rounding_mode": "string", "signed": "int", "narrow": "int"}),
+    "MultiThreshold": ("11", {"out_dtype": "string", "out_scale": "float", "out_bias": "float", "data_layout": "string"}),
+}
+CUSTOM = MICROSOFT | {f"{domain}.{k}": v for domain in QONNX_DOMAINS for k, v in QONNX.items()}
 
 
 def check_node(node: Any, kind: str, opset: int, where: str) -> None:
     """Inputs, outputs and attributes as the operator's definition has them.  Operators that nobody knows are left for the reading step."""
-    if kind in MICROSOFT:
-        inputs, attrs = MICROSOFT[kind]
+    if kind in CUSTOM:
+        inputs, attrs = CUSTOM[kind]
         needed = [s == "1" for s in inputs.rstrip("*")]
         least, most = inputs.rindex("1") + 1, len(node.input) if inputs.endswith("*") else len(needed)
         outputs, known = (1, 1), {a.strip("!"): (_KINDS[t], a.endswith("!")) for a, t in attrs.items()}

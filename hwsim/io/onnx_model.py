@@ -20,7 +20,7 @@ from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
 from hwsim.io.files import read_whole, write_whole
-from hwsim.io.onnx_definitions import FORMATS, STANDARD, TYPES, check_node, check_types
+from hwsim.io.onnx_definitions import FORMATS, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
 from hwsim.quant import Array
 from hwsim.steps.containers import widen
 
@@ -98,7 +98,8 @@ def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> Sourc
     inputs = tuple(v.name for v in graph.input if tensors[v.name].constant is None)
     types = {t.name: TYPES[t.format] for t in tensors.values() if t.constant is not None or t.name in inputs}
     nodes = _unique(tuple(_node(n, i, opsets, name, types, folder) for i, n in enumerate(graph.node)))
-    return SourceGraph(name, nodes, tensors, inputs, tuple(v.name for v in graph.output), sha256, "onnxruntime", opset)
+    arithmetic = "qonnx" if any(n.domain in QONNX_DOMAINS for n in graph.node) else "onnxruntime"
+    return SourceGraph(name, nodes, tensors, inputs, tuple(v.name for v in graph.output), sha256, arithmetic, opset)
 
 
 def _check_model(model: Any, name: str, opset: int) -> None:

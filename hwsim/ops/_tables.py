@@ -22,7 +22,12 @@ def emit_table(step: Step, desk: Desk, function: Callable[[Array], Array]) -> bo
     """One table over every stored number of the input; False for inputs wider than 16 bits or with a scale per channel."""
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
-    if x.quant is None or x.quant.bits > MOST_BITS or any(t.quant and t.quant.granularity != "per_tensor" for t in (x, y)):
+    if (
+        x.constant is not None
+        or x.quant is None
+        or x.quant.bits > MOST_BITS
+        or any(t.quant and t.quant.granularity != "per_tensor" for t in (x, y))
+    ):
         return False
     source, target = desk.place(x), desk.place(y)
     if source.order != target.order:

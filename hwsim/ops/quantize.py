@@ -13,6 +13,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
+from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
 from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_table
@@ -36,7 +37,11 @@ def _read(s: SourceNode, r: Reader) -> None:
     r.emit(s, "quantize", (x,), {"format": fmt, "axis": axis, "block": block}, quants=[quant])
 
 
-READS = {"QuantizeLinear": _read, "com.microsoft.QuantizeLinear": _read}
+READS = {
+    "QuantizeLinear": _read,
+    "com.microsoft.QuantizeLinear": _read,
+    **reads_of(Quant=read_quant, IntQuant=read_quant, BipolarQuant=read_bipolar),
+}
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
@@ -64,10 +69,16 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
     assert source is not None
     if target is None:
         return compute(step.node, x, *runtime)
-    if source.quant is not None:
+    if source.quant is not None and "rounding" not in step.node.attrs:
         return regrid(step, x, source.quant, target, "requantize")
+    real = x if source.quant is None else source.quant.dequantize(x)
     own = getattr(arithmetic_of(step), "quantize", None)
-    return own(x, target) if own and target.format.is_integer else target.quantize(x)
+    return own(real, target) if own and target.format.is_integer else store(step.node, real, target)
+
+
+def store(node: Node, real: Array, target: QuantParams) -> Array:
+    """Stored numbers by the node's own rounding mode, ONNX's where it has none."""
+    return quantize_real(real, target, node.attrs["rounding"]) if "rounding" in node.attrs else target.quantize(real)
 
 
 def kernel(step: Step, desk: Desk) -> bool:
@@ -79,7 +90,7 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     if x.quant is not None:
         return emit_table(step, desk, lambda v: integer(step, v))
-    if hasattr(arithmetic_of(step), "quantize"):
+    if hasattr(arithmetic_of(step), "quantize") or "rounding" in step.node.attrs or q.format.name == "bipolar":
         return False
     source, target = desk.place(x), desk.place(y)
     zero = int(q.zero_point)

@@ -37,8 +37,8 @@ def _without_dead(graph: Graph) -> Graph:
 
 
 def _is_static(node: Node | None, op: str) -> bool:
-    """Whether a node is a quantize or dequantize with constant parameters."""
-    return node is not None and node.op == op and len(node.inputs) == 1
+    """Whether a node is a quantize or dequantize with constant parameters, and of ONNX's rounding."""
+    return node is not None and node.op == op and len(node.inputs) == 1 and "rounding" not in node.attrs
 
 
 def _stored(graph: Graph, name: str) -> Tensor | None:
@@ -48,11 +48,12 @@ def _stored(graph: Graph, name: str) -> Tensor | None:
 
 
 def _quantized_as(graph: Graph, name: str) -> Tensor | None:
-    """The one stored form in which all consumers take `name`, None when one of them takes the real numbers."""
+    """The one stored form in which all consumers take `name`, None when one of them takes the real numbers, or only their signs."""
     readers = graph.consumers[name]
-    if name in graph.outputs or not readers or not all(_is_static(n, "quantize") for n in readers):
+    if name in graph.outputs or len(readers) != 1 or not _is_static(readers[0], "quantize"):
         return None
-    return graph.tensors[readers[0].outputs[0]] if len(readers) == 1 else None
+    form = graph.tensors[readers[0].outputs[0]]
+    return None if form.format == "bipolar" else form
 
 
 def _merge_quantizers(graph: Graph) -> Graph:
@@ -78,11 +79,10 @@ def _fold_constant_quantizers(graph: Graph) -> Graph:
     """Float weights behind a QuantizeLinear become stored constants."""
     tensors = dict(graph.tensors)
     for node in graph.nodes:
-        x = tensors[node.inputs[0]] if _is_static(node, "quantize") else None
+        x = tensors[node.inputs[0]] if node.op == "quantize" and len(node.inputs) == 1 else None
         if x is not None and x.constant is not None and x.quant is None:
-            y, constant = tensors[node.outputs[0]], x.constant
-            assert y.quant is not None
-            tensors[y.name] = replace(y, constant=_quantized_constant(constant, y.quant, y.name))
+            y = tensors[node.outputs[0]]
+            tensors[y.name] = replace(y, constant=_quantized_constant(node, x.constant, y))
     return graph.with_nodes([n for n in graph.nodes if tensors[n.outputs[0]].constant is None], tensors)
 
 
@@ -101,8 +101,8 @@ def _real_constant(constant: Constant, quant: QuantParams, name: str) -> Constan
     return Constant(lambda: quant.dequantize(constant.array), name)
 
 
-def _quantized_constant(constant: Constant, quant: QuantParams, name: str) -> Constant:
-    return Constant(lambda: quant.quantize(constant.array), name)
+def _quantized_constant(node: Node, constant: Constant, y: Tensor) -> Constant:
+    return Constant(lambda: load("ops", "quantize").store(node, constant.array, y.quant), y.name)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from hwsim.shelf import load
 
 __all__ = ["is_mac", "step_of", "written_step"]
 
+BETWEEN = ("quantize", "dequantize", "reinterpret", "multi_threshold", "trunc")  # from real to stored numbers and back
+
 
 def is_mac(op: str) -> bool:
     """Whether an operator multiplies and accumulates."""
@@ -31,7 +33,7 @@ def written_step(graph: Graph, node: Node) -> Step:
 
 
 def _is_integer(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> bool:
-    if node.op in ("quantize", "dequantize", "reinterpret"):
+    if node.op in BETWEEN:
         return True
     module = load("ops", node.op)
     stored = [_is_stored(t) for t in inputs]
