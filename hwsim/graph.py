@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import prod
 from typing import Any, TypeVar
 
 import networkx as nx
-import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.quant import Array, QuantParams
@@ -98,7 +98,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) if self.shape else 1
+        return prod(self.shape)
 
 
 @dataclass(frozen=True)

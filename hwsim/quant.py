@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ class QuantParams:
         middle = 0 if self.format.is_signed else (int(self.qmax) + 1) // 2
         return bool(np.all(self.zero_point == middle))
 
-    @property
+    @cached_property
     def has_zero_point(self) -> bool:
         return bool(np.any(self.zero_point != 0))
 

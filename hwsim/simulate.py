@@ -27,7 +27,7 @@ from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
 from hwsim.steps.prices import prices_of
 from hwsim.steps.read import with_batch
-from hwsim.steps.residency import plan_residency
+from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.score import agreement, choose_metric, score
 from hwsim.steps.timeline import timeline
 
@@ -63,9 +63,9 @@ def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost | None]:
     return report, price(arch, lower(graph, arch)) if placed else None
 
 
-def price(arch: Arch, program: Program, mapper: str = "greedy") -> Cost:
-    """The cost of a program on its chip."""
-    residency = plan_residency(program, arch)
+def price(arch: Arch, program: Program, mapper: str = "greedy", residency: Residency | None = None) -> Cost:
+    """The cost of a program on its chip; of a part of one where its `residency` in the whole is given."""
+    residency = residency or plan_residency(program, arch)
     mappings = map_layers(program, arch, residency, mapper)
     return estimate(program, arch, mappings, residency, prices_of(arch, load_costs(arch.energy.table), load_scaling()))
 
