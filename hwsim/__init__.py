@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version as _version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ from hwsim.errors import HwsimError
 if TYPE_CHECKING:
     from hwsim.arch import Arch
     from hwsim.cost import Cost
+    from hwsim.decide.table import CostTable
     from hwsim.graph import Graph
     from hwsim.quant import Array
     from hwsim.result import Result
 
-__all__ = ["HwsimError", "__version__", "check", "estimate", "execute", "load_arch", "load_model", "run"]
+__all__ = ["HwsimError", "__version__", "check", "cost_table", "estimate", "execute", "load_arch", "load_model", "run"]
 __version__ = _version("hwsim")
 
 
@@ -83,6 +84,17 @@ def estimate(arch: Arch, model: Graph) -> Cost:
     from hwsim.steps.lower import lower
 
     return price(arch, lower(model, arch))
+
+
+def cost_table(arch: Arch, model: Graph, weight_bits: Iterable[int] = (2, 4, 8), activation_bits: Iterable[int] = (2, 4, 8)) -> CostTable:
+    """What every layer costs at every width: `.cells("cycles")` is an array (layers, weight widths, activation widths).
+
+    `.evaluate(choices)` prices millions of mixed assignments a second, each as `estimate` does.  A float network is quantized by the
+    chip's rules first.
+    """
+    from hwsim.decide.table import cost_table as tabulate
+
+    return tabulate(arch, model, weight_bits, activation_bits)
 
 
 def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]

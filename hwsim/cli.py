@@ -211,6 +211,29 @@ def quantize(
 
 
 @app.command()
+def table(
+    arch: ArchOption,
+    model: ModelOption,
+    weight_bits: Annotated[str, typer.Option(help="widths of weights: 2..8 or 2,4,8")] = "1..8",
+    activation_bits: Annotated[str, typer.Option(help="widths of activations")] = "1..8",
+    export: Annotated[str, typer.Option(help="csv, json, parquet, or haq (NumPy, cycles[layer, w - 1, a - 1])")] = "csv",
+    out: Annotated[Path, typer.Option("-o", "--out", help="the file to write")] = Path("cost_table.csv"),
+    set_: SetOption = None,
+    shape: ShapeOption = None,
+) -> None:
+    """Latency, energy, traffic and size of every layer at every width, as a table for searches of your own."""
+    from hwsim.axes import integers
+    from hwsim.decide.export import EXPORTS, export_table
+    from hwsim.decide.table import cost_table
+    from hwsim.io.files import check_folder
+
+    _among("--export", export, EXPORTS)
+    check_folder(out.parent)
+    widths = integers("--weight-bits", weight_bits), integers("--activation-bits", activation_bits)
+    export_table(cost_table(_arch(arch, set_), _graph(model, shape, "integer", None), *widths), export, out)
+
+
+@app.command()
 def archs(format: FormatOption = Format.table) -> None:
     """The chips that come with hwsim."""
     from hwsim.io.arch_yaml import load_arch, presets

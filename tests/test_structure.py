@@ -42,7 +42,7 @@ PACKAGE = ROOT / "hwsim"
 SHELVES = ("formats", "arithmetics", "ops", "quantizers", "arrays", "mappers", "searches", "topologies")
 LEVELS = (
     ("errors",),
-    ("units", "shelf"),
+    ("units", "shelf", "axes"),
     (
         "arch",
         "blocks",
@@ -64,6 +64,7 @@ LEVELS = (
     ("io", "steps"),
     ("pipeline",),
     ("simulate", "compare", "building", "quantizing", "catalogue"),
+    ("decide",),
     ("validations",),
     ("validate",),
     ("hwsim",),
@@ -95,6 +96,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "llvmlite": ("kernels/",),
     "networkx": ("graph.py",),
     "simpy": (),
+    "pyarrow": ("io/parquet.py",),
     "sqlite3": (),
     "dask": (),
     "torch": (),

@@ -9,7 +9,7 @@ from hwsim import formats
 from hwsim.arch import Rules
 from hwsim.graph import Graph, Node, Tensor
 from hwsim.steps.absorb import MAC_OPS
-from hwsim.steps.quantize import PASSIVE
+from hwsim.steps.plan_quantizers import PASSIVE
 
 __all__ = ["Width", "at_widths", "mac_nodes", "widths_of"]
 

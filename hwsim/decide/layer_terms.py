@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from hwsim.allocation import Term
-from hwsim.errors import HwsimError
-from hwsim.layer_prices import QUANTITIES, LayerPricer, Quantities
+from hwsim.decide.layer_prices import QUANTITIES, Choice, LayerPricer, Quantities
+from hwsim.errors import HwsimError, NotDeployable
 from hwsim.program import Layer, Program
 from hwsim.quant import Array
 from hwsim.steps.place import FALLBACK
@@ -28,13 +29,13 @@ class _Block:
 
     nodes: frozenset[str]
     scope: tuple[int, ...]
-    values: Array
-    missing: Array
+    values: Any
+    missing: Any
 
-    def at(self, choice: Sequence[int]) -> tuple[int, ...]:
+    def at(self, choice: Choice) -> tuple[int, ...]:
         return tuple(int(choice[v]) for v in self.scope)
 
-    def put(self, choice: Sequence[int], rows: dict[str, Quantities] | None) -> None:
+    def put(self, choice: Choice, rows: dict[str, Quantities] | None) -> None:
         """Enter what an assignment costs; infinity where it cannot run."""
         own = [q for name, q in rows.items() if name in self.nodes] if rows is not None else [(np.inf,) * len(QUANTITIES)]
         self.values[(slice(None), *self.at(choice))] = np.sum(own, 0) if own else 0.0
@@ -96,8 +97,6 @@ def _blocks(pricer: LayerPricer) -> Iterable[_Block]:
 
 
 def _uniform_programs(pricer: LayerPricer) -> Iterable[Program]:
-    from hwsim.errors import NotDeployable
-
     weights, activations = (
         max((len(o) for w, o in zip(pricer.widths, pricer.options, strict=True) if w.kind == k), default=1)
         for k in ("weights", "activations")

@@ -11,17 +11,19 @@ from hwsim.cost import LayerCost
 from hwsim.errors import NotDeployable
 from hwsim.graph import Graph, Tensor
 from hwsim.program import Program
+from hwsim.quant import Array
 from hwsim.simulate import price
 from hwsim.steps.lower import lower
 from hwsim.steps.place import FALLBACK
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.widths import Width, at_widths
 
-__all__ = ["QUANTITIES", "LayerPricer", "Quantities"]
+__all__ = ["QUANTITIES", "Choice", "LayerPricer", "Quantities"]
 
 QUANTITIES = ("cycles", "energy_pj", "size_bits", "offchip_bits", "bitops")
 Key = tuple[object, ...]
 Quantities = tuple[float, ...]
+Choice = Sequence[int] | Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +35,12 @@ class LayerPricer:
     widths: tuple[Width, ...]
     options: tuple[tuple[int, ...], ...]
 
-    def program(self, choice: Sequence[int]) -> Program:
+    def program(self, choice: Choice) -> Program:
         """The lowered network at an assignment, one option index per width.  Raises NotDeployable."""
         bits = {t: options[o] for w, options, o in zip(self.widths, self.options, choice, strict=True) for t in w.tensors}
         return lower(at_widths(self.graph, bits, self._made), self.arch)
 
-    def rows(self, choice: Sequence[int]) -> dict[str, Quantities] | None:
+    def rows(self, choice: Choice) -> dict[str, Quantities] | None:
         """The quantities of every layer, by the name of its first node, at an assignment; None when the chip cannot run it."""
         try:
             program = self.program(choice)
@@ -92,8 +94,8 @@ class LayerPricer:
         if not new:
             return
         part = replace(program, layers=tuple(program.layers[i] for i in new))
-        local = {f: tuple(getattr(residency, f)[i] for i in new) for f in ("live_bits", "fits")}
-        rows = price(self.arch, part, residency=replace(residency, problems=(), **local)).layers
+        live, fits = (tuple(v[i] for i in new) for v in (residency.live_bits, residency.fits))
+        rows = price(self.arch, part, residency=replace(residency, problems=(), live_bits=live, fits=fits)).layers
         offchip = tuple(n for n, m in self.arch.memories.items() if not m.on_chip)
         self._known.update((keys[i], _quantities(r, offchip)) for i, r in zip(new, rows, strict=False))
 

@@ -5,7 +5,7 @@ Each layer is priced once for each combination of the widths that it depends on;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -14,10 +14,10 @@ import numpy as np
 
 from hwsim.allocation import Allocation
 from hwsim.arch import Arch
+from hwsim.decide.layer_prices import QUANTITIES, Choice, LayerPricer
+from hwsim.decide.layer_terms import layer_terms
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
-from hwsim.layer_prices import QUANTITIES, LayerPricer
-from hwsim.layer_terms import layer_terms
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.searches._scores import scores
@@ -59,10 +59,12 @@ def _quantized(graph: Graph, arch: Arch, weight: int, activation: int) -> Graph:
 
 @dataclass(frozen=True, eq=False)
 class CostTable:
-    """Costs by layer and width.
+    """Costs by layer and width: cycles, pJ, stored bits of weights, bits that go off chip and come from there, and bit operations
+    (MACs x weight bits x activation bits, HAWQ-V3).
 
-    `cycles`, `energy_pj`, `size_bits` (weights), `offchip_bits` (read and written) and `bitops` have the shape (layers, weight widths,
-    activation widths): the layer's row when the whole network has these widths.  `evaluate` prices assignments that mix them.
+    `cells` are layers' rows when the whole network has one pair of widths; `evaluate` prices assignments that mix them.  Both are what
+    `estimate` says, exactly, with one simplification: where a chip keeps weights between inferences, the room that they take from
+    activations is that of the widest network.
     """
 
     arch: Arch
@@ -95,26 +97,6 @@ class CostTable:
             values[:, i, j] = [rows[name][at] for name in self.layers] if rows else np.inf
         return values
 
-    @property
-    def cycles(self) -> Array:
-        return self.cells("cycles")
-
-    @property
-    def energy_pj(self) -> Array:
-        return self.cells("energy_pj")
-
-    @property
-    def size_bits(self) -> Array:
-        return self.cells("size_bits")
-
-    @property
-    def offchip_bits(self) -> Array:
-        return self.cells("offchip_bits")
-
-    @property
-    def bitops(self) -> Array:
-        return self.cells("bitops")
-
     @cached_property
     def allocation(self) -> Allocation:
         """The costs of all assignments as sums of terms (no quantity is limited)."""
@@ -125,7 +107,7 @@ class CostTable:
         """The costs (n, quantities) of assignments (n, widths): the cycles, pJ and bits that a run of the same assignment reports."""
         return scores(self.allocation, choices)
 
-    def precision(self, choice: Sequence[int]) -> Precision:
+    def precision(self, choice: Choice) -> Precision:
         """An assignment as the Precision that a quantizer obeys."""
         bits: dict[str, dict[str, int]] = {"weights": {}, "activations": {}}
         for w, options, o in zip(self.widths, self.options, choice, strict=True):
