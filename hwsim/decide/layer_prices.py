@@ -94,7 +94,7 @@ class LayerPricer:
         if not new:
             return
         part = replace(program, layers=tuple(program.layers[i] for i in new))
-        live, fits = (tuple(v[i] for i in new) for v in (residency.live_bits, residency.fits))
+        live, fits = tuple(residency.live_bits[i] for i in new), tuple(residency.fits[i] for i in new)
         rows = price(self.arch, part, residency=replace(residency, problems=(), live_bits=live, fits=fits)).layers
         offchip = tuple(n for n, m in self.arch.memories.items() if not m.on_chip)
         self._known.update((keys[i], _quantities(r, offchip)) for i, r in zip(new, rows, strict=False))
