@@ -78,12 +78,15 @@ def execute(
     return dict(run_program(program, inputs, all_tensors, engine).tensors)
 
 
-def estimate(arch: Arch, model: Graph) -> Cost:
-    """What one inference costs: `.latency_s`, `.energy_j`, `.layers` and their parts."""
+def estimate(arch: Arch, model: Graph, mapper: str = "greedy", objective: str = "latency") -> Cost:
+    """What one inference costs: `.latency_s`, `.energy_j`, `.layers` and their parts.
+
+    `mapper` is greedy or exhaustive; `objective` is latency, energy or edp.
+    """
     from hwsim.simulate import price
     from hwsim.steps.lower import lower
 
-    return price(arch, lower(model, arch))
+    return price(arch, lower(model, arch), mapper, objective=objective)
 
 
 def cost_table(arch: Arch, model: Graph, weight_bits: Iterable[int] = (2, 4, 8), activation_bits: Iterable[int] = (2, 4, 8)) -> CostTable:

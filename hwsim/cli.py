@@ -54,6 +54,8 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="override a f
 ShapeOption = Annotated[list[str] | None, typer.Option("--shape", help="an input's shape where the file leaves it open: input=1x3x224x224")]
 FormatOption = Annotated[Format, typer.Option("--format", help="form of the output")]
 QdqOption = Annotated[str, typer.Option("--qdq", help="integer: quantizers absorbed into operators; literal: computed as written")]
+MapperOption = Annotated[str, typer.Option("--mapper", help="how tiles are chosen (see `hwsim list mappers`)")]
+ObjectiveOption = Annotated[str, typer.Option("--objective", help="what the mapping is chosen for: latency, energy or edp")]
 EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or reference (NumPy)")]
 
 
@@ -72,6 +74,8 @@ def run(
     batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
     out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
     report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True,
+    mapper: MapperOption = "greedy",
+    objective: ObjectiveOption = "latency",
 ) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
     from hwsim.io.files import check_folder
@@ -91,7 +95,7 @@ def run(
     if report:
         check_folder(folder)
     with _progress("executing") as step:
-        result = simulate(chip, graph, dataset, metric, engine, batch, step)
+        result = simulate(chip, graph, dataset, metric, engine, batch, step, mapper, objective)
     offchip = [n for n, m in chip.memories.items() if not m.on_chip]
     if format is Format.json:
         print(result.to_json())

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 
-__all__ = ["NO_WORK", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
+__all__ = ["NO_WORK", "OBJECTIVES", "ORDERS", "Level", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
+
+ORDERS = ("KRC", "RKC", "KCR", "CKR", "RCK", "CRK")
+OBJECTIVES = ("latency", "energy", "edp")
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,39 @@ class Problem:
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tile of a layer that one level of memories holds at a time, and which operand's tiles the outer loop walks over."""
+    """The tile of a layer that one level of memories holds at a time.
+
+    `order` names the loops over tiles, outermost first: K outputs, R rows, C channels (`KRC`: weights stay while rows pass, and sums
+    stay until all channels are in); groups lie outside of all.
+    """
 
     groups: int
     outputs: int
     channels: int
     rows: int
-    outer: str
+    order: str
     trips: int
     fits: bool
     resident_bits: MappingType[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Memories that take tiles from farther ones.
+
+    `capacities` maps operands that share a memory to its size in bits (None: unlimited); `buffers` is how many copies of a tile each
+    operand keeps (2 when double-buffered); moving one bit of an operand takes `cycles_per_bit` on the slower port and `pj_per_bit`.
+    """
+
+    capacities: MappingType[tuple[str, ...], int | None]
+    buffers: MappingType[str, int]
+    cycles_per_bit: MappingType[str, float]
+    pj_per_bit: MappingType[str, float]
+
+    @property
+    def operands(self) -> set[str]:
+        """Those that move."""
+        return {o for shared in self.capacities for o in shared}
 
 
 @dataclass

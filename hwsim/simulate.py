@@ -20,7 +20,7 @@ from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.result import Result
 from hwsim.steps.check import CheckReport, check
-from hwsim.steps.estimate import estimate
+from hwsim.steps.estimate import appraiser, estimate
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written, lower
 from hwsim.steps.map_layers import map_layers
@@ -44,6 +44,8 @@ def simulate(
     engine: str = "numba",
     batch: int = 64,
     progress: Progress | None = None,
+    mapper: str = "greedy",
+    objective: str = "latency",
 ) -> Result:
     """One network on one chip: check, lower, price; with data execute and score too.
 
@@ -51,7 +53,7 @@ def simulate(
     """
     report = check(arch, graph)
     program = lower(graph, arch)
-    cost = price(arch, program)
+    cost = price(arch, program, mapper, objective=objective)
     result = _result(arch, graph, cost, tuple(f.message for f in report.findings))
     return result if data is None else _scored(result, arch, graph, data, metric, engine, batch, progress)
 
@@ -63,11 +65,15 @@ def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost | None]:
     return report, price(arch, lower(graph, arch)) if placed else None
 
 
-def price(arch: Arch, program: Program, mapper: str = "greedy", residency: Residency | None = None) -> Cost:
-    """The cost of a program on its chip; of a part of one where its `residency` in the whole is given."""
+def price(arch: Arch, program: Program, mapper: str = "greedy", residency: Residency | None = None, objective: str = "latency") -> Cost:
+    """The cost of a program on its chip, mapped for the least latency, energy or product of both (`edp`).
+
+    Of a part of a program where its `residency` in the whole is given.
+    """
     residency = residency or plan_residency(program, arch)
-    mappings = map_layers(program, arch, residency, mapper)
-    return estimate(program, arch, mappings, residency, prices_of(arch, load_costs(arch.energy.table), load_scaling()))
+    prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
+    mappings = map_layers(program, arch, residency, prices, mapper, objective, appraiser(arch, prices))
+    return estimate(program, arch, mappings, residency, prices)
 
 
 def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> Result:

@@ -18,8 +18,8 @@ from hwsim.shelf import load
 from hwsim.simulate import price, simulate
 from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
+from hwsim.steps.levels import boundaries
 from hwsim.steps.lower import lower
-from hwsim.steps.map_layers import boundaries
 from hwsim.steps.quantize import quantize, ranges_of
 from hwsim.steps.read import read
 from hwsim.topologies._net import Net

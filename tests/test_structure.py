@@ -174,7 +174,7 @@ DEFINES = {
     "formats": ("parse",),
     "quantizers": ("fit|round_weights|approximate",),
     "arrays": ("work",),
-    "mappers": ("tile",),
+    "mappers": ("propose",),
     "searches": ("EXACT", "search"),
     "topologies": ("NETWORKS",),
     "validations": ("TITLE", "KIND", "SOURCE", "figures"),

@@ -20,15 +20,19 @@ HELD = {"weight_stationary": ("weights", ("N", "OY", "OX")), "input_stationary":
 
 def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
     """The unrolling that needs the fewest cycles."""
-    found = [_steps(layer, u) for u in array.modes(mac_kind(layer.steps[0]), loops_of(layer).C)]
-    cycles, steps, unroll = min(found, key=lambda f: f[0])
-    slots = steps * array.multipliers
-    return Work(unroll.loops, {"multiply": cycles}, slots, slots, _reads(array, layer, unroll.loops), {"outputs": _outputs(layer)})
+    return options(array, layer, clock_hz)[0]
 
 
-def _steps(layer: Layer, u: Unroll) -> tuple[int, int, Unroll]:
+def options(array: MacArray, layer: Layer, clock_hz: float) -> list[Work]:
+    """Every unrolling, the fastest first."""
+    found = [_unrolled(array, layer, u) for u in array.modes(mac_kind(layer.steps[0]), loops_of(layer).C)]
+    return sorted(found, key=lambda w: w.cycles)
+
+
+def _unrolled(array: MacArray, layer: Layer, u: Unroll) -> Work:
     steps = prod(trips_of(loops_of(layer), u.loops).values())
-    return ceil(steps / (layer.rate * u.rate)), steps, u
+    cycles, slots = ceil(steps / (layer.rate * u.rate)), steps * array.multipliers
+    return Work(u.loops, {"multiply": cycles}, slots, slots, _reads(array, layer, u.loops), {"outputs": _outputs(layer)})
 
 
 def _outputs(layer: Layer) -> int:

@@ -1,5 +1,6 @@
-"""Mappers: how tiles of a layer are chosen for one level of memories.
+"""Mappers: how tiles of a layer are chosen for the memories between which it moves.
 
-A file defines `tile(problem, capacities, buffers) -> Tiling`: `capacities` maps a tuple of operands that share a memory to its
-size in bits (None: unlimited), `buffers` gives how many copies of a tile each operand keeps (2 when double-buffered).
+A file defines `propose(problem, levels, objective) -> Iterator[chain]`: a chain holds one Tiling per level, from the farthest
+memories inward, each a tile of the one before; what is proposed is priced by the ordinary model, and the best by the objective
+(`latency`, `energy` or `edp`) is taken.
 """

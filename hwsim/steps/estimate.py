@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -18,7 +19,7 @@ from hwsim.steps.residency import Residency, storage_bits, weight_bits
 from hwsim.steps.vector_time import step_work, vector_cycles
 from hwsim.units import Rate
 
-__all__ = ["estimate"]
+__all__ = ["appraiser", "estimate"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
     if start:
         rows.append(_overhead_row(chip, start))
     return Cost(arch.clock_hz, tuple(rows), residency.problems)
+
+
+def appraiser(arch: Arch, prices: Prices) -> Callable[[Layer, Mapping], tuple[int, float]]:
+    """What one layer costs in cycles and pJ as it is mapped, by the very model that prices the network."""
+    chip = Chip(arch, prices)
+
+    def appraise(layer: Layer, mapping: Mapping) -> tuple[int, float]:
+        row = _layer_cost(chip, layer, mapping, 0, False)
+        return row.total_cycles, row.total_pj
+
+    return appraise
 
 
 def _start_cycles(chip: Chip, program: Program, rows: list[LayerCost]) -> int:
