@@ -11,7 +11,9 @@ from types import ModuleType
 
 from hwsim.arithmetics import _litert_mean, _litert_shifts, float64_half_away, gemmlowp, gemmlowp_float32, gemmlowp_int64
 from hwsim.arithmetics._litert_activations import STORED, quantize
+from hwsim.arithmetics._litert_lstm import lstm
 from hwsim.arithmetics._litert_pairs import BINARY
+from hwsim.arithmetics._litert_resize import resize
 from hwsim.arithmetics._litert_softmax import softmax
 from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, mean_parameters, parameters, requantize
 from hwsim.program import Step
@@ -22,10 +24,12 @@ __all__ = [
     "MULTIPLIER",
     "STORED",
     "accumulator_bits",
+    "lstm",
     "mean_parameters",
     "parameters",
     "quantize",
     "requantize",
+    "resize",
     "softmax",
     "variant",
 ]

@@ -16,7 +16,7 @@ from hwsim.arithmetics import litert_ref
 from hwsim.arithmetics._litert_activations import STORED as REFERENCE
 from hwsim.arithmetics._litert_pairs import BINARY as REFERENCE_PAIRS
 from hwsim.arithmetics._rounding import clamp
-from hwsim.arithmetics.litert_ref import accumulator_bits, mean_parameters, quantize, softmax
+from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, mean_parameters, quantize, resize, softmax
 from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, parameters, requantize
 from hwsim.kernels.compiling import scalar
 from hwsim.program import Step
@@ -28,10 +28,12 @@ __all__ = [
     "MULTIPLIER",
     "STORED",
     "accumulator_bits",
+    "lstm",
     "mean_parameters",
     "parameters",
     "quantize",
     "requantize",
+    "resize",
     "softmax",
     "variant",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import SourceGraph
-from hwsim.io import tflite_elementwise, tflite_images, tflite_moves, tflite_products
+from hwsim.io import tflite_elementwise, tflite_images, tflite_moves, tflite_products, tflite_recurrent
 from hwsim.io.tflite_parts import OPSET, Desk, TfliteNetwork, TfliteOperator
 
 __all__ = ["READS", "translate"]
@@ -16,6 +16,7 @@ READS: dict[str, Callable[[TfliteOperator, Desk], None]] = {
     **tflite_images.READS,
     **tflite_elementwise.READS,
     **tflite_moves.READS,
+    **tflite_recurrent.READS,
 }
 
 

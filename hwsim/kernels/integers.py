@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["pairs", "reduce", "softmax"]
+__all__ = ["interpolate", "pairs", "reduce", "softmax"]
 
-PAIR_PARAMETERS = 10
+SIZES = {"u8": 1, "i16": 2, "i32": 4}
 
 
 def pairs(function: Callable[..., Any], a_type: str, b_type: str, y_type: str) -> Any:
@@ -96,5 +96,36 @@ def softmax(out: Callable[..., Any], x_type: str, y_type: str) -> Any:
             for i in range(columns):
                 value = np.int64(out(exponentials[top - np.int64(x[i * x_step])], total, reciprocals, low))
                 y[i * y_step] = min(max(value, low), high) - a[14]
+
+    return kernel
+
+
+def interpolate(blend: Callable[..., Any], x_type: str) -> Any:
+    """Kernel: channels-last images whose every number is `blend` of four stored neighbours and the weights of row and column.
+
+    args: x, y, images, in rows, in columns, channels, out rows, out columns, addresses of row and column taps (int64 low, high pairs),
+    of row and column weights (float64), biases of x and y, low, high.
+    """
+    from hwsim.kernels import raw
+
+    view, f64, i64, size = getattr(raw, x_type), raw.f64, raw.i64, SIZES[x_type]
+
+    def kernel(args: int, arena: int) -> None:
+        a = i64(args, 16)
+        rows, columns, channels, out_rows, out_columns, bias = a[3], a[4], a[5], a[6], a[7], a[12]
+        row_taps, column_taps, wy, wx = i64(a[8], 2 * out_rows), i64(a[9], 2 * out_columns), f64(a[10], out_rows), f64(a[11], out_columns)
+        for place in range(a[2] * out_rows * out_columns):
+            n, oy, ox = place // (out_rows * out_columns), place // out_columns % out_rows, place % out_columns
+            top, bottom = (n * rows + row_taps[2 * oy]) * columns, (n * rows + row_taps[2 * oy + 1]) * columns
+            left, right = column_taps[2 * ox], column_taps[2 * ox + 1]
+            tl = view(arena + a[0] + size * (top + left) * channels, channels)
+            tr = view(arena + a[0] + size * (top + right) * channels, channels)
+            bl = view(arena + a[0] + size * (bottom + left) * channels, channels)
+            br = view(arena + a[0] + size * (bottom + right) * channels, channels)
+            y = view(arena + a[1] + size * place * channels, channels)
+            for c in range(channels):
+                corners = np.int64(tl[c]) + bias, np.int64(tr[c]) + bias, np.int64(bl[c]) + bias, np.int64(br[c]) + bias
+                value = np.int64(blend(corners[0], corners[1], corners[2], corners[3], wy[oy], wx[ox]))
+                y[c] = min(max(value, a[14]), a[15]) - a[13]
 
     return kernel

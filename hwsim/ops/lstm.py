@@ -1,16 +1,24 @@
-"""LSTM, one or two directions, with peepholes, cell clipping and coupled gates left out where ONNX makes them optional."""
+"""LSTM, one or two directions, with optional peepholes and coupled gates.
+
+Stored numbers: an arithmetic with an `lstm` of its own computes a cell in integers, the others dequantize, compute and quantize.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import lstm as kernels
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_shape, choice, input_name
 from hwsim.ops.unary import FUNCTIONS
-from hwsim.program import LoopNest
+from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
 
@@ -18,11 +26,17 @@ def _read(s: SourceNode, r: Reader) -> None:
     direction = choice(s, "direction", ("forward", "reverse", "bidirectional"), "forward")
     directions = 2 if direction == "bidirectional" else 1
     named = [a.lower() for a in s.attrs.get("activations", ["Sigmoid", "Tanh", "Tanh"] * directions)]
-    unsupported = [k for k in ("clip", "layout", "input_forget") if s.attrs.get(k)] + (["sequence_lens"] if input_name(s, 4) else [])
+    unsupported = [k for k in ("clip", "layout") if s.attrs.get(k)] + (["sequence_lens"] if input_name(s, 4) else [])
     if unsupported or named != ["sigmoid", "tanh", "tanh"] * directions:
         raise HwsimError(s.where, "must use sigmoid and tanh gates over whole sequences", f"{', '.join(unsupported) or named}")
     inputs = [input_name(s, i) for i in (0, 1, 2, 3, 5, 6, 7)]
-    r.emit(s, "lstm", inputs, {"hidden": _hidden(s, r, directions), "direction": direction})
+    r.emit(s, "lstm", inputs, {"hidden": _hidden(s, r, directions), "direction": direction, **_cell_attrs(s)})
+
+
+def _cell_attrs(s: SourceNode) -> dict[str, Any]:
+    """Whether gates are coupled, the bound of the cell, and what a file says of a stored one: its scale, and the grid before the output."""
+    scales = {k: s.attrs[k] for k in ("cell_scale", "hidden_scale", "hidden_zero", "cell_clip") if k in s.attrs}
+    return {"coupled": bool(s.attrs.get("input_forget", 0)), **scales}
 
 
 def _hidden(s: SourceNode, r: Reader, directions: int) -> int:
@@ -85,7 +99,7 @@ def compute(
         p = np.zeros(3 * hidden, x.dtype) if peephole is None else peephole[d]
         outputs = []
         for t in range(x.shape[0])[:: -1 if backward else 1]:
-            h, c = _cell(x[t] @ w[d].T + h @ r[d].T + bias, c, p.reshape(3, hidden))
+            h, c = _cell(x[t] @ w[d].T + h @ r[d].T + bias, c, p.reshape(3, hidden), node.attrs)
             outputs.append(h)
         sequences.append(np.stack(outputs[:: -1 if backward else 1]))
         last_h.append(h)
@@ -93,11 +107,74 @@ def compute(
     return np.stack(sequences, 1), np.stack(last_h), np.stack(last_c)
 
 
-def _cell(gates: Array, c: Array, peephole: Array) -> tuple[Array, Array]:
+def _cell(gates: Array, c: Array, peephole: Array, attrs: Mapping[str, Any]) -> tuple[Array, Array]:
     sigmoid = FUNCTIONS["sigmoid"]
     i, o, f, g = np.split(gates, 4, -1)
-    c = sigmoid(f + peephole[2] * c) * c + sigmoid(i + peephole[0] * c) * np.tanh(g)
+    forget = sigmoid(f + peephole[2] * c)
+    c = forget * c + (1 - forget if attrs["coupled"] else sigmoid(i + peephole[0] * c)) * np.tanh(g)
+    if attrs.get("cell_clip"):
+        c = np.clip(c, -attrs["cell_clip"], attrs["cell_clip"])
     return sigmoid(o + peephole[1] * c) * np.tanh(c), c
+
+
+def integer(step: Step, x: Array, w: Array, r: Array, b: Array, *more: Array | None) -> tuple[Array, int]:
+    target, own = step.outputs[0].quant, _own(step)
+    assert target is not None
+    if own is None:
+        operands = zip(step.inputs, (x, w, r, b, *more), strict=True)
+        reals = [a if t is None or t.quant is None or a is None else t.quant.dequantize(a) for t, a in operands]
+        return target.quantize(compute(step.node, *reals)[0]), 0  # type: ignore[arg-type]
+    hidden, low, high = step.node.attrs["hidden"], int(target.qmin), int(target.qmax)
+    weights, state, start = _operands(step)
+    h, c = np.full((x.shape[1], hidden), int(target.zero_point), np.int64), np.zeros((x.shape[1], hidden), np.int64)
+    rows = []
+    for numbers in x.astype(np.int64):
+        sums = own.gate(numbers @ weights.T + start[0], h @ state.T + start[1], own.multipliers)
+        i, o, f = np.split(own.logistic[sums[:, : 3 * hidden] + 32768], 3, -1)
+        c = own.step(c, i, f, own.tanh[sums[:, 3 * hidden :] + 32768], own.numbers)
+        h = np.clip(own.state(o, own.cell_tanh[c + 32768], own.numbers), low, high)
+        rows.append(h)
+    return np.stack(rows)[:, None], 0
+
+
+def _own(step: Step) -> Any:
+    """The cell in the arithmetic's own integers, None where it has none."""
+    x, w, r, y = *step.inputs[:3], step.outputs[0]
+    make, a = getattr(arithmetic_of(step), "lstm", None), step.node.attrs
+    assert x is not None and w is not None and r is not None
+    whole = a["direction"] == "forward" and "cell_scale" in a and len(step.inputs) > 3 and not any(step.inputs[4:])
+    if make is None or not whole or r.quant is None or x.format != "int8" or y.format != "int8":
+        return None
+    return make(x.quant, w.quant, r.quant, y.quant, a["cell_scale"], (a["hidden_scale"], a["hidden_zero"]), a["cell_clip"], a["coupled"])
+
+
+def _operands(step: Step) -> tuple[Array, Array, Array]:
+    """Weights, recurrent weights, and where the sums of both start: at the bias, without what the zero points add."""
+    x, y = step.inputs[0], step.outputs[0].quant
+    assert x is not None and x.quant is not None and y is not None
+    weights, state, bias = (t.constant.array[0].astype(np.int64) for t in step.inputs[1:4] if t is not None and t.constant is not None)
+    own = bias[: len(weights)] + bias[len(weights) :] - int(x.quant.zero_point) * weights.sum(1)
+    return weights, state, np.stack([own, -int(y.zero_point) * state.sum(1)])
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """One direction in integers."""
+    own, x, y = _own(step), step.inputs[0], step.outputs[0]
+    if own is None or x is None or y.quant is None:
+        return False
+    source, target, hidden = desk.place(x), desk.place(y), step.node.attrs["hidden"]
+    weights, state, start = _operands(step)
+    tables = [weights.astype(np.int16), state.astype(np.int16), start, own.multipliers.astype(np.float64)]
+    tables += [t.astype(np.int16) for t in (own.logistic, own.tanh, own.cell_tanh)] + [np.array(own.numbers, np.int64)]
+    strides = [*source.strides, target.strides[0], *target.strides[2:]]
+    scratch = [desk.work(8 * n) for n in (hidden, hidden, 4 * hidden)]
+    limits = [int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax)]
+    shape = [source.offset, target.offset, *x.shape, hidden]
+    desk.call(
+        Kernel(kernels.lstm, (own.gate, own.step, own.state)),
+        [*shape, *strides, source.bias, target.bias, *(desk.keep(t) for t in tables), *scratch, *limits],
+    )
+    return True
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

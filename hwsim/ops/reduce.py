@@ -1,15 +1,25 @@
-"""Reductions over axes: mean, sum, max, min, product and norms."""
+"""Reductions over axes: mean, sum, max, min, product and norms.
+
+Stored numbers: means and sums are requantized from the exact sum, the others dequantize, compute in float32 and quantize.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import _default, arithmetic_of
+from hwsim.arithmetics._rounding import wrap32
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import integers
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axes_of
+from hwsim.program import Step
 from hwsim.quant import Array
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
@@ -63,6 +73,58 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 def compute(node: Node, x: Array) -> Array:
     y = np.asarray(FUNCTIONS[node.attrs["function"]](x, node.attrs["axes"], keepdims=node.attrs["keep"]))
     return y.astype(x.dtype)
+
+
+def terms(node: Node, shape: Shape) -> int:
+    """How many numbers become one."""
+    return prod(shape[a] for a in node.attrs["axes"])
+
+
+def integer(step: Step, x: Array) -> Array:
+    source, target = step.inputs[0], step.outputs[0].quant
+    assert source is not None and source.quant is not None and target is not None
+    parameters = _requantization(step)
+    if parameters is None:
+        return target.quantize(compute(step.node, source.quant.dequantize(x)))
+    total = (x.astype(np.int64) - source.quant.zero_point).sum(step.node.attrs["axes"], keepdims=step.node.attrs["keep"])
+    zero, low, high = int(target.zero_point), int(target.qmin), int(target.qmax)
+    return np.asarray(arithmetic_of(step).requantize(wrap32(total), parameters, zero, low, high)).astype(target.format.dtype)
+
+
+def _requantization(step: Step) -> tuple[Any, ...] | None:
+    """The arithmetic's parameters for the sum, None for what it computes in real numbers."""
+    source, target, arithmetic = step.inputs[0], step.outputs[0].quant, arithmetic_of(step)
+    assert source is not None and source.quant is not None and target is not None
+    function, count = step.node.attrs["function"], terms(step.node, source.shape)
+    if function not in ("mean", "sum") or hasattr(arithmetic, "REAL"):
+        return None
+    one: Any = np.ones((), np.float32)
+    if function == "sum":
+        return tuple(arithmetic.parameters(source.quant.scale, one, target.scale))
+    if hasattr(arithmetic, "mean_parameters"):
+        return tuple(arithmetic.mean_parameters(source.quant, target, count))
+    scale = getattr(arithmetic, "average_scale", _default.average_scale)(source.quant, target, count)
+    return tuple(arithmetic.parameters(scale, one, one))
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """Sums over any axes, requantized."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None and x.quant is not None and y.quant is not None
+    parameters = _requantization(step)
+    if parameters is None:
+        return False
+    source, target, axes = desk.place(x), desk.place(y), list(step.node.attrs["axes"])
+    rest = [a for a in range(len(x.shape)) if a not in axes]
+    places = source.positions().transpose([*rest, *axes]).reshape(y.elements, -1).astype(np.int64)
+    starts = np.stack([places[:, 0], target.positions().ravel()], 1)
+    numbers = np.zeros(3)
+    numbers[: len(parameters)] = [float(p) for p in parameters]
+    addresses = [desk.keep(v) for v in (starts.astype(np.int64), places[0] - places[0, 0], numbers)]
+    quant = [int(x.quant.zero_point) - source.bias, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias]
+    args = [source.offset, target.offset, *places.shape, x.elements, *addresses, *quant]
+    desk.call(Kernel(integers.reduce, (arithmetic_of(step).requantize, source.kind, target.kind)), args)
+    return True
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

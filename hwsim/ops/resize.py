@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise
+from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import MAX_ELEMENTS, Reader, axes_of, choice, input_name
@@ -50,7 +51,14 @@ def _read(s: SourceNode, r: Reader) -> None:
         s,
         "resize",
         s.inputs[:1],
-        {"size": tuple(out), "factors": tuple(factors), "mode": mode, "coordinate": coordinate, "nearest": nearest},
+        {
+            "size": tuple(out),
+            "factors": tuple(factors),
+            "mode": mode,
+            "coordinate": coordinate,
+            "nearest": nearest,
+            "multiply": bool(s.attrs.get("multiply", 0)),
+        },
     )
 
 
@@ -73,6 +81,8 @@ def source_positions(node: Node, axis: int, n: int) -> Array:
     f32 = np.float32
     mode, m, factor = node.attrs["coordinate"], node.attrs["size"][axis], f32(node.attrs["factors"][axis])
     i = np.arange(m, dtype=f32)
+    if node.attrs.get("multiply"):
+        return _tflite_positions(mode, n, m)
     if mode == "asymmetric":
         return (i / factor).astype(f32)
     if mode == "align_corners":
@@ -86,6 +96,15 @@ def source_positions(node: Node, axis: int, n: int) -> Array:
         adjust = f32(m) / f32(factor * f32(n))
         return (f32(n) / f32(2) * (f32(1) - adjust) + position).astype(f32)
     return position
+
+
+def _tflite_positions(mode: str, n: int, m: int) -> Array:
+    """TFLite multiplies by float32(n / m) where ONNX divides by the factor (reference_ops ComputeInterpolationValues)."""
+    f32 = np.float32
+    aligned = mode == "align_corners" and m > 1
+    step = f32(f32(n - 1) / f32(m - 1)) if aligned else f32(f32(n) / f32(m))
+    ahead, behind = {"half_pixel": (f32(0.5), f32(0.5)), "tf_half_pixel_for_nn": (f32(0.5), f32(0))}.get(mode, (f32(0), f32(0)))
+    return ((np.arange(m, dtype=f32) + ahead) * step - behind).astype(f32)
 
 
 def nearest_indices(node: Node, axis: int, n: int) -> Array:
@@ -133,7 +152,25 @@ def integer(step: Step, x: Array) -> Array:
     if step.node.attrs["mode"] == "nearest":
         y = compute(step.node, x)
         return y if source.quant.same_grid(target) else target.quantize(source.quant.dequantize(y))
-    return target.quantize(compute(step.node, source.quant.dequantize(x)))
+    own = _own(step)
+    if own is None:
+        return target.quantize(compute(step.node, source.quant.dequantize(x)))
+    (top, bottom, wy), (left, right, wx) = own[1:]
+    rows = [np.take(x.astype(np.int64), taps, 2) for taps in (top, bottom)]
+    corners = [np.take(r, taps, 3) for r in rows for taps in (left, right)]
+    y = own[0](*corners, wy[:, None], wx)
+    return np.clip(y, target.qmin, target.qmax).astype(target.format.dtype)
+
+
+def _own(step: Step) -> tuple[Any, ...] | None:
+    """How the arithmetic itself interpolates stored images: the function of four neighbours, and the taps of rows and of columns."""
+    x, y, attrs = step.inputs[0], step.outputs[0], step.node.attrs
+    make = getattr(arithmetic_of(step), "resize", None)
+    assert x is not None
+    if make is None or len(x.shape) != 4 or not set(resized_axes(step.node, x.shape)) <= {2, 3}:
+        return None
+    blend = make(x.format, attrs["coordinate"])
+    return None if blend is None else (blend.function, *(blend.along(attrs["coordinate"], x.shape[a], y.shape[a]) for a in (2, 3)))
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
@@ -146,6 +183,9 @@ def kernel(step: Step, desk: Desk) -> bool:
     assert x is not None
     if step.node.attrs["mode"] == "nearest":
         return emit_moves(step, desk, compute)
+    own = _own(step)
+    if own is not None:
+        return _kernel_own(step, desk, own)
     if x.quant is None or y.quant is None or len(x.shape) != 4 or set(resized_axes(step.node, x.shape)) != {2, 3} or x.format != y.format:
         return False
     source, target, zero = desk.place(x), desk.place(y), int(y.quant.zero_point)
@@ -172,4 +212,17 @@ def kernel(step: Step, desk: Desk) -> bool:
             desk.keep(target_numbers),
         ],
     )
+    return True
+
+
+def _kernel_own(step: Step, desk: Desk, own: tuple[Any, ...]) -> bool:
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None and y.quant is not None
+    source, target = desk.place(x), desk.place(y)
+    pairs = [desk.keep(np.stack(taps[:2], 1).astype(np.int64)) for taps in own[1:]]
+    weights = [desk.keep(taps[2]) for taps in own[1:]]
+    n, c, h, w = x.shape
+    shape = [source.offset, target.offset, n, h, w, c, *y.shape[2:]]
+    bounds = [int(y.quant.qmin), int(y.quant.qmax)]
+    desk.call(Kernel(integers.interpolate, (own[0], source.kind)), [*shape, *pairs, *weights, source.bias, target.bias, *bounds])
     return True

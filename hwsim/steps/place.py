@@ -218,7 +218,7 @@ def _place_vector(arch: Arch, graph: Graph, node: Node, step: Step) -> Placement
         return _fall_back(node, step, "", f"the vector unit has no {missing[0]}")
     if _touches_reals(step) and unit.real == 0:
         return _fall_back(node, step, "", "it computes real numbers and the vector unit has integers only")
-    broken = _rescale_fault(step) if step.integer and node.op in ("binary", "average_pool") else ""
+    broken = _rescale_fault(step) if step.integer and node.op in ("binary", "average_pool", "reduce") else ""
     return _fall_back(node, step, "", broken) if broken else Placement(node, step, name)
 
 
@@ -227,7 +227,11 @@ def _rescale_fault(step: Step) -> str:
     x, y = step.inputs[0], step.outputs[0].quant
     assert x is not None
     assert y is not None
-    cells = np.unique(load("ops", step.op).counts(step.node, x.shape[2:])) if step.op == "average_pool" else 1
+    module, cells = load("ops", step.op), np.ones(1)
+    if step.op == "average_pool":
+        cells = np.unique(module.counts(step.node, x.shape[2:]))
+    elif step.op == "reduce" and step.node.attrs["function"] == "mean":
+        cells = np.full(1, module.terms(step.node, x.shape))
     quants = [t.quant for t in step.inputs if t is not None and t.quant is not None]
     faults = [_scales_fault(step.arithmetic, np.float64(q.scale) / cells, np.float32(1), y.scale) for q in quants]
     return next((f for f in faults if f), "")
