@@ -7,6 +7,7 @@ the file and become bits, cycles, pJ and Hz here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from pydantic import Field, model_validator
 
 from hwsim import units
 from hwsim.blocks import Block, Share, Strict
+from hwsim.evidence import Prior, Validation
 from hwsim.mac_array import MacArray, PrecisionName, parse_precision
 from hwsim.quantities import Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
 
@@ -145,19 +147,6 @@ class EnergySpec(Block):
     leakage: Power = Field(0.0, description="static power while an inference runs")
 
 
-class Validation(Strict):
-    """How far the chip's numbers have been held against measurements."""
-
-    status: Literal["UNVALIDATED", "MODELLED", "FITTED"] = "UNVALIDATED"
-    arithmetic: str = "not compared with the chip"
-    note: str = ""
-
-    @property
-    def text(self) -> str:
-        """One line for headers: status, what the arithmetic equals, and any note."""
-        return f"{self.status}; arithmetic {self.arithmetic}" + (f"; {self.note}" if self.note else "")
-
-
 class Arch(Strict):
     """A chip."""
 
@@ -176,6 +165,9 @@ class Arch(Strict):
     quantization: Rules
     fallback: Fallback | None = None
     energy: EnergySpec
+    fit: dict[str, Prior] = Field(
+        default_factory=dict, description="numbers that `hwsim fit` may move, by dotted name, with what is known before"
+    )
     validation: Validation = Validation()
 
     @model_validator(mode="after")
@@ -194,6 +186,23 @@ class Arch(Strict):
     def path(self, operand: str) -> list[str]:
         """The memories that hold an operand, from the nearest to the farthest."""
         return [name for name, m in self.memories.items() if operand in m.holds]
+
+    def number(self, name: str) -> float | units.Rate:
+        """A number of the chip by its dotted name.  Raises KeyError where there is none."""
+        value: Any = self
+        for key in name.split("."):
+            value = value.get(key) if isinstance(value, dict) else getattr(value, key, None)
+        if not isinstance(value, int | float | units.Rate) or isinstance(value, bool):
+            raise KeyError(name)
+        return value
+
+    def replaced(self, values: Mapping[str, float | units.Rate]) -> Arch:
+        """A copy with other numbers, by dotted name; their bounds are the caller's care."""
+        tree: Any = self
+        for name, value in values.items():
+            tree = _with(tree, name.split("."), value)
+        changed: Arch = tree
+        return changed
 
     @cached_property
     def clock_hz(self) -> float:
@@ -217,3 +226,14 @@ class Arch(Strict):
     def assumed(self) -> tuple[str, ...]:
         """The blocks whose numbers are assumed, with the reason."""
         return tuple(f"{name}: {b.assumed}" for name, b in self.blocks if b.assumed)
+
+
+def _with(block: Any, keys: list[str], value: Any) -> Any:
+    """A block with one field, some levels down, replaced; what was derived from the old block is forgotten."""
+    inner = value if len(keys) == 1 else _with(block[keys[0]] if isinstance(block, dict) else getattr(block, keys[0]), keys[1:], value)
+    if isinstance(block, dict):
+        return {**block, keys[0]: inner}
+    copy = block.model_copy(update={keys[0]: inner})
+    for name in [k for k in copy.__dict__ if k not in type(copy).model_fields]:
+        del copy.__dict__[name]
+    return copy

@@ -238,6 +238,40 @@ def table(
 
 
 @app.command()
+def fit(
+    arch: ArchOption,
+    measured: Annotated[
+        Path, typer.Option(help="a CSV with the columns model, precision, value, unit, and as needed batch, metric, image, set")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the chip's file with fitted numbers")],
+    where: Annotated[list[str] | None, typer.Option(help="only rows whose column starts so: runtime=tflite")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="fit this number alone (may be repeated); left out: all of the chip's `fit` block")
+    ] = None,
+    conditions: Annotated[str, typer.Option(help="runtime, release and source of the measurements, for the file")] = "",
+    cross_validate: Annotated[bool, typer.Option(help="fit again without each network")] = True,
+) -> None:
+    """Fit a chip's physical numbers to measured latencies or energies, and say how well it foretells networks left out."""
+    from hwsim.fitting import fit_chip, prior_chip
+    from hwsim.io.arch_yaml import arch_path
+    from hwsim.io.files import check_folder
+    from hwsim.io.fit_report import fitted_values, print_fit
+    from hwsim.io.fitted_yaml import write_fitted
+    from hwsim.io.tables import read_table
+    from hwsim.measured import measured_rows
+
+    check_folder(out.parent)
+    prior, parameters = prior_chip(arch, only or ())
+    given = _pairs("--where", where, "runtime=tflite")
+    rows = measured_rows(read_table(measured), given)
+    with _progress("fitting without each network") as step:
+        found = fit_chip(prior, parameters, rows, cross_validate, step)
+    said = conditions or ", ".join((measured.name, *(f"{k} {v}" for k, v in given.items())))
+    write_fitted(arch_path(arch), fitted_values(found), found.evidence(said), out)
+    print_fit(found)
+
+
+@app.command()
 def archs(format: FormatOption = Format.table) -> None:
     """The chips that come with hwsim."""
     from hwsim.io.arch_yaml import load_arch, presets
@@ -311,6 +345,16 @@ def _arch(name: str, overrides: list[str] | None) -> Arch:
             raise HwsimError("--set", f"must set '{key}' once", f"to '{pairs[key]}' and '{value}'")
         pairs[key] = value
     return load_arch(name, pairs)
+
+
+def _pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise HwsimError(option, f"must be column=beginning such as {example}", repr(text))
+        pairs[key] = value
+    return pairs
 
 
 def _dataset(path: Path | None, samples: int | None, labels: bool = True) -> Any:

@@ -19,7 +19,7 @@ from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import read_whole
 from hwsim.shelf import names
 
-__all__ = ["load_arch", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
+__all__ = ["arch_path", "field_places", "load_arch", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
 
 M = TypeVar("M", bound=BaseModel)
 Where = dict[tuple[Any, ...], str]
@@ -75,7 +75,7 @@ def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch
 
     Raises HwsimError with file, line and column for anything that the schema does not know.
     """
-    path = _arch_path(str(name))
+    path = arch_path(str(name))
     tree, where = _parse(path)
     for key, value in (overrides or {}).items():
         _override(tree, where, key, value)
@@ -86,7 +86,17 @@ def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch
     return arch
 
 
-def _arch_path(name: str) -> Path:
+def field_places(path: Path) -> dict[str, tuple[int, int]]:
+    """Line and column, from 0, of the key of every field of a chip's file, by dotted name."""
+    found = {}
+    for at, place in _parse(path)[1].items():
+        line, column = place.split(":")[-2:]
+        found[".".join(str(k) for k in at)] = int(line) - 1, int(column) - 1
+    return found
+
+
+def arch_path(name: str) -> Path:
+    """The file of a preset or the path itself.  Raises HwsimError for neither."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         if not path.exists() and path.stem in presets():

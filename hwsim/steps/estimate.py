@@ -19,7 +19,7 @@ from hwsim.steps.residency import Residency, storage_bits, weight_bits
 from hwsim.steps.vector_time import step_work, vector_cycles
 from hwsim.units import Rate
 
-__all__ = ["appraiser", "estimate"]
+__all__ = ["appraiser", "estimate", "latency_s"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,9 @@ class Chip:
 def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: Residency, prices: Prices) -> Cost:
     """The cost of one inference.  The overhead of an inference is a row of its own, so that rows add up to the total exactly."""
     chip = Chip(arch, prices)
-    rows, before = [], ""
-    for i, (layer, m) in enumerate(zip(program.layers, mappings, strict=True)):
-        rows.append(_layer_cost(chip, layer, m, residency.live_bits[i], layer.unit == FALLBACK != before))
-        before = layer.unit or before
-    start = _start_cycles(chip, program, rows)
+    parts = zip(program.layers, mappings, residency.live_bits, _switches(program), strict=True)
+    rows = [_layer_cost(chip, layer, m, live, switches) for layer, m, live, switches in parts]
+    start = _start_cycles(chip, program)
     if start:
         rows.append(_overhead_row(chip, start))
     return Cost(arch.clock_hz, tuple(rows), residency.problems)
@@ -57,18 +55,44 @@ def appraiser(arch: Arch, prices: Prices) -> Callable[[Layer, Mapping], tuple[in
     return appraise
 
 
-def _start_cycles(chip: Chip, program: Program, rows: list[LayerCost]) -> int:
+def _start_cycles(chip: Chip, program: Program) -> int:
     """Start and end of one inference: of the precision in which most MACs run, with what the host converts or copies."""
-    overheads, macs = chip.arch.overheads, dict.fromkeys((r.precision for r in rows if r.macs), 0)
-    for row in rows:
-        if row.macs:
-            macs[row.precision] += row.macs
+    overheads = chip.arch.overheads
+    macs: dict[str, int] = {}
+    for layer in program.layers:
+        if layer.loops is not None:
+            macs[layer.precision] = macs.get(layer.precision, 0) + layer.loops.macs
     most = max(macs, key=lambda p: macs[p], default="")
     start = chip.cycles(overheads.by_precision.get(most, overheads.per_inference))
     if overheads.conversion is not None:
         ends = sum(storage_bits(program.tensors[t]) for t in (*program.graph.inputs, *program.graph.outputs))
         start += ends / overheads.conversion.per_cycle(chip.arch.clock_hz)
     return ceil(start)
+
+
+def latency_s(program: Program, arch: Arch, mappings: list[Mapping], prices: Prices) -> float:
+    """The time of one inference alone: what `estimate` says, without its rows and energies."""
+    chip, cycles = Chip(arch, prices), 0
+    for layer, mapping, switches in zip(program.layers, mappings, _switches(program), strict=True):
+        cycles += sum(_cycles(chip, layer, mapping, _busy_units(chip, layer, mapping, _work(chip, layer, mapping)), switches).values())
+    return (cycles + _start_cycles(chip, program)) / arch.clock_hz
+
+
+def _switches(program: Program) -> list[bool]:
+    """Whether each layer is the first of its kind on the fallback."""
+    found, before = [], ""
+    for layer in program.layers:
+        found.append(layer.unit == FALLBACK != before)
+        before = layer.unit or before
+    return found
+
+
+def _work(chip: Chip, layer: Layer, mapping: Mapping) -> dict[str, int]:
+    return _vector_work(chip.arch, layer, mapping) if layer.unit != FREE else {}
+
+
+def _busy_units(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, int]:
+    return _busy(chip, layer, mapping, work) if layer.unit != FREE else {}
 
 
 def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
@@ -105,8 +129,8 @@ def _leakage(chip: Chip, cycles: int) -> float:
 
 
 def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, switches: bool) -> LayerCost:
-    work = _vector_work(chip.arch, layer, mapping) if layer.unit != FREE else {}
-    busy = _busy(chip, layer, mapping, work) if layer.unit != FREE else {}
+    work = _work(chip, layer, mapping)
+    busy = _busy_units(chip, layer, mapping, work)
     cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
     energy = _energy(chip, layer, mapping, actions, work)
@@ -195,11 +219,11 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
 
 
 def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> dict[str, int]:
-    """Products at the share of the array's rate that such layers reach, then the outputs where the array finishes them itself."""
-    cycles = mapping.work.cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)
+    """Products, then the outputs where the array finishes them itself, at the share of its rates that such layers reach."""
+    cycles = float(mapping.work.cycles)
     if array.outputs is not None:
         cycles += layer.steps[0].outputs[0].elements / array.outputs.per_cycle(chip.arch.clock_hz)
-    return {layer.unit: ceil(cycles)}
+    return {layer.unit: ceil(cycles / array.reached(layer_kind(layer.steps[0]), layer.precision))}
 
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:

@@ -14,13 +14,39 @@ from hwsim.graph import SourceGraph
 from hwsim.shelf import load, names
 from hwsim.topologies._net import Net
 
-__all__ = ["build", "networks"]
+__all__ = ["build", "named", "networks"]
+
+# what publishers of measurements call networks, in letters and digits alone; the longest beginning wins
+ALIASES = {
+    "resnet": "resnet50",
+    "mobilenet": "mobilenet_v1",
+    "mobilenet10224": "mobilenet_v1",
+    "vit": "vit_b_16",
+    "regnet": "regnet_x_3_2gf",
+    "inceptionv1": "googlenet",
+    "squeezenet": "squeezenet1_1",
+    "fcautoencoder": "fc_autoencoder",
+}
 
 
 @cache
 def networks() -> dict[str, ModuleType]:
     """Every network's name, and the family that builds it."""
     return {name: family for f in names("topologies") for family in [load("topologies", f)] for name in family.NETWORKS}
+
+
+def named(label: str) -> str:
+    """The network that a publisher's label means: by the longest name or alias with which it begins, in letters and digits alone."""
+    plain = _plain(label)
+    known = {**ALIASES, **{_plain(n): n for n in networks()}}
+    fits = [k for k in known if plain.startswith(k)]
+    if not fits:
+        raise HwsimError("network", f"must be one of {', '.join(sorted(networks()))}", repr(label), suggest(label, networks()))
+    return known[max(fits, key=len)]
+
+
+def _plain(label: str) -> str:
+    return "".join(c for c in label.lower() if c.isalnum())
 
 
 def build(name: str, image: int | None = None, seed: int = 0) -> SourceGraph:

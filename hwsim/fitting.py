@@ -1,0 +1,108 @@
+"""A chip fitted to measurements, from its file and a table to fitted numbers with their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from math import inf, log
+
+from hwsim.arch import Arch
+from hwsim.building import network_to_price
+from hwsim.errors import HwsimError, suggest
+from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
+from hwsim.measured import Measured
+from hwsim.steps.estimate import estimate, latency_s
+from hwsim.steps.fit import REACH, Fitted, Parameter, Sample, fit, leave_one_out
+from hwsim.steps.lower import lower
+from hwsim.steps.map_layers import map_layers
+from hwsim.steps.prices import prices_of
+from hwsim.steps.residency import plan_residency
+from hwsim.topologies import named
+
+__all__ = ["fit_chip", "prior_chip", "samples_of"]
+
+Progress = Callable[[int, int], None]
+SHARES = ("efficiency", "wide", "real")
+
+
+def prior_chip(path: str, parameters: Iterable[str] = (), overrides: Mapping[str, str] | None = None) -> tuple[Arch, tuple[Parameter, ...]]:
+    """A chip with the numbers of its `fit` block (or those of them named) at their priors, and these as parameters.
+
+    Raises HwsimError for a chip that names nothing to fit.
+    """
+    given = dict(overrides or {})
+    arch = load_arch(path, given)
+    wanted = tuple(parameters) or tuple(arch.fit)
+    if not wanted:
+        raise HwsimError(f"chip '{arch.name}'", "must have a `fit` block with the numbers that may move, and their priors")
+    for name in wanted:
+        if name not in arch.fit:
+            raise HwsimError("--only", f"must be one of {', '.join(arch.fit)}", repr(name), suggest(name, arch.fit))
+    start = load_arch(path, given | {name: str(arch.fit[name].value) for name in wanted})
+    return start, tuple(_parameter(start, name, log(arch.fit[name].width)) for name in wanted)
+
+
+def _parameter(arch: Arch, name: str, width: float) -> Parameter:
+    """Shares stay below 1, factors of slowness above it."""
+    try:
+        number = arch.number(name)
+    except KeyError:
+        raise HwsimError(f"fit.{name}", "must name a number of the chip that stands in its file") from None
+    keys = name.split(".")
+    share = keys[-1] in SHARES or keys[-2] in SHARES
+    high = -log(float(number)) if share and isinstance(number, float) else inf
+    low = -log(float(number)) if keys[-1] == "rescale" and isinstance(number, float) else -inf
+    return Parameter(name, width, max(low, -REACH * width) - 1e-6, min(high, REACH * width) + 1e-6)
+
+
+def samples_of(arch: Arch, rows: Sequence[Measured]) -> tuple[Sample, ...]:
+    """Every measurement with its prediction on a chip of the same structure: networks are lowered and mapped once."""
+    return tuple(_sample(arch, row) for row in rows)
+
+
+def _sample(arch: Arch, row: Measured) -> Sample:
+    name = named(row.network)
+    own = _under(arch, row)
+    program = lower(network_to_price(name, row.precision, row.image, row.batch, arch.quantization), own)
+    residency = plan_residency(program, own)
+    mappings = map_layers(program, own, residency)
+    costs, scaling = load_costs(arch.energy.table), load_scaling()
+
+    def predict(chip: Arch) -> float:
+        here = _under(chip, row)
+        prices = prices_of(here, costs, scaling)
+        if row.figure == "energy":
+            return estimate(program, here, mappings, residency, prices).energy_j
+        return latency_s(program, here, mappings, prices)
+
+    return Sample(row.label, name, row.precision, row.value, predict)
+
+
+def _under(arch: Arch, row: Measured) -> Arch:
+    """The chip under the conditions of a row."""
+    return arch.replaced(_conditions(tuple(row.set.items()))) if row.set else arch
+
+
+@cache
+def _conditions(pairs: tuple[tuple[str, str], ...]) -> dict[str, float]:
+    from hwsim.units import parse
+
+    dimensions = {"clock.frequency": "frequency", "process.voltage": "voltage", "process.node": "length", "energy.leakage": "power"}
+    for name, _ in pairs:
+        if name not in dimensions:
+            raise HwsimError("set", f"must be of {', '.join(dimensions)}", repr(name))
+    return {name: parse(text, dimensions[name]) for name, text in pairs}
+
+
+def fit_chip(
+    prior: Arch, parameters: Sequence[Parameter], rows: Sequence[Measured], cross_validate: bool = True, progress: Progress | None = None
+) -> Fitted:
+    """The chip that explains the rows, and how well it foretells networks that it has not seen."""
+    figures = {r.figure for r in rows}
+    if len(figures) > 1:
+        raise HwsimError("measurements", "must be latencies or energies", "both", "choose with --where metric=...")
+    samples = samples_of(prior, rows)
+    found = fit(prior, parameters, samples)
+    several = len({s.network for s in samples}) > 1
+    left_out = leave_one_out(found, prior, samples, progress) if cross_validate and several else None
+    return Fitted(prior, found, samples, left_out, next(iter(figures)))

@@ -1,0 +1,93 @@
+"""Measurements of chips, one row each, in the words of whoever published them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hwsim.errors import HwsimError
+
+__all__ = ["Measured", "measured_rows"]
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+JOULES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9}
+WORDS = {"int8": "w8a8", "uint8": "w8a8", "int16": "w16a16", "int4": "w4a4", "float16": "fp16", "float32": "fp32", "bfloat16": "bf16"}
+COLUMNS = ("model", "precision", "value", "unit")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One latency in seconds or energy in joules of one inference of a batch; `set` are fields of the chip under which it was taken."""
+
+    label: str
+    network: str
+    image: int | None
+    precision: str
+    batch: int
+    figure: str
+    value: float
+    set: Mapping[str, str]
+
+
+def measured_rows(rows: Iterable[Mapping[str, str]], where: Mapping[str, str] | None = None) -> list[Measured]:
+    """Rows with the columns model, precision, value and unit, and where there are such batch, metric, image and `set`
+    (`clock.frequency=240 MHz; ...`); `where` keeps those whose columns start so.
+
+    Raises HwsimError for a row that says something else.
+    """
+    found = []
+    for number, row in enumerate(rows, 1):
+        for column in (*COLUMNS, *(where or {})):
+            if column not in row:
+                raise HwsimError("measurements", f"must have the column '{column}'", ", ".join(row))
+        if all(row[c].startswith(v) for c, v in (where or {}).items()):
+            found.append(_measured(row, f"row {number}"))
+    if not found:
+        wanted = ", ".join(f"{k}={v}" for k, v in (where or {}).items())
+        raise HwsimError("measurements", "must have at least one row" + (f" with {wanted}" if wanted else ""), "none")
+    return found
+
+
+def _measured(row: Mapping[str, str], where: str) -> Measured:
+    model, image = _split(row["model"])
+    batch = row.get("batch") or "1"
+    if not batch.isdecimal() or not int(batch):
+        raise HwsimError(where, "batch must be a whole number of 1 or more", repr(batch))
+    figure, value = _figure(row, where, int(batch))
+    precision = _precision(row["precision"])
+    pairs = (p.partition("=") for p in (row.get("set") or "").split(";") if p.strip())
+    given = {k.strip(): v.strip() for k, _, v in pairs}
+    size = row.get("image") or (str(image) if image else "")
+    label = " ".join(w for w in (row["model"].strip(), precision, f"b{batch}" if batch != "1" else "", *given.values()) if w)
+    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given)
+
+
+def _split(model: str) -> tuple[str, int | None]:
+    """A network's name, and the input size behind its `@`."""
+    name, at, rest = model.partition("@")
+    size = re.match(r"\d+", rest.strip()) if at else None
+    return name.strip(), int(size[0]) if size else None
+
+
+def _precision(text: str) -> str:
+    word = text.strip().split(" ")[0].lower()
+    return WORDS.get(word, word)
+
+
+def _figure(row: Mapping[str, str], where: str, batch: int) -> tuple[str, float]:
+    """Latency or energy of a whole batch, in seconds or joules; a throughput is turned over."""
+    unit, metric = row["unit"].strip(), row.get("metric", "")
+    try:
+        value = float(row["value"])
+    except ValueError:
+        raise HwsimError(where, "value must be a number", repr(row["value"])) from None
+    if not value > 0:
+        raise HwsimError(where, "value must be more than 0", row["value"])
+    if unit in SECONDS:
+        return "latency", value * SECONDS[unit]
+    if unit in JOULES:
+        return "energy", value * JOULES[unit]
+    if unit.lower() in ("fps", "samples/s", "inferences/s") or metric.startswith("throughput"):
+        return "latency", batch / value
+    raise HwsimError(where, f"unit must be one of {', '.join((*SECONDS, *JOULES))} or fps", repr(unit))
