@@ -11,7 +11,7 @@ from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
 from hwsim.measured import Measured
-from hwsim.steps.estimate import estimate, latency_s
+from hwsim.steps.estimate import appraiser, estimate, latency_s
 from hwsim.steps.fit import REACH, Fitted, Parameter, Sample, fit, leave_one_out
 from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
@@ -56,7 +56,7 @@ def _parameter(arch: Arch, name: str, width: float) -> Parameter:
 
 
 def samples_of(arch: Arch, rows: Sequence[Measured]) -> tuple[Sample, ...]:
-    """Every measurement with its prediction on a chip of the same structure: networks are lowered and mapped once."""
+    """Every measurement with its prediction on chips of the same structure: networks are lowered, and mapped for `arch`, once."""
     return tuple(_sample(arch, row) for row in rows)
 
 
@@ -65,8 +65,9 @@ def _sample(arch: Arch, row: Measured) -> Sample:
     own = _under(arch, row)
     program = lower(network_to_price(name, row.precision, row.image, row.batch, arch.quantization), own)
     residency = plan_residency(program, own)
-    mappings = map_layers(program, own, residency)
     costs, scaling = load_costs(arch.energy.table), load_scaling()
+    own_prices = prices_of(own, costs, scaling)
+    mappings = map_layers(program, own, residency, own_prices, "greedy", "latency", appraiser(own, own_prices))
 
     def predict(chip: Arch) -> float:
         here = _under(chip, row)
@@ -101,8 +102,9 @@ def fit_chip(
     figures = {r.figure for r in rows}
     if len(figures) > 1:
         raise HwsimError("measurements", "must be latencies or energies", "both", "choose with --where metric=...")
-    samples = samples_of(prior, rows)
-    found = fit(prior, parameters, samples)
+    first = fit(prior, parameters, samples_of(prior, rows))
+    samples = samples_of(first.arch, rows)  # layers may be mapped otherwise where other things bind
+    found = fit(prior, parameters, samples, first.logs)
     several = len({s.network for s in samples}) > 1
     left_out = leave_one_out(found, prior, samples, progress) if cross_validate and several else None
     return Fitted(prior, found, samples, left_out, next(iter(figures)))

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from hwsim import estimate
+from hwsim.building import network_to_price
 from hwsim.cli import app
 from hwsim.errors import HwsimError
 from hwsim.fitting import fit_chip, prior_chip, samples_of
@@ -71,6 +73,12 @@ def test_numbers_come_back(found: Fitted) -> None:
     assert max(abs(p.error) for p in found.points) < 0.01
     for name, true in TRUTH.items():
         assert amount(found, name) == pytest.approx(true, rel=0.2), name
+
+
+def test_predictions_are_what_the_model_says_of_the_fitted_chip(found: Fitted, rows: list[Measured]) -> None:
+    for r, predicted in zip(rows, found.fit.predicted, strict=True):
+        graph = network_to_price(r.network, "w8a8", rules=found.fit.arch.quantization)
+        assert estimate(found.fit.arch, graph).latency_s == pytest.approx(predicted, rel=1e-3)
 
 
 def test_what_no_row_touches_stays_at_its_prior(found: Fitted) -> None:
