@@ -78,10 +78,10 @@ def execute(
     return dict(run_program(program, inputs, all_tensors, engine).tensors)
 
 
-def estimate(arch: Arch, model: Graph, mapper: str = "greedy", objective: str = "latency") -> Cost:
+def estimate(arch: Arch, model: Graph, mapper: str = "", objective: str = "latency") -> Cost:
     """What one inference costs: `.latency_s`, `.energy_j`, `.layers` and their parts.
 
-    `mapper` is greedy or exhaustive; `objective` is latency, energy or edp.
+    `mapper` is the chip's own, or greedy, exhaustive ...; `objective` is latency, energy or edp.
     """
     from hwsim.simulate import price
     from hwsim.steps.lower import lower

@@ -159,6 +159,7 @@ class Arch(Strict):
     vector: dict[str, Vector] = Field(min_length=1)
     memories: dict[str, Memory] = Field(min_length=1)
     dma: Dma
+    mapper: str = Field("greedy", description="what tiles layers where a user asks for nothing else: a file of mappers/")
     channels_last: bool = Field(False, description="activations keep channels innermost: transposes from and to that order move nothing")
     overheads: Overheads
     arithmetic: Arithmetic

@@ -54,7 +54,7 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="override a f
 ShapeOption = Annotated[list[str] | None, typer.Option("--shape", help="an input's shape where the file leaves it open: input=1x3x224x224")]
 FormatOption = Annotated[Format, typer.Option("--format", help="form of the output")]
 QdqOption = Annotated[str, typer.Option("--qdq", help="integer: quantizers absorbed into operators; literal: computed as written")]
-MapperOption = Annotated[str, typer.Option("--mapper", help="how tiles are chosen (see `hwsim list mappers`)")]
+MapperOption = Annotated[str, typer.Option("--mapper", help="how tiles are chosen (see `hwsim list mappers`); left out: as the chip says")]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="what the mapping is chosen for: latency, energy or edp")]
 EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or reference (NumPy)")]
 
@@ -74,7 +74,7 @@ def run(
     batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
     out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
     report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True,
-    mapper: MapperOption = "greedy",
+    mapper: MapperOption = "",
     objective: ObjectiveOption = "latency",
 ) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 
-__all__ = ["NO_WORK", "OBJECTIVES", "ORDERS", "Level", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
+__all__ = ["NO_WORK", "OBJECTIVES", "ORDERS", "Given", "Level", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
 
 ORDERS = ("KRC", "RKC", "KCR", "CKR", "RCK", "CRK")
 OBJECTIVES = ("latency", "energy", "edp")
+Given = MappingType[str, MappingType[str, float]]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_costs, load_scaling
 from hwsim.io.dataset import Dataset
+from hwsim.mapping import Given
 from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.result import Result
@@ -44,7 +45,7 @@ def simulate(
     engine: str = "numba",
     batch: int = 64,
     progress: Progress | None = None,
-    mapper: str = "greedy",
+    mapper: str = "",
     objective: str = "latency",
 ) -> Result:
     """One network on one chip: check, lower, price; with data execute and score too.
@@ -65,14 +66,22 @@ def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost | None]:
     return report, price(arch, lower(graph, arch)) if placed else None
 
 
-def price(arch: Arch, program: Program, mapper: str = "greedy", residency: Residency | None = None, objective: str = "latency") -> Cost:
+def price(
+    arch: Arch,
+    program: Program,
+    mapper: str = "",
+    residency: Residency | None = None,
+    objective: str = "latency",
+    given: Given | None = None,
+) -> Cost:
     """The cost of a program on its chip, mapped for the least latency, energy or product of both (`edp`).
 
-    Of a part of a program where its `residency` in the whole is given.
+    The mapper is the chip's own unless another is named.  `residency` is that of the whole where the program is a part of it;
+    `given` are parts of mappings that are known, by layer: what they are is up to the mapper.
     """
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
-    mappings = map_layers(program, arch, residency, prices, mapper, objective, appraiser(arch, prices))
+    mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given or {})
     return estimate(program, arch, mappings, residency, prices)
 
 

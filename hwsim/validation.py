@@ -11,7 +11,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.quant import Array
 
-__all__ = ["Family", "Figure", "Point", "Row", "Tables", "equal", "mean_error", "missing", "numbers_equal", "rank_correlation"]
+__all__ = ["Family", "Figure", "Point", "Row", "Tables", "equal", "mean_error", "missing", "rank_correlation", "without_table"]
 
 Row = Mapping[str, str]
 
@@ -98,10 +98,9 @@ def missing(name: str, unit: str, must: float, aim: float, why: str, better: Lit
     return Figure(name, unit, None, must, aim, 0, better, absent=why)
 
 
-def numbers_equal(name: str, points: Iterable[Point], note: str = "") -> Figure:
-    """How many numbers differ from the source's at all."""
-    points = tuple(points)
-    return Figure(name, "numbers that differ", sum(p.measured != p.predicted for p in points), 0, 0, len(points), points=points, note=note)
+def without_table(name: str, table: str) -> Figure:
+    """A figure of equal rows whose large table is not here."""
+    return missing(name, "rows that differ", 0, 0, f"needs the peer table {table}.csv (give its folder with --peers)")
 
 
 def equal(name: str, rows: Iterable[Sequence[Point]], note: str = "") -> Figure:

@@ -79,7 +79,8 @@ NEIGHBOURS: dict[str, set[str]] = {
     "ops": {"formats", "arithmetics"},
     "arithmetics": {"formats"},
     "arrays": {"formats"},
-    **{s: set() for s in ("formats", "quantizers", "mappers", "searches", "topologies", *LEVELS[7])},
+    "mappers": {"formats", "arrays"},
+    **{s: set() for s in ("formats", "quantizers", "searches", "topologies", *LEVELS[7])},
 }
 ONLY_THEMSELVES = {"kernels", "errors"}
 
@@ -177,7 +178,7 @@ DEFINES = {
     "formats": ("parse",),
     "quantizers": ("fit|round_weights|approximate",),
     "arrays": ("work",),
-    "mappers": ("propose",),
+    "mappers": ("propose|lay_out",),
     "searches": ("EXACT", "search"),
     "topologies": ("NETWORKS",),
     "validations": ("TITLE", "KIND", "SOURCE", "figures"),
@@ -262,6 +263,7 @@ FIELDS: dict[str, Change] = {
     "clock.frequency": ("snpe_dsp", {}, {"clock.frequency": "2 GHz"}),
     "process.node": ("snpe_dsp", {}, {"process.node": "16 nm"}),
     "process.voltage": ("snpe_dsp", {}, {"process.voltage": "0.9 V"}),
+    "mapper": ("snpe_dsp", {f"{HVX}.kind": "fusion", f"{HVX}.unroll": "[{C: 4, K: 4}]"}, {"mapper": "bitfusion"}),
     "arrays.*.kind": ("snpe_dsp", {}, {f"{HVX}.kind": "vector"}),
     **{f"arrays.*.unroll.{d}": ("snpe_dsp", {}, {f"{HVX}.unroll": f"[{{{d}: 2}}]"}) for d in LOOPS},
     **{f"arrays.*.unroll.{d}": ("snpe_dsp", SYSTOLIC, {f"{HVX}.unroll": f"[{{{d}: 4}}]"}) for d in ("rows", "columns")},

@@ -114,6 +114,7 @@ def _unknown_names(arch: Arch) -> Iterator[Unknown]:
     """Names that are on no shelf and in no table: the field, what it must be, what it is, and a hint."""
     operators, work = _vocabulary()
     rules, fusible = arch.quantization, (*operators, "bias")
+    yield from _strangers(("mapper",), [arch.mapper], names("mappers"))
     for name, array in arch.arrays.items():
         yield from _strangers(("arrays", name, "kind"), [array.kind], names("arrays"))
         yield from _strangers(("arrays", name, "fuses"), array.fuses, fusible, "an operator such as add or relu, or bias")

@@ -237,6 +237,12 @@ def _port_cycles(chip: Chip, name: str, read_bits: int, write_bits: int) -> int:
     return ceil((max(read, write) if memory.on_chip else read + write) / memory.efficiency)
 
 
+def _hidden_cycles(chip: Chip, mapping: Mapping, name: str) -> int:
+    """Cycles of a memory's port beside which units work: all but the first tiles in and the last ones out."""
+    lead, traffic = mapping.lead.get(name, (0, 0)), mapping.traffic[name]
+    return _port_cycles(chip, name, traffic.read_bits - lead[0], traffic.write_bits - lead[1])
+
+
 def _transfers(mapping: Mapping, name: str) -> tuple[int, int]:
     """Bits read and written by tile transfers, without the array's own feed."""
     fed = mapping.feed.get(name, (0, 0))
@@ -252,8 +258,9 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
     fed = {m: _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m in arch.memories}
-    hidden = max(busy.get(m, 0) if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
-    exposed = sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
+    hidden = max(_hidden_cycles(chip, mapping, m) if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
+    exposed = sum(_port_cycles(chip, m, *side) for m, (r, w) in mapping.lead.items() for side in ((r, 0), (0, w)))
+    exposed += sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
     off_chip = any(not arch.memories[m].on_chip for m in touched)

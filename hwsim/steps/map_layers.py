@@ -11,7 +11,7 @@ from typing import Any
 from hwsim import formats
 from hwsim.arch import OPERANDS, Arch
 from hwsim.errors import HwsimError, suggest
-from hwsim.mapping import NO_WORK, OBJECTIVES, Level, Mapping, Problem, Tiling, Traffic, Work
+from hwsim.mapping import NO_WORK, OBJECTIVES, Given, Level, Mapping, Problem, Tiling, Traffic, Work
 from hwsim.program import Layer, Program
 from hwsim.shelf import load
 from hwsim.steps.levels import Crossing, crossings_of, move, move_tiles, once_of, problem_of, weights_of
@@ -26,16 +26,23 @@ Appraise = Callable[[Layer, Mapping], tuple[int, float]]
 
 
 def map_layers(
-    program: Program, arch: Arch, residency: Residency, prices: Prices, mapper: str, objective: str, appraise: Appraise
+    program: Program, arch: Arch, residency: Residency, prices: Prices, mapper: str, objective: str, appraise: Appraise, given: Given
 ) -> list[Mapping]:
     """A mapping for every layer, in run order; `appraise` says what a layer costs in cycles and pJ as it is mapped.
+
+    A mapper that lays out whole layers by itself does so for those on arrays, with what is `given` of them.
 
     Raises HwsimError for an unknown mapper or objective.
     """
     if objective not in OBJECTIVES:
         raise HwsimError("objective", f"must be one of {', '.join(OBJECTIVES)}", repr(objective), suggest(objective, OBJECTIVES))
-    search = Search(arch, residency, prices, load("mappers", mapper).propose, objective, appraise)
-    return [search.layer(layer, i) for i, layer in enumerate(program.layers)]
+    module = load("mappers", mapper)
+    lay_out = getattr(module, "lay_out", None)
+    search = Search(arch, residency, prices, (load("mappers", "greedy") if lay_out else module).propose, objective, appraise)
+    return [
+        lay_out(layer, arch, given.get(layer.name, {})) if lay_out and layer.unit in arch.arrays else search.layer(layer, i)
+        for i, layer in enumerate(program.layers)
+    ]
 
 
 @dataclass
