@@ -81,7 +81,7 @@ def price(
     """
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
-    mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given or {})
+    mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given)
     return estimate(program, arch, mappings, residency, prices)
 
 

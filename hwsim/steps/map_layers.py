@@ -26,7 +26,14 @@ Appraise = Callable[[Layer, Mapping], tuple[int, float]]
 
 
 def map_layers(
-    program: Program, arch: Arch, residency: Residency, prices: Prices, mapper: str, objective: str, appraise: Appraise, given: Given
+    program: Program,
+    arch: Arch,
+    residency: Residency,
+    prices: Prices,
+    mapper: str,
+    objective: str,
+    appraise: Appraise,
+    given: Given | None = None,
 ) -> list[Mapping]:
     """A mapping for every layer, in run order; `appraise` says what a layer costs in cycles and pJ as it is mapped.
 
@@ -40,7 +47,7 @@ def map_layers(
     lay_out = getattr(module, "lay_out", None)
     search = Search(arch, residency, prices, (load("mappers", "greedy") if lay_out else module).propose, objective, appraise)
     return [
-        lay_out(layer, arch, given.get(layer.name, {})) if lay_out and layer.unit in arch.arrays else search.layer(layer, i)
+        lay_out(layer, arch, (given or {}).get(layer.name, {})) if lay_out and layer.unit in arch.arrays else search.layer(layer, i)
         for i, layer in enumerate(program.layers)
     ]
 
