@@ -18,7 +18,7 @@ def _pools(kind: str) -> Callable[[TfliteOperator, Desk], None]:
             "kernel_shape": [op.option("FilterHeight"), op.option("FilterWidth")],
             "strides": [op.option("StrideH"), op.option("StrideW")],
         }
-        emit_bounded(op, desk, kind, (desk.image(op.inputs[0]),), attrs, image=True)
+        emit_bounded(op, desk, kind, (desk.image(op.inputs[0]),), attrs, image=True, fuses=kind != "MaxPool")
 
     return read
 

@@ -130,14 +130,16 @@ def _quant(found: Any, fmt: str, shape: tuple[int, ...], where: str) -> QuantPar
     return QuantParams(chosen, scale, np.broadcast_to(zero, scale.shape).copy(), axis)
 
 
-def _constant(buffer: Any, variable: bool, fmt: str, shape: tuple[int, ...], quant: QuantParams | None, where: str) -> Constant:
-    """The numbers of a tensor that nothing computes.  A variable starts at zero: an 8-bit one at its zero point."""
+def _constant(buffer: Any, variable: bool, fmt: str, shape: tuple[int, ...], quant: QuantParams | None, where: str) -> Constant | None:
+    """The numbers of a tensor that nothing computes, None without any.  A variable starts at zero: an 8-bit one at its zero point."""
     count, kind = int(np.prod(shape, dtype=np.int64)), formats.get(fmt)
     if variable:
         start = int(quant.zero_point) if quant is not None and kind.bits == 8 else 0
         return Constant(lambda: np.full(shape, start, kind.dtype), where)
     raw = buffer.DataAsNumpy()
     raw = raw if isinstance(raw, np.ndarray) else np.zeros(0, np.uint8)
+    if not len(raw) and count:
+        return None
     wanted = -(-count * max(kind.bits, 8 if fmt == "bool" else 1) // 8)
     if len(raw) != wanted:
         raise HwsimError(where, f"must hold {wanted} bytes for shape {shape} of {fmt}", len(raw))

@@ -47,9 +47,15 @@ def _pad(op: TfliteOperator, desk: Desk) -> None:
     images = desk.are_images(inputs)
     widths = widths[list(NCHW)] if images else widths
     pads = desk.shape_input(op, "pads", [*widths[:, 0], *widths[:, 1]])
-    value = (desk.plain(op.inputs[2]),) if op.input(2) else ()
+    value = (desk.plain(op.inputs[2]),) if op.input(2) else _zero(op, desk)
     source = desk.image(x) if images else desk.plain(x)
     desk.node("Pad", op.name, (source, pads, *value), (desk.output(op.outputs[0], images),))
+
+
+def _zero(op: TfliteOperator, desk: Desk) -> tuple[str, ...]:
+    """Real zero as the output stores it; nothing where the output is real."""
+    quant = desk.tensor(op.outputs[0]).quant
+    return () if quant is None else (desk.constant(f"{op.name}.value", np.asarray(quant.zero_point, quant.format.dtype)),)
 
 
 def _concatenation(op: TfliteOperator, desk: Desk) -> None:
@@ -105,7 +111,7 @@ def _strided_slice(op: TfliteOperator, desk: Desk) -> None:
     for a, n in enumerate(shape[: len(begin)]):
         first = None if op.option("BeginMask") >> a & 1 else begin[a]
         last = None if op.option("EndMask") >> a & 1 else end[a]
-        box = slice(begin[a], begin[a] + 1 or None, 1) if a in dropped else slice(first, last, step[a])
+        box = slice(first or 0, (first or 0) + 1 or None, 1) if a in dropped else slice(first, last, step[a])
         whole_batch = desk.network.batched and a == 0 and box == slice(0, 1, 1)
         if box in (slice(None, None, 1), slice(0, None, 1)) or whole_batch:
             continue

@@ -22,17 +22,24 @@ LARGEST = float(np.finfo(np.float32).max)
 
 
 def emit_bounded(
-    op: TfliteOperator, desk: Desk, kind: str, inputs: Sequence[str], attrs: dict[str, Any], image: bool = False, target: str = ""
+    op: TfliteOperator,
+    desk: Desk,
+    kind: str,
+    inputs: Sequence[str],
+    attrs: dict[str, Any],
+    image: bool = False,
+    target: str = "",
+    fuses: bool = True,
 ) -> None:
     """An operator with its fused activation: a bound on stored numbers, an operator of its own behind real ones.
 
-    `target` is the name of the result where it is not yet the operator's output.
+    `target` is the name of the result where it is not yet the operator's output; `fuses`: whether stored numbers can be bounded.
     """
     code = op.option("FusedActivationFunction")
     if code not in BOUNDS:
         raise HwsimError(op.where, "the fused activation must be none, RELU, RELU_N1_TO_1 or RELU6", code)
     bounds, target = BOUNDS[code], target or desk.output(op.outputs[0], image)
-    if bounds is None or desk.stored(op.outputs[0]):
+    if bounds is None or (fuses and desk.stored(op.outputs[0])):
         desk.node(kind, op.name, inputs, (target,), attrs if bounds is None else {**attrs, "clip": bounds})
         return
     linear = desk.between(f"{target}.linear", op.outputs[0])

@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = ["interpolate", "pairs", "reduce", "softmax"]
 
+PAIR_PARAMETERS = 10
 SIZES = {"u8": 1, "i16": 2, "i32": 4}
 
 

@@ -78,7 +78,8 @@ def bounds(step: Step) -> tuple[int, int]:
     clip = step.node.attrs.get("clip")
     if clip is not None:
         store = getattr(arithmetic_of(step), "quantize", None) or (lambda real, q: q.quantize(real))
-        low, high = (int(v) for v in store(np.clip(np.asarray(clip, np.float64), -3e38, 3e38).astype(np.float32), y))
+        stored = store(np.where(np.isfinite(clip), clip, 0).astype(np.float32), y)
+        low, high = (int(v) if np.isfinite(real) else end for v, real, end in zip(stored, clip, (low, high), strict=True))
     return low, high
 
 

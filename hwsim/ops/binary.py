@@ -15,9 +15,9 @@ import numpy as np
 from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise
+from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk, merged_loops
+from hwsim.ops._lowering import Desk, merged_loops, storage_of
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
 from hwsim.program import Step
@@ -169,20 +169,25 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """A table of all 65,536 operand pairs, for two operands of up to 8 bits."""
+    """A table of all 65,536 operand pairs, for two operands of up to 8 bits; the arithmetic's own formula for wider ones."""
     y, operands = step.outputs[0], [t for t in step.inputs if t is not None]
-    stored = all(t.quant is not None and t.quant.bits <= 8 and t.quant.granularity == "per_tensor" for t in (*operands, y))
-    if len(operands) != 2 or not stored:
+    quants = [t.quant for t in (*operands, y) if t.quant is not None and t.quant.granularity == "per_tensor"]
+    narrow, own = all(q.bits <= 8 for q in quants), _own(step)
+    if len(operands) != 2 or len(quants) != 3 or not (narrow or (own and not own.swapped)):
         return False
     target = desk.place(y)
     sides = [desk.source(t) for t in operands]
     dims = merged_loops(list(zip(y.shape, *(s.strides_to(y.shape) for s in sides), target.strides, strict=True)))
     if len(dims) > 6:
         return False
-    table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
     loops = [v for d in [(1, 0, 0, 0)] * (6 - len(dims)) + dims for v in d]
-    desk.call(
-        Kernel(elementwise.lookup_pairs, (target.kind,)),
-        [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset, desk.keep(table), *loops],
-    )
+    places = [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset]
+    if not narrow and own is not None:
+        numbers = [*own.parameters, *[0.0] * (integers.PAIR_PARAMETERS - len(own.parameters))]
+        kinds = [(storage_of(t) or ("", 0))[0] for t in operands]
+        shared = [desk.keep(np.array(numbers, np.float64)), *(s.bias for s in sides), target.bias, *bounds(step)]
+        desk.call(Kernel(integers.pairs, (own.function, *kinds, target.kind)), [*places, *shared, *loops])
+        return True
+    table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
+    desk.call(Kernel(elementwise.lookup_pairs, (target.kind,)), [*places, desk.keep(table), *loops])
     return True
