@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from math import inf, log
 
-from hwsim.arch import Arch
+from hwsim.arch import Arch, parse_precision
 from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
+from hwsim.graph import Graph
 from hwsim.measured import Measured
 from hwsim.steps.estimate import appraiser, estimate, latency_s
 from hwsim.steps.fit import REACH, Fitted, Parameter, Sample, fit, leave_one_out
+from hwsim.steps.layer_table import LayerShape, network
 from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.prices import prices_of
@@ -61,9 +63,9 @@ def samples_of(arch: Arch, rows: Sequence[Measured]) -> tuple[Sample, ...]:
 
 
 def _sample(arch: Arch, row: Measured) -> Sample:
-    name = named(row.network)
     own = _under(arch, row)
-    program = lower(network_to_price(name, row.precision, row.image, row.batch, arch.quantization), own)
+    name, graph = _network(arch, row)
+    program = lower(graph, own)
     residency = plan_residency(program, own)
     costs, scaling = load_costs(arch.energy.table), load_scaling()
     own_prices = prices_of(own, costs, scaling)
@@ -74,9 +76,32 @@ def _sample(arch: Arch, row: Measured) -> Sample:
         prices = prices_of(here, costs, scaling)
         if row.figure == "energy":
             return estimate(program, here, mappings, residency, prices).energy_j
-        return latency_s(program, here, mappings, prices)
+        return latency_s(program, here, mappings, prices, whole=row.layer is None)
 
     return Sample(row.label, name, row.precision, row.value, predict)
+
+
+def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:
+    """The row's network and its name; a layer alone goes by its label."""
+    if row.layer is None:
+        name = named(row.network)
+        return name, network_to_price(name, row.precision, row.image, row.batch, arch.quantization)
+    side, kernel, stride = (row.layer[k] for k in ("size", "kernel", "stride"))
+    before, (weight, activation) = kernel // 2, parse_precision(row.precision)
+    shape = LayerShape(
+        row.network,
+        row.layer["channels"],
+        row.layer["outputs"],
+        (side, side),
+        (kernel, kernel),
+        stride,
+        (before, before, kernel - 1 - before, kernel - 1 - before),
+        batch=row.batch,
+        weight_bits=int(weight),
+        activation_bits=int(activation),
+        output_bits=32,
+    )
+    return row.network, network(row.network, [shape])
 
 
 def _under(arch: Arch, row: Measured) -> Arch:

@@ -14,11 +14,16 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 JOULES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9}
 WORDS = {"int8": "w8a8", "uint8": "w8a8", "int16": "w16a16", "int4": "w4a4", "float16": "fp16", "float32": "fp32", "bfloat16": "bf16"}
 COLUMNS = ("model", "precision", "value", "unit")
+LAYER = ("channels", "outputs", "size", "kernel", "stride")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One latency in seconds or energy in joules of one inference of a batch; `set` are fields of the chip under which it was taken."""
+    """One latency in seconds or energy in joules of one inference of a batch; `set` are fields of the chip under which it was taken.
+
+    With `layer` it is the time of one convolution alone (square input, kernel and padding that keeps the size at stride 1), whose
+    sums leave in 32 bits, without the start of an inference.
+    """
 
     label: str
     network: str
@@ -28,11 +33,14 @@ class Measured:
     figure: str
     value: float
     set: Mapping[str, str]
+    layer: Mapping[str, int] | None = None
 
 
 def measured_rows(rows: Iterable[Mapping[str, str]], where: Mapping[str, str] | None = None) -> list[Measured]:
-    """Rows with the columns model, precision, value and unit, and where there are such batch, metric, image and `set`
-    (`clock.frequency=240 MHz; ...`); `where` keeps those whose columns start so.
+    """Rows with the columns model, precision, value and unit, and where there are such batch, metric, image, `set`
+    (`clock.frequency=240 MHz; ...`) and, for a layer alone, channels, outputs, size, kernel and stride.
+
+    `where` keeps the rows whose columns start so.
 
     Raises HwsimError for a row that says something else.
     """
@@ -60,7 +68,8 @@ def _measured(row: Mapping[str, str], where: str) -> Measured:
     given = {k.strip(): v.strip() for k, _, v in pairs}
     size = row.get("image") or (str(image) if image else "")
     label = " ".join(w for w in (row["model"].strip(), precision, f"b{batch}" if batch != "1" else "", *given.values()) if w)
-    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given)
+    layer = {k: int(row[k]) for k in LAYER} if row.get("kernel") else None
+    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given, layer)
 
 
 def _split(model: str) -> tuple[str, int | None]:

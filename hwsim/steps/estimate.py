@@ -70,12 +70,12 @@ def _start_cycles(chip: Chip, program: Program) -> int:
     return ceil(start)
 
 
-def latency_s(program: Program, arch: Arch, mappings: list[Mapping], prices: Prices) -> float:
-    """The time of one inference alone: what `estimate` says, without its rows and energies."""
+def latency_s(program: Program, arch: Arch, mappings: list[Mapping], prices: Prices, whole: bool = True) -> float:
+    """The time of one inference alone, or of its layers without its start and end: what `estimate` says, without rows and energies."""
     chip, cycles = Chip(arch, prices), 0
     for layer, mapping, switches in zip(program.layers, mappings, _switches(program), strict=True):
         cycles += sum(_cycles(chip, layer, mapping, _busy_units(chip, layer, mapping, _work(chip, layer, mapping)), switches).values())
-    return (cycles + _start_cycles(chip, program)) / arch.clock_hz
+    return (cycles + (_start_cycles(chip, program) if whole else 0)) / arch.clock_hz
 
 
 def _switches(program: Program) -> list[bool]:
