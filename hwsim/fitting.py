@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from math import inf, log
 
 from hwsim.arch import Arch, parse_precision
 from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
-from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
 from hwsim.graph import Graph
+from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
 from hwsim.measured import Measured
-from hwsim.steps.estimate import appraiser, estimate, latency_s
+from hwsim.simulate import lay_out
+from hwsim.steps.estimate import estimate, latency_s
 from hwsim.steps.fit import REACH, Fitted, Parameter, Sample, fit, leave_one_out
 from hwsim.steps.layer_table import LayerShape, network
 from hwsim.steps.lower import lower
-from hwsim.steps.map_layers import map_layers
 from hwsim.steps.prices import prices_of
-from hwsim.steps.residency import plan_residency
 from hwsim.topologies import named
 
 __all__ = ["fit_chip", "prior_chip", "samples_of"]
@@ -27,7 +26,7 @@ Progress = Callable[[int, int], None]
 SHARES = ("efficiency", "wide", "real")
 
 
-def prior_chip(path: str, parameters: Iterable[str] = (), overrides: Mapping[str, str] | None = None) -> tuple[Arch, tuple[Parameter, ...]]:
+def prior_chip(path: str, parameters: Iterable[str] = (), overrides: dict[str, str] | None = None) -> tuple[Arch, tuple[Parameter, ...]]:
     """A chip with the numbers of its `fit` block (or those of them named) at their priors, and these as parameters.
 
     Raises HwsimError for a chip that names nothing to fit.
@@ -66,19 +65,22 @@ def _sample(arch: Arch, row: Measured) -> Sample:
     own = _under(arch, row)
     name, graph = _network(arch, row)
     program = lower(graph, own)
-    residency = plan_residency(program, own)
-    costs, scaling = load_costs(arch.energy.table), load_scaling()
-    own_prices = prices_of(own, costs, scaling)
-    mappings = map_layers(program, own, residency, own_prices, "greedy", "latency", appraiser(own, own_prices))
+    kept = lay_out(own, program)
 
     def predict(chip: Arch) -> float:
         here = _under(chip, row)
-        prices = prices_of(here, costs, scaling)
+        laid = kept if _works_alike(own, here) else lay_out(here, program, residency=kept.residency)
         if row.figure == "energy":
-            return estimate(program, here, mappings, residency, prices).energy_j
-        return latency_s(program, here, mappings, prices, whole=row.layer is None)
+            prices = prices_of(here, load_costs(here.energy.table), load_scaling())
+            return estimate(program, here, laid.mappings, laid.residency, prices).energy_j
+        return latency_s(program, here, laid.mappings, laid.prices, whole=row.layer is None)
 
     return Sample(row.label, name, row.precision, row.value, predict)
+
+
+def _works_alike(a: Arch, b: Arch) -> bool:
+    """Whether arrays do the same for a layer on both chips, up to the share of their rates that they reach."""
+    return all(x.ports == y.ports for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True))
 
 
 def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:

@@ -97,7 +97,8 @@ class Traffic:
 class Work:
     """What an array does for a layer.
 
-    `stages` are cycles of parts that work at the same time, so that the longest counts.  `slots` are the MACs that the array could
+    `stages` are cycles of parts that work at the same time, so that the longest counts; `wait` are those in which none of them
+    works, because operands are on their way.  `slots` are the MACs that the array could
     have done meanwhile, `mapped_slots` without filling and draining.  `reads` and `writes` count elements from and to the nearest
     memories; `sums` are partial sums.  `how` says what is special about it.
     """
@@ -109,10 +110,11 @@ class Work:
     reads: MappingType[str, int]
     writes: MappingType[str, int]
     how: str = ""
+    wait: int = 0
 
     @property
     def cycles(self) -> int:
-        return max(self.stages.values())
+        return max(self.stages.values()) + self.wait
 
 
 NO_WORK = Work({}, {"": 0}, 0, 0, {}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -16,7 +16,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_costs, load_scaling
 from hwsim.io.dataset import Dataset
-from hwsim.mapping import Given
+from hwsim.mapping import Given, Mapping
 from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.result import Result
@@ -26,13 +26,13 @@ from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written, lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
-from hwsim.steps.prices import prices_of
+from hwsim.steps.prices import Prices, prices_of
 from hwsim.steps.read import with_batch
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.score import agreement, choose_metric, score
 from hwsim.steps.timeline import timeline
 
-__all__ = ["check_fit", "price", "simulate"]
+__all__ = ["LaidOut", "check_fit", "lay_out", "price", "simulate"]
 
 Progress = Callable[[int, int], None]
 
@@ -79,10 +79,32 @@ def price(
     The mapper is the chip's own unless another is named.  `residency` is that of the whole where the program is a part of it;
     `given` are parts of mappings that are known, by layer: what they are is up to the mapper.
     """
+    laid = lay_out(arch, program, mapper, residency, objective, given)
+    return estimate(program, arch, laid.mappings, laid.residency, laid.prices)
+
+
+@dataclass(frozen=True)
+class LaidOut:
+    """A program in its place on a chip: all that an estimate needs beside the two."""
+
+    mappings: list[Mapping]
+    residency: Residency
+    prices: Prices
+
+
+def lay_out(
+    arch: Arch,
+    program: Program,
+    mapper: str = "",
+    residency: Residency | None = None,
+    objective: str = "latency",
+    given: Given | None = None,
+) -> LaidOut:
+    """The mapping of a program, as `price` takes it."""
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
     mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given)
-    return estimate(program, arch, mappings, residency, prices)
+    return LaidOut(mappings, residency, prices)
 
 
 def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> Result:

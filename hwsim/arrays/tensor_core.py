@@ -22,13 +22,15 @@ LARGEST = 256
 
 
 class Blocks(NamedTuple):
-    """A choice of blocks, the fastest first: cycles, then operands fetched."""
+    """A choice of blocks, the fastest first: cycles at the share of the rate that is reached, then operands fetched."""
 
     cycles: float
     fetched: int
     bm: int
     bn: int
     waves: int
+    multiply: float
+    wait: float
 
 
 def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
@@ -37,11 +39,11 @@ def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
     k = ceil(p.k / u.C) * u.C
     best = min(_choices(array, layer, p, k, clock_hz))
     mapped = best.waves * array.cores * best.bm * best.bn * k
-    cycles = ceil(best.cycles)
+    multiply, wait = ceil(best.multiply), ceil(best.wait)
     reads = {"inputs": p.groups * p.m * p.k * ceil(p.n / best.bn), "weights": p.groups * p.n * p.k * ceil(p.m / best.bm)}
-    slots = max(ceil(best.cycles * layer.rate * u.rate * array.multipliers), mapped)
+    slots = max(ceil((multiply + wait) * layer.rate * u.rate * array.multipliers), mapped)
     how = f"blocks of {best.bm} x {best.bn}, {best.waves} waves"
-    return Work({"OX": best.bm, "K": best.bn}, {"multiply": cycles}, slots, mapped, reads, {"outputs": p.outputs}, how)
+    return Work({"OX": best.bm, "K": best.bn}, {"multiply": multiply}, slots, mapped, reads, {"outputs": p.outputs}, how, wait)
 
 
 def _choices(array: MacArray, layer: Layer, p: Product, k: int, clock_hz: float) -> list[Blocks]:
@@ -62,4 +64,6 @@ def _timed(array: MacArray, layer: Layer, p: Product, k: int, bm: int, bn: int, 
     multiply = bm * bn * k / (u.multipliers * layer.rate * u.rate)
     bits = k * (bm * formats.get(layer.activation).bits + bn * formats.get(layer.weight).bits)
     feed = bits / array.ports.both.per_cycle(clock_hz) if array.ports and array.ports.both else 0.0
-    return Blocks(waves * (multiply + feed), p.m * ceil(p.n / bn) + p.n * ceil(p.m / bm), bm, bn, waves)
+    fetched = p.m * ceil(p.n / bn) + p.n * ceil(p.m / bm)
+    cycles = waves * (multiply / array.efficiency.get(layer.precision, 1.0) + feed)
+    return Blocks(cycles, fetched, bm, bn, waves, waves * multiply, waves * feed)

@@ -220,10 +220,10 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
 
 def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> dict[str, int]:
     """Products, then the outputs where the array finishes them itself, at the share of its rates that such layers reach."""
-    cycles = float(mapping.work.cycles)
+    cycles = float(mapping.work.cycles - mapping.work.wait)
     if array.outputs is not None:
         cycles += layer.steps[0].outputs[0].elements / array.outputs.per_cycle(chip.arch.clock_hz)
-    return {layer.unit: ceil(cycles / array.reached(layer_kind(layer.steps[0]), layer.precision))}
+    return {layer.unit: ceil(cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)) + mapping.work.wait}
 
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
