@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hwsim.errors import HwsimError, suggest
-from hwsim.kernels.compiling import cache_folder, host_cpu
+from hwsim.kernels.compiling import cache_folder
+from hwsim.kernels.host import host_cpu
 from hwsim.shelf import SHELVES, load, names
 from hwsim.units import format_bytes
 

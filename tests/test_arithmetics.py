@@ -11,7 +11,8 @@ import pytest
 from hwsim.arithmetics import _rounding
 from hwsim.errors import HwsimError
 from hwsim.kernels.compiling import Kernel, address, call
-from hwsim.kernels.finishing import requantized
+from hwsim.kernels.finishing import WAY_ARGS, Way, finish
+from hwsim.ops._lowering import DTYPES
 from hwsim.quant import Array
 from hwsim.shelf import load, names
 from tests import naive
@@ -106,19 +107,19 @@ def test_ascend_adds_the_offset_in_float16() -> None:
 
 
 @pytest.mark.parametrize("name", names("arithmetics"))
-def test_compiled_equals_numpy(name: str) -> None:
-    """The finishing kernel compiles the same function that the reference calls on arrays."""
+@pytest.mark.parametrize("sums", ["i32", "i64"])
+def test_compiled_equals_numpy(name: str, sums: str) -> None:
+    """The finishing kernel is the same function that the reference calls on arrays, written out for lanes."""
     module = load("arithmetics", name)
     for real in scales_of(name):
         acc = probes(real)
         acc = np.concatenate([acc, [2**31 - 1, -(2**31), 2**30, -(2**30)]]) if module.BIAS != "int64" else acc
         p = module.parameters(np.float32(1), np.float32(real), np.float32(1))
-        rows = np.zeros((3, len(acc)))
-        for row, values in zip(rows, p, strict=False):
-            row[:] = values
-        args = np.array([rows.ctypes.data, len(acc), 5, 0, 255, 0], np.int64)
-        out, held = np.zeros(len(acc), np.uint8), np.ascontiguousarray(acc)
-        entry = address(Kernel(requantized, (module.requantize, "i64", "u8"), 5))
+        rows = [np.full(len(acc) + 16, v).astype(DTYPES[kind]) for kind, v in zip(module.PARAMETERS, p, strict=True)]
+        given = {f"p{i}": row.ctypes.data for i, row in enumerate(rows)} | {"zero_point": 5, "low": 0, "high": 255}
+        args = np.array([given.get(n, 0) for n in WAY_ARGS], np.int64)
+        out, held = np.zeros(len(acc), np.uint8), np.append(acc, np.zeros(16, np.int64)).astype(DTYPES[sums])
+        entry = address(Kernel(finish, (Way(module.requantize, module.PARAMETERS, "u8"), sums), 5))
         call(entry, args.ctypes.data, held.ctypes.data, 0, len(acc), out.ctypes.data)
         assert np.array_equal(out, module.requantize(acc, p, 5, 0, 255).astype(np.uint8)), real
 

@@ -6,13 +6,15 @@ A file defines
 * `MULTIPLIER`: what scales the accumulator (`int32`, `int16`, `int8`, `fp32`, `fp16`, or "" for a shift), which is what costs energy;
 * `parameters(x_scale, w_scale, y_scale, bias)`: float64 arrays, one number per output channel each (every int32 and float32
   is a float64, so nothing is lost);
+* `PARAMETERS`: how kernels store each of them (`f32`, `i32`, `i64`, `f64`);
 * `requantize(acc, p, zero_point, low, high)`: the stored output of an accumulator, p = what `parameters` gave.
 
-`requantize` has no branches and uses only what NumPy means on arrays and Numba on scalars alike: the reference executor calls
-it on arrays and the kernels compile the same function.  Where its library has formulas of its own a file may also define `BINARY`
-(function of two stored numbers -> its parameters and the function), `STORED` (function of one stored number -> a function on arrays),
-`softmax`, `quantize` and others that the operators look for; what all others do is in `_default.py`.  With `REAL` (a format's name)
-elementwise operators dequantize, compute in that format and quantize again.
+`requantize` has no branches and is written with the conversions of `kernels.numbers`, Python's operators and NumPy's `minimum`,
+`maximum`, `rint`, `trunc`, `abs`, `copysign`: on arrays it computes, on the lanes of a kernel it writes vector code, so that one
+definition is the reference and the way out fused into every kernel.  Where its library has formulas of its own a file may also
+define `BINARY` (function of two stored numbers -> its parameters and the function), `STORED` (function of one stored number -> a
+function on arrays), `softmax`, `quantize` and others that the operators look for; what all others do is in `_default.py`.  With `REAL`
+(a format's name) elementwise operators dequantize, compute in that format and quantize again.
 
 A library whose operators round differently also has `variant(step)`, the arithmetic that a step follows, and
 `accumulator_bits(step)`, how wide its accumulator is.

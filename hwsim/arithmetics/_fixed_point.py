@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, rdbp, srdhm
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import i64
 from hwsim.quant import Array
 
 __all__ = ["Q16", "Q32", "FixedPoint", "interpolation_table", "one_over_one_plus"]
@@ -21,11 +21,10 @@ __all__ = ["Q16", "Q32", "FixedPoint", "interpolation_table", "one_over_one_plus
 POWERS = {-2: 1672461947, -1: 1302514674, 0: 790015084, 1: 290630308, 2: 39332535, 3: 720401, 4: 242}
 
 
-@scalar
 def one_over_one_plus(a: Any) -> Any:
     """1 / (1 + a) for a in [0, 1), Q0.31: three Newton-Raphson steps on 48/17 - 32/17 x (one_over_one_plus_x_for_x_in_0_1)."""
     half = (a + 2147483648) >> 1
-    x = 1515870810 + srdhm(half, np.int64(-1010580540))
+    x = 1515870810 + srdhm(half, i64(-1010580540))
     x = x + clamp(srdhm(x, 536870912 - srdhm(half, x)) << 2, -2147483648, 2147483647)
     x = x + clamp(srdhm(x, 536870912 - srdhm(half, x)) << 2, -2147483648, 2147483647)
     x = x + clamp(srdhm(x, 536870912 - srdhm(half, x)) << 2, -2147483648, 2147483647)

@@ -16,7 +16,6 @@ from hwsim.arithmetics._fixed_point import Q16
 from hwsim.arithmetics._litert_pairs import multiplier
 from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
-from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array, QuantParams
 
 __all__ = ["Cell", "gate", "lstm", "new_cell", "new_state"]
@@ -57,14 +56,12 @@ def lstm(
     return Cell(multipliers, *tables, numbers, gate, new_cell, new_state)
 
 
-@scalar
 def gate(product: Any, state: Any, m: Any) -> Any:
     """The 16-bit sum of both products' requantized sums (int32)."""
     own = clamp(scaled(wrap32(product), (m[0], m[1])), -32768, 32767)
     return clamp(scaled(wrap32(state), (m[2], m[3])) + own, -32768, 32767)
 
 
-@scalar
 def new_cell(c: Any, i: Any, f: Any, g: Any, p: Any) -> Any:
     """The new cell: forget and input gate, each product rounded, a saturating sum, the bound."""
     entering = i + p[5] * (32767 - f - i)
@@ -73,7 +70,6 @@ def new_cell(c: Any, i: Any, f: Any, g: Any, p: Any) -> Any:
     return clamp(total, -32768 + (p[4] < 32767) * (32768 - p[4]), p[4])
 
 
-@scalar
 def new_state(o: Any, t: Any, p: Any) -> Any:
     """The new state: output gate times the cell's tanh."""
     return scaled(o * t, (p[1], p[2])) + p[3]

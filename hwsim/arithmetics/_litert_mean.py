@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp
-from hwsim.kernels.compiling import scalar, select
+from hwsim.kernels.numbers import i64, select
 from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = "int32"
+PARAMETERS = ("i32",)
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
@@ -22,9 +23,8 @@ def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | Non
     return (np.rint(np.float64(y_scale) / (np.float64(x_scale) * np.float64(w_scale))),)
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    n = np.int64(p[0])
+    n = i64(p[0])
     total = acc + n * zero_point
     size = (np.abs(total) + n // 2) // n
     return clamp(select(total < 0, -size, size), low, high)

@@ -12,12 +12,10 @@ import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import f32, f64, i64
 from hwsim.quant import QuantParams
 
 __all__ = ["BINARY", "multiplier"]
-
-f32, f64 = np.float32, np.float64
 
 
 def multiplier(real: Any) -> tuple[float, float]:
@@ -38,22 +36,18 @@ def _sum_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
     return (*multiplier(f64(a.scale) / twice), *multiplier(f64(b.scale) / twice), *multiplier(out), *_zeros(a, b, y), float(left))
 
 
-@scalar
 def _operand(q: Any, zero: Any, left: Any, m: Any, e: Any) -> Any:
-    return scaled((q - np.int64(zero)) << np.int64(left), (m, e))
+    return scaled((q - i64(zero)) << i64(left), (m, e))
 
 
-@scalar
 def _sum_out(total: Any, p: Any, low: Any, high: Any) -> Any:
-    return clamp(rdbp(srdhm(wrap32(total), np.int64(p[4])), np.maximum(-np.int64(p[5]), 0)) + np.int64(p[8]), low, high)
+    return clamp(rdbp(srdhm(wrap32(total), i64(p[4])), np.maximum(-i64(p[5]), 0)) + i64(p[8]), low, high)
 
 
-@scalar
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     return _sum_out(_operand(a, p[6], p[9], p[0], p[1]) + _operand(b, p[7], p[9], p[2], p[3]), p, low, high)
 
 
-@scalar
 def sub(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     return _sum_out(_operand(a, p[6], p[9], p[0], p[1]) - _operand(b, p[7], p[9], p[2], p[3]), p, low, high)
 
@@ -62,10 +56,9 @@ def _mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
     return (*multiplier(f32(f32(f32(a.scale) * f32(b.scale)) / f32(y.scale))), *_zeros(a, b, y))
 
 
-@scalar
 def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    product = wrap32((a - np.int64(p[2])) * (b - np.int64(p[3])))
-    return clamp(scaled(product, (p[0], p[1])) + np.int64(p[4]), low, high)
+    product = wrap32((a - i64(p[2])) * (b - i64(p[3])))
+    return clamp(scaled(product, (p[0], p[1])) + i64(p[4]), low, high)
 
 
 def _none(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
@@ -73,12 +66,10 @@ def _none(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
     return (0.0,)
 
 
-@scalar
 def larger(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     return np.maximum(a, b)
 
 
-@scalar
 def smaller(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     return np.minimum(a, b)
 
@@ -88,12 +79,11 @@ def _prelu_parameters(x: QuantParams, slope: QuantParams, y: QuantParams) -> tup
     return (*positive, *multiplier(f32(f32(f32(x.scale) * f32(slope.scale)) / f32(y.scale))), *_zeros(x, slope, y))
 
 
-@scalar
 def prelu(x: Any, slope: Any, p: Any, low: Any, high: Any) -> Any:
-    v = x - np.int64(p[4])
-    up, down = scaled(v, (p[0], p[1])), scaled(v * (slope - np.int64(p[5])), (p[2], p[3]))
-    negative = np.int64(v < 0)
-    return clamp(up + negative * (down - up) + np.int64(p[6]), low, high)
+    v = x - i64(p[4])
+    up, down = scaled(v, (p[0], p[1])), scaled(v * (slope - i64(p[5])), (p[2], p[3]))
+    negative = i64(v < 0)
+    return clamp(up + negative * (down - up) + i64(p[6]), low, high)
 
 
 BINARY: dict[str, tuple[Callable[..., tuple[float, ...]], Callable[..., Any]]] = {

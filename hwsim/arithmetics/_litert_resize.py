@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.kernels.compiling import scalar, select
+from hwsim.kernels.numbers import f32, i32, i64, select
 from hwsim.quant import Array
 
 __all__ = ["Blend", "resize"]
@@ -17,7 +17,6 @@ __all__ = ["Blend", "resize"]
 
 MODES = ("asymmetric", "align_corners", "half_pixel")
 Taps = tuple[Array, Array, Array]
-f32 = np.float32
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class Blend:
 
 def _real_taps(n: int, m: int, aligned: bool, centred: bool) -> Taps:
     step = f32(f32(n - 1) / f32(m - 1)) if aligned else f32(f32(n) / f32(m))
-    i = np.arange(m, dtype=f32)
-    at = ((i + f32(0.5)) * step - f32(0.5)).astype(f32) if centred else (i * step).astype(f32)
+    i = np.arange(m, dtype=np.float32)
+    at = ((i + f32(0.5)) * step - f32(0.5)).astype(np.float32) if centred else (i * step).astype(np.float32)
     low = np.maximum(np.floor(at).astype(np.int64), 0)
-    return low, np.minimum(np.ceil(at).astype(np.int64), n - 1), (at - low.astype(f32)).astype(np.float64)
+    return low, np.minimum(np.ceil(at).astype(np.int64), n - 1), (at - low.astype(np.float32)).astype(np.float64)
 
 
 def _whole_taps(n: int, m: int, aligned: bool, centred: bool) -> Taps:
@@ -48,20 +47,19 @@ def _whole_taps(n: int, m: int, aligned: bool, centred: bool) -> Taps:
     return low, high, (at - 1024 * low).astype(np.float64)
 
 
-@scalar
 def blend_real(tl: Any, tr: Any, bl: Any, br: Any, wy: Any, wx: Any) -> Any:
     """Four products of float32, added from left to right, then truncated to a byte."""
-    y, x, one = np.float32(wy), np.float32(wx), np.float32(1)
-    total = np.float32(np.float32(np.float32(tl) * (one - y)) * (one - x)) + np.float32(np.float32(np.float32(bl) * y) * (one - x))
-    total = np.float32(total + np.float32(np.float32(np.float32(tr) * (one - y)) * x))
-    total = np.float32(total + np.float32(np.float32(np.float32(br) * y) * x))
-    return np.int64(np.trunc(np.float32(total + np.float32(0.5)))) & 255
+    y, x = f32(wy), f32(wx)
+    up, left = f32(1) - y, f32(1) - x
+    total = f32(tl) * up * left + f32(bl) * y * left
+    total = total + f32(tr) * up * x
+    total = total + f32(br) * y * x
+    return i32(np.trunc(total + np.float32(0.5))) & 255
 
 
-@scalar
 def blend_whole(tl: Any, tr: Any, bl: Any, br: Any, wy: Any, wx: Any) -> Any:
     """Weights in 1024ths; the sum over 2^20 with ties away from zero."""
-    y, x = np.int64(wy), np.int64(wx)
+    y, x = i64(wy), i64(wx)
     total = tl * (1024 - y) * (1024 - x) + bl * y * (1024 - x) + tr * (1024 - y) * x + br * y * x
     size = (np.abs(total) + 524288) >> 20
     return select(total < 0, -size, size)

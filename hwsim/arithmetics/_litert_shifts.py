@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, rdbp
-from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, parameters, requantize
-from hwsim.kernels.compiling import scalar
+from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, parameters, requantize
+from hwsim.kernels.numbers import i64
 from hwsim.quant import QuantParams
 
-__all__ = ["BIAS", "BINARY", "MULTIPLIER", "parameters", "requantize"]
+__all__ = ["BIAS", "BINARY", "MULTIPLIER", "PARAMETERS", "parameters", "requantize"]
 
 
 def _shifts(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
@@ -21,15 +21,13 @@ def _shifts(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]
     return tuple(max(to - float(np.log2(np.float64(q.scale))), 0.0) for q in (a, b))
 
 
-@scalar
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    total = rdbp(a, np.int64(p[0])) + rdbp(b, np.int64(p[1]))
+    total = rdbp(a, i64(p[0])) + rdbp(b, i64(p[1]))
     return clamp(clamp(total, -32768, 32767), low, high)
 
 
-@scalar
 def sub(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    total = rdbp(a, np.int64(p[0])) - rdbp(b, np.int64(p[1]))
+    total = rdbp(a, i64(p[0])) - rdbp(b, i64(p[1]))
     return clamp(clamp(total, -32768, 32767), low, high)
 
 

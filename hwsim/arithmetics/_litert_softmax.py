@@ -15,7 +15,6 @@ from hwsim.arithmetics._fixed_point import Q32, one_over_one_plus
 from hwsim.arithmetics._litert_pairs import multiplier
 from hwsim.arithmetics._rounding import bit_length, rdbp, round_away, srdhm, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
-from hwsim.kernels.compiling import scalar
 from hwsim.quant import Array, QuantParams
 
 __all__ = ["softmax"]
@@ -41,7 +40,6 @@ def _narrow(x: QuantParams, y: QuantParams, beta: float) -> Parts:
     return table, np.where(kept, rdbp(table, np.int64(12)), 0), np.zeros(1, np.int64), _out16 if y.bits > 8 else _out8
 
 
-@scalar
 def _shifted(e: Any, total: Any, bits: Any) -> Any:
     """The exponential times 1 / sum (Q12.19), as a number of so many bits."""
     total = wrap32(total)
@@ -50,12 +48,10 @@ def _shifted(e: Any, total: Any, bits: Any) -> Any:
     return rdbp(srdhm(reciprocal, e), length + 11 - bits)
 
 
-@scalar
 def _out8(e: Any, total: Any, reciprocals: Any, low: Any) -> Any:
     return _shifted(e, total, 8) + low
 
 
-@scalar
 def _out16(e: Any, total: Any, reciprocals: Any, low: Any) -> Any:
     return _shifted(e, total, 16) + low
 
@@ -83,14 +79,12 @@ def _table513(f: Any, scale: float, zero_point: int) -> Array:
     return np.clip(np.append(sample[:-1] - bias, round_away(f(np.asarray(last)) * factor)), -32768, 32767).astype(np.int64)
 
 
-@scalar
 def _looked_up(v: Any, table: Any) -> Any:
     """Linear interpolation in a table of 513 (LUTLookup)."""
     i = 256 + (v >> 7)
     return table[i] + (((table[i + 1] - table[i]) * (v & 127) + 64) >> 7)
 
 
-@scalar
 def _out_wide(e: Any, total: Any, reciprocals: Any, low: Any) -> Any:
     length = bit_length(total)
     u = ((total << (31 - length)) + 8192) >> 14

@@ -1,4 +1,4 @@
-"""Integer and floating-point pieces of the arithmetics.  All work on NumPy arrays and on Numba scalars."""
+"""Integer and floating-point pieces of the arithmetics.  All work on NumPy arrays and on the lanes of a kernel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.kernels.compiling import scalar, select
+from hwsim.kernels.numbers import as_float32, as_int32, as_int64, f32, f64, i32, i64, select
 
 __all__ = [
     "bit_length",
@@ -23,75 +23,68 @@ __all__ = [
 ]
 
 
-@scalar
 def clamp(x: Any, low: Any, high: Any) -> Any:
     """x limited to [low, high]."""
     return np.minimum(np.maximum(x, low), high)
 
 
-@scalar
 def wrap32(x: Any) -> Any:
     """Two's complement wrap of an int64 to 32 bits."""
-    return ((x + 2147483648) & 4294967295) - 2147483648
+    return i32(x) if hasattr(x, "lanes") else ((x + 2147483648) & 4294967295) - 2147483648
 
 
-@scalar
 def srdhm(a: Any, b: Any) -> Any:
     """gemmlowp SaturatingRoundingDoublingHighMul of int32 values: (a b + 2^30) >> 31, ties up; -2^31 squared saturates."""
-    return np.minimum((a * b + 1073741824) >> 31, 2147483647)
+    return np.minimum((i64(a) * i64(b) + 1073741824) >> 31, 2147483647)
 
 
-@scalar
 def rdbp(x: Any, n: Any) -> Any:
     """gemmlowp RoundingDivideByPOT: x / 2^n, ties away from zero."""
-    mask = (np.int64(1) << n) - 1
+    mask = ((x * 0 + 1) << n) - 1
     return (x >> n) + ((x & mask) > (mask >> 1) + (x < 0))
 
 
-@scalar
 def round_away(x: Any) -> Any:
     """C round(): the nearest whole number, ties away from zero; keeps the float type."""
     whole = np.trunc(x)
     return whole + select(np.abs(x - whole) >= 0.5, np.copysign(whole * 0 + 1, x), whole * 0)
 
 
-@scalar
 def to_int32(x: Any) -> Any:
     """float64 to int32 as x86-64 converts it (cvttsd2si): out of range, infinite and NaN become -2^31."""
     fits = (x > -2147483649.0) & (x < 2147483648.0)
-    return np.int64(select(fits, x, np.float64(-2147483648.0)))
+    return i64(select(fits, x, np.float64(-2147483648.0)))
 
 
-@scalar
 def bit_length(x: Any) -> Any:
     """Bits of a positive integer below 2^53: the exponent of its float64."""
-    return (np.float64(x).view(np.int64) >> 52) - 1022
+    return (as_int64(f64(x)) >> 52) - 1022
 
 
-@scalar
 def half(x: Any) -> Any:
     """A float32 rounded to IEEE float16 (nearest even; subnormals kept; 65520 and more become infinite), held as float32."""
-    x = np.float32(x)
-    bits = x.view(np.int32)
-    near = np.int32((bits + 4095 + ((bits >> 13) & 1)) & -8192).view(np.float32)
-    small = np.float32(np.rint(x * np.float32(16777216)) * np.float32(2.0**-24))
+    x = f32(x)
+    bits = as_int32(x)
+    near = as_float32((bits + 4095 + ((bits >> 13) & 1)) & -8192)
+    small = np.rint(x * np.float32(16777216)) * np.float32(2.0**-24)
     near = select(np.abs(x) < np.float32(2.0**-14), small, near)
-    return select(np.abs(x) >= np.float32(65520), np.float32(np.copysign(np.inf, x)), near)
+    return select(np.abs(x) >= np.float32(65520), np.copysign(np.float32(np.inf), x), near)
 
 
-@scalar
 def fma32(a: Any, b: Any, c: Any) -> Any:
     """float32 fused multiply-add (one rounding) of float32 values.
 
     The product is exact in float64; the sum is rounded to odd there, which makes the second rounding to float32 harmless
     (Boldo and Melquiond, IEEE TC 2008, theorem 3).
     """
+    if hasattr(a, "lanes"):
+        return a.call("fma", b, c)
     p, wide = np.float64(a) * np.float64(b), np.float64(c)
     s = p + wide
     back = s - p
     error = (p - (s - back)) + (wide - back)
     inexact_even = (error != 0) & ((np.float64(s).view(np.int64) & 1) == 0)
-    return np.float32(select(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
+    return np.float32(np.where(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
 
 
 def quantized_multiplier(real: Any) -> tuple[Any, Any]:

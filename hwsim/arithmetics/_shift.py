@@ -12,6 +12,7 @@ from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = ""
+PARAMETERS = ("i32",)
 POWER_OF_TWO = True
 
 

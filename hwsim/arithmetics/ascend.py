@@ -11,21 +11,20 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, half
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import f32, i32
 from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = "fp16"
 REAL = "float16"
-f32 = np.float32
+PARAMETERS = ("f32", "f32")
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
-    return np.float64((f32(x_scale) * f32(w_scale)).astype(f32)), np.float64(half(f32(1) / f32(y_scale)))
+    return np.float64((f32(x_scale) * f32(w_scale)).astype(np.float32)), np.float64(half(f32(1) / f32(y_scale)))
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    real = half(np.float32(acc) * np.float32(p[0]))
-    scaled = half(half(real * np.float32(p[1])) + np.float32(zero_point))
-    return np.int64(clamp(np.rint(scaled), low, high))
+    real = half(f32(acc) * f32(p[0]))
+    scaled = half(half(real * f32(p[1])) + f32(zero_point))
+    return i32(clamp(np.rint(scaled), f32(low), f32(high)))

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import f64, i32
 from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = "int32"
+PARAMETERS = ("f64", "f64")
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
@@ -23,6 +24,5 @@ def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | Non
     return np.floor(mantissa * 2.0**31 + 0.5), np.float64(2.0) ** (exponent - 31)
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    return np.int64(clamp(np.rint(np.float64(acc) * p[0] * p[1]), low - zero_point, high - zero_point)) + zero_point
+    return i32(clamp(np.rint(f64(acc) * p[0] * p[1]), f64(low - zero_point), f64(high - zero_point))) + zero_point

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, round_away, to_int32, wrap32
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import f64
 from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = "int53"
+PARAMETERS = ("f64",)
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
     return (np.float64(x_scale) * np.float64(w_scale) / np.float64(y_scale),)
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    return clamp(wrap32(to_int32(round_away(np.float64(acc) * p[0])) + zero_point), low, high)
+    return clamp(wrap32(to_int32(round_away(f64(acc) * p[0])) + zero_point), low, high)

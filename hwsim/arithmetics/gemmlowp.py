@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import i32, i64, in_int32
 from hwsim.quant import Array, QuantParams
 
 BIAS = "int32"
 MULTIPLIER = "int32"
+PARAMETERS = ("i32", "i32")
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
@@ -30,13 +31,11 @@ def mean_parameters(x: QuantParams, y: QuantParams, count: int) -> tuple[Any, ..
     return np.float64((m << shift) // count), np.float64(e - shift)
 
 
-@scalar
 def scaled(acc: Any, p: Any) -> Any:
     """MultiplyByQuantizedMultiplier of an int32."""
-    m, e = np.int64(p[0]), np.int64(p[1])
-    return rdbp(srdhm(wrap32(acc << np.maximum(e, 0)), m), np.maximum(-e, 0))
+    m, e = i64(p[0]), i32(p[1])
+    return rdbp(in_int32(srdhm(wrap32(i64(acc) << np.maximum(e, 0)), m)), np.maximum(-e, 0))
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    return clamp(scaled(acc, p) + zero_point, low, high)
+    return clamp(scaled(acc, p), low - zero_point, high - zero_point) + zero_point

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import quantized_multiplier
-from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, requantize
+from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, requantize
 from hwsim.quant import Array
 
-__all__ = ["BIAS", "MULTIPLIER", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "parameters", "requantize"]
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, wrap32
-from hwsim.arithmetics.gemmlowp import parameters
-from hwsim.kernels.compiling import scalar, select
+from hwsim.arithmetics.gemmlowp import PARAMETERS, parameters
+from hwsim.kernels.numbers import i64, select
 
-__all__ = ["BIAS", "MULTIPLIER", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "parameters", "requantize"]
 
 BIAS = "int64"
 MULTIPLIER = "int16"
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    m, right = np.int64(p[0]), 15 - np.int64(p[1])
+    m, right = i64(p[0]), 15 - i64(p[1])
     reduced = select(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
-    scaled = wrap32((acc * reduced + (np.int64(1) << (right - 1))) >> right)
-    return clamp(scaled + zero_point, low, high)
+    scaled = wrap32((i64(acc) * reduced + (np.int64(1) << (right - 1))) >> right)
+    return clamp(scaled, low - zero_point, high - zero_point) + zero_point

@@ -15,13 +15,14 @@ from hwsim.arithmetics._litert_lstm import lstm
 from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
 from hwsim.arithmetics._litert_softmax import softmax
-from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, mean_parameters, parameters, requantize
+from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, mean_parameters, parameters, requantize
 from hwsim.program import Step
 
 __all__ = [
     "BIAS",
     "BINARY",
     "MULTIPLIER",
+    "PARAMETERS",
     "STORED",
     "accumulator_bits",
     "lstm",

@@ -7,21 +7,20 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, round_away
-from hwsim.arithmetics.tensorrt import parameters
-from hwsim.kernels.compiling import scalar
+from hwsim.arithmetics.tensorrt import PARAMETERS, parameters
+from hwsim.kernels.numbers import f32, i32
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["BIAS", "MULTIPLIER", "REAL", "parameters", "quantize", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "REAL", "parameters", "quantize", "requantize"]
 
 BIAS = "float32"
 MULTIPLIER = "fp32"
 REAL = "float32"
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    real = np.float32(np.float32(acc) * np.float32(p[0])) + np.float32(p[1])
-    return np.int64(clamp(round_away(real * np.float32(p[2])), low - zero_point, high - zero_point)) + zero_point
+    real = f32(acc) * f32(p[0]) + f32(p[1])
+    return i32(clamp(round_away(real * f32(p[2])), f32(low - zero_point), f32(high - zero_point))) + zero_point
 
 
 def quantize(x: Array, y: QuantParams) -> Array:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, rdbp
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import i64
 from hwsim.quant import Array
 
 BIAS = "int32"
 MULTIPLIER = "int16"
+PARAMETERS = ("i32", "i32")
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
@@ -20,7 +21,6 @@ def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | Non
     return np.minimum(np.rint(mantissa * 2.0**15), 32767.0), np.float64(15 - exponent)
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    right, left = np.int64(np.maximum(p[1], 0)), np.int64(np.maximum(-p[1], 0))
-    return clamp(rdbp((acc * np.int64(p[0])) << left, right) + zero_point, low, high)
+    right, left = np.maximum(i64(p[1]), 0), np.maximum(-i64(p[1]), 0)
+    return clamp(rdbp((i64(acc) * i64(p[0])) << left, right) + zero_point, low, high)

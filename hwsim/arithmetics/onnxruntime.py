@@ -11,25 +11,24 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp, fma32
-from hwsim.kernels.compiling import scalar
+from hwsim.kernels.numbers import f32, i32
 from hwsim.quant import Array, QuantParams
 
 BIAS = "int32"
 MULTIPLIER = "fp32"
 AVERAGE_POOL = "float32"
 SINGLE_LEFT_SWAPS = True  # a left operand of one element is taken as the right one
-f32 = np.float32
+PARAMETERS = ("f32",)
 
 
 def parameters(x_scale: Array, w_scale: Array, y_scale: Array, bias: Array | None = None) -> tuple[Any, ...]:
-    return (((f32(x_scale) * f32(w_scale)).astype(f32) / f32(y_scale)).astype(np.float64),)
+    return (((f32(x_scale) * f32(w_scale)).astype(np.float32) / f32(y_scale)).astype(np.float64),)
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    v = np.float32(acc) * np.float32(p[0])
-    v = clamp(v, np.float32(low - zero_point), np.float32(high - zero_point))
-    return np.int64(np.rint(v)) + zero_point
+    v = f32(acc) * f32(p[0])
+    v = clamp(v, f32(low - zero_point), f32(high - zero_point))
+    return i32(np.rint(v)) + zero_point
 
 
 def average_scale(x: QuantParams, y: QuantParams, count: int) -> Any:
@@ -44,10 +43,9 @@ def add_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[floa
     return float(ra), float(rb), float(constant)
 
 
-@scalar
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    v = fma32(np.float32(a), np.float32(p[0]), fma32(np.float32(b), np.float32(p[1]), np.float32(p[2])))
-    return np.int64(clamp(np.rint(v), low, high))
+    v = fma32(f32(a), f32(p[0]), fma32(f32(b), f32(p[1]), f32(p[2])))
+    return i32(clamp(np.rint(v), f32(low), f32(high)))
 
 
 def mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
@@ -55,12 +53,11 @@ def mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[floa
     return float(ratio), float(a.zero_point), float(b.zero_point), float(y.zero_point)
 
 
-@scalar
 def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
     """QLinearMul: no fused multiply-add, and the zero point is added before rounding, so a tie depends on its parity."""
-    product = np.float32((a - np.int64(p[1])) * (b - np.int64(p[2])))
-    v = np.float32(product * np.float32(p[0])) + np.float32(p[3])
-    return np.int64(clamp(np.rint(v), low, high))
+    product = f32((i32(a) - i32(p[1])) * (i32(b) - i32(p[2])))
+    v = product * f32(p[0]) + f32(p[3])
+    return i32(clamp(np.rint(v), f32(low), f32(high)))
 
 
 BINARY = {"add": (add_parameters, add), "mul": (mul_parameters, mul)}
@@ -71,8 +68,8 @@ def sigmoid(x: Array) -> Array:
     a = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
     b = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03, 1.16817656904453e-01, 9.93151921023180e-01)
     v = np.clip(x, f32(-18), f32(18))
-    q = (v * v).astype(f32)
-    return np.asarray(np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)), f32)
+    q = (v * v).astype(np.float32)
+    return np.asarray(np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)), np.float32)
 
 
 def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
@@ -85,7 +82,7 @@ def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
 def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float, int]:
     """QLinearSoftmax: exponentials of (number - row maximum) scaled to just below overflow, the factor floor(1 / y_scale), and what
     an overflow becomes before the zero point is added."""
-    shift = max(0.0, float(np.log(f32(np.finfo(f32).max) / f32(n))) - 5) / float(x.scale)
+    shift = max(0.0, float(np.log(f32(np.finfo(np.float32).max) / f32(n))) - 5) / float(x.scale)
     with np.errstate(over="ignore"):
-        table = np.exp((-np.arange(256) + shift) * float(x.scale)).astype(f32)
+        table = np.exp((-np.arange(256) + shift) * float(x.scale)).astype(np.float32)
     return table, float(np.floor(f32(1) / f32(y.scale))), -(2**31) if x.format.is_signed else 0

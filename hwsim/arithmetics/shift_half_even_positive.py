@@ -7,17 +7,16 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics._rounding import clamp
-from hwsim.arithmetics._shift import BIAS, MULTIPLIER, POWER_OF_TWO, parameters
-from hwsim.kernels.compiling import scalar
+from hwsim.arithmetics._shift import BIAS, MULTIPLIER, PARAMETERS, POWER_OF_TWO, parameters
+from hwsim.kernels.numbers import i64
 
-__all__ = ["BIAS", "MULTIPLIER", "POWER_OF_TWO", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "POWER_OF_TWO", "parameters", "requantize"]
 
 
-@scalar
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    right, left = np.int64(np.maximum(p[0], 0)), np.int64(np.maximum(-p[0], 0))
+    right, left = np.maximum(i64(p[0]), 0), np.maximum(-i64(p[0]), 0)
     unit = (np.int64(1) << right) - 1
-    value = acc << left
+    value = i64(acc) << left
     up = (value + ((np.int64(1) << right) >> 1)) >> right
     tie = (value & unit) == (unit + 1) >> 1
     return clamp(up - ((right > 0) & tie & (value > 0) & ((up & 1) == 1)) + zero_point, low, high)

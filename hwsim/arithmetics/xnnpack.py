@@ -16,9 +16,10 @@ from hwsim.arithmetics import litert_ref
 from hwsim.arithmetics._litert_activations import STORED as REFERENCE
 from hwsim.arithmetics._litert_pairs import BINARY as REFERENCE_PAIRS
 from hwsim.arithmetics._rounding import clamp
+from hwsim.arithmetics.fbgemm import FAR
 from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, mean_parameters, quantize, resize, softmax
-from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, parameters, requantize
-from hwsim.kernels.compiling import scalar
+from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, parameters, requantize
+from hwsim.kernels.numbers import f32, i32, i64
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
@@ -26,6 +27,7 @@ __all__ = [
     "BIAS",
     "BINARY",
     "MULTIPLIER",
+    "PARAMETERS",
     "STORED",
     "accumulator_bits",
     "lstm",
@@ -37,8 +39,6 @@ __all__ = [
     "softmax",
     "variant",
 ]
-
-f32 = np.float32
 
 
 def variant(step: Step) -> ModuleType:
@@ -56,18 +56,16 @@ def _sum_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
     return ma, mb, float(shift), float(a.zero_point), float(b.zero_point), float(y.zero_point)
 
 
-@scalar
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    shift = np.int64(p[2])
-    total = (a - np.int64(p[3])) * np.int64(p[0]) + (b - np.int64(p[4])) * np.int64(p[1])
-    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + np.int64(p[5]), low, high)
+    shift = i64(p[2])
+    total = (a - i64(p[3])) * i64(p[0]) + (b - i64(p[4])) * i64(p[1])
+    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + i64(p[5]), low, high)
 
 
-@scalar
 def sub(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    shift = np.int64(p[2])
-    total = (a - np.int64(p[3])) * np.int64(p[0]) - (b - np.int64(p[4])) * np.int64(p[1])
-    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + np.int64(p[5]), low, high)
+    shift = i64(p[2])
+    total = (a - i64(p[3])) * i64(p[0]) - (b - i64(p[4])) * i64(p[1])
+    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + i64(p[5]), low, high)
 
 
 def _mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
@@ -75,10 +73,9 @@ def _mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
     return float(ratio), float(a.zero_point), float(b.zero_point), float(y.zero_point)
 
 
-@scalar
 def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    product = np.float32((a - np.int64(p[1])) * (b - np.int64(p[2])))
-    return clamp(np.int64(np.rint(product * np.float32(p[0]))) + np.int64(p[3]), low, high)
+    product = f32((i32(a) - i32(p[1])) * (i32(b) - i32(p[2])))
+    return clamp(i32(clamp(np.rint(product * f32(p[0])), f32(-FAR), f32(FAR))) + i32(p[3]), low, high)
 
 
 def _eighths(v: Array, ratio: Any) -> Array:

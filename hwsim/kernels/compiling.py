@@ -1,4 +1,8 @@
-"""Kernels compiled by Numba once; their object code is kept on disk and loaded later by llvmlite alone, without importing Numba."""
+"""Kernels compiled once; their object code is kept on disk and loaded later by llvmlite alone.
+
+A factory gives a text of LLVM IR (`code.Code` writes it) or a Python function, which Numba compiles: the first for what is hot or
+met by every network, the second for loops whose cost does not matter.
+"""
 
 from __future__ import annotations
 
@@ -7,37 +11,25 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
+from hwsim.kernels.host import host_cpu
 
-__all__ = ["SCALARS", "Kernel", "address", "cache_folder", "call", "host_cpu", "scalar", "select"]
+__all__ = ["Kernel", "address", "cache_folder", "call"]
 
-F = TypeVar("F", bound=Callable[..., Any])
-SCALARS: list[Callable[..., Any]] = []
+KEPT_FOLDERS = 16
 _objects: list[Any] = []
-_registered: list[Callable[..., Any]] = []
-
-
-def scalar(function: F) -> F:
-    """Mark a branch-free function that means the same on NumPy arrays and on Numba scalars; kernels may call it."""
-    SCALARS.append(function)
-    return function
-
-
-def select(condition: Any, yes: Any, no: Any) -> Any:
-    """`yes` where the condition holds, else `no`; on compiled scalars without an array (NumPy's own `where` would make one)."""
-    return np.where(condition, yes, no)
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel by its factory and the factory's arguments: plain values, and functions marked with `scalar`."""
+    """A kernel by its factory and the factory's arguments: plain values, and what prints as all that it stands for."""
 
     factory: Callable[..., Any]
     params: tuple[Any, ...] = ()
@@ -47,17 +39,6 @@ class Kernel:
     def name(self) -> str:
         shown = [f"{p.__module__}.{p.__qualname__}" if callable(p) else repr(p) for p in self.params]
         return f"{self.factory.__module__}.{self.factory.__qualname__}({', '.join(shown)})"
-
-
-def host_cpu() -> tuple[str, str]:
-    """The processor that kernels are compiled for, and its features: the host's, or what NUMBA_CPU_NAME and _FEATURES say."""
-    import llvmlite.binding as llvm
-
-    name = os.environ.get("NUMBA_CPU_NAME", "") or "host"
-    if name == "host":
-        features = os.environ.get("NUMBA_CPU_FEATURES") or llvm.get_host_cpu_features().flatten()
-        return llvm.get_host_cpu_name(), features
-    return name, os.environ.get("NUMBA_CPU_FEATURES", "")
 
 
 def cache_folder() -> Path:
@@ -82,7 +63,7 @@ def _fingerprint() -> str:
 @cache
 def address(kernel: Kernel) -> int:
     """The address of a kernel's machine code `void(intp, ...)`."""
-    file = cache_folder() / f"{hashlib.sha256(kernel.name.encode()).hexdigest()[:32]}.o"
+    file = cache_folder() / f"{_digest(kernel)}.o"
     try:
         found = file.read_bytes()
         if hashlib.sha256(found[32:]).digest() == found[:32]:
@@ -95,6 +76,10 @@ def address(kernel: Kernel) -> int:
     return _load(symbols, code)
 
 
+def _digest(kernel: Kernel) -> str:
+    return hashlib.sha256(kernel.name.encode()).hexdigest()[:32]
+
+
 def _keep(file: Path, symbols: list[str], code: bytes) -> None:
     """Store object code: a digest, a line with the kernel's symbol and those it needs, the code.
 
@@ -103,6 +88,8 @@ def _keep(file: Path, symbols: list[str], code: bytes) -> None:
     body = " ".join(symbols).encode() + b"\n" + code
     temporary = file.with_suffix(f".{os.getpid()}.part")
     try:
+        if not file.parent.exists():
+            _prune(file.parent.parent)
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(hashlib.sha256(body).digest() + body)
         temporary.replace(file)
@@ -110,14 +97,29 @@ def _keep(file: Path, symbols: list[str], code: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _prune(base: Path) -> None:
+    """Forget the folders of kernels that were used longest ago, where there are many versions and processors."""
+    folders = sorted((f for f in base.glob("*") if f.is_dir()), key=lambda f: f.stat().st_mtime) if base.exists() else []
+    for folder in folders[: max(len(folders) - KEPT_FOLDERS + 1, 0)]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @cache
-def _engine() -> Any:
+def _machine() -> Any:
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    name, features = host_cpu()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
+
+
+@cache
+def _engine() -> Any:
+    import llvmlite.binding as llvm
+
+    _machine()
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine())
 
 
 def _load(symbols: list[str], code: bytes) -> int:
@@ -141,23 +143,27 @@ def _load(symbols: list[str], code: bytes) -> int:
     return int(found)
 
 
-def _make_scalars_callable() -> None:
-    """Let compiled code call the functions marked with `scalar` since the last time."""
-    from numba.extending import overload, register_jitable
-
-    if not _registered:
-        overload(select)(lambda condition, yes, no: lambda condition, yes, no: yes if condition else no)
-    for function in SCALARS[len(_registered) :]:
-        register_jitable(function)
-        _registered.append(function)
-
-
 def _compile(kernel: Kernel) -> tuple[list[str], bytes]:
+    """The symbols of a kernel (its own, then those it needs) and its object code."""
+    made = kernel.factory(*kernel.params)
+    return _compile_text(made, f"k{_digest(kernel)}") if isinstance(made, str) else _compile_function(made, kernel.arity)
+
+
+def _compile_text(text: str, symbol: str) -> tuple[list[str], bytes]:
+    """LLVM IR whose function is called `kernel`; its vectors are as they should be, so no pass looks for others."""
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    module = llvm.parse_assembly(text.replace('@"kernel"', f'@"{symbol}"'))
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(module, llvm.create_pass_builder(machine, options))
+    return [symbol], machine.emit_object(module)
+
+
+def _compile_function(function: Callable[..., Any], arity: int) -> tuple[list[str], bytes]:
     from numba import cfunc, types
 
-    function = kernel.factory(*kernel.params)
-    _make_scalars_callable()
-    compiled = cfunc(types.void(*[types.intp] * kernel.arity), nopython=True, error_model="numpy")(function)
+    compiled = cfunc(types.void(*[types.intp] * arity), nopython=True, error_model="numpy")(function)
     _, _, data = compiled._library.serialize_using_object_code()
     declared = re.findall(r'^declare [^@]*@"?([\w.$]+)"?\(', compiled._library.get_llvm_str(), re.MULTILINE)
     return [compiled._wrapper_name, *sorted(d for d in set(declared) if not d.startswith("llvm."))], data[0]

@@ -1,132 +1,108 @@
-"""Kernels of integer formulas that an arithmetic brings as scalar functions: two operands, reductions, softmax."""
+"""Kernels of integer formulas that an arithmetic brings as functions for arrays and lanes: two operands, reductions, softmax."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.finishing import WAY_ARGS, Way
+from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.moving import Operand, walk, walk_args
 
-__all__ = ["interpolate", "pairs", "reduce", "softmax"]
+__all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "SOFTMAX_ARGS", "Table", "interpolate", "pairs", "reduce", "softmax"]
 
 PAIR_PARAMETERS = 10
-SIZES = {"u8": 1, "i16": 2, "i32": 4}
+REDUCE_ARGS = ("x", "y", "outputs", "terms", "starts", "offsets", "x_zero", *WAY_ARGS)
+SOFTMAX_ARGS = (
+    *("x", "y", "rows", "columns", "exponentials", "addends", "reciprocals", "x_step", "y_step", "starts", "low", "high", "y_bias"),
+)
+
+RESIZE_ARGS = (
+    *("x", "y", "images", "rows", "columns", "channels", "out_rows", "out_columns"),
+    *("row_low", "row_high", "row_weights", "column_low", "column_high", "column_weights", "x_bias", "y_bias", "low", "high"),
+)
 
 
-def pairs(function: Callable[..., Any], a_type: str, b_type: str, y_type: str) -> Any:
-    """Kernel: y = function(a, b, parameters, low, high) over up to six dimensions with strides (0 repeats).
+def pairs(a: Operand, b: Operand, y: Operand, function: Callable[..., Any]) -> str:
+    """Kernel of walk_args, address of ten parameters (float64), biases of a, b and y, low, high: y = function(a, b, p, low, high)."""
+    k = Code((*walk_args((a.name, b.name, y.name)), "parameters", "a_bias", "b_bias", "y_bias", "low", "high"))
+    p = [k.load("f64", k["parameters"] + 8 * i) for i in range(PAIR_PARAMETERS)]
+    a_bias, b_bias, y_bias, low, high = (k[n].to("i32") for n in ("a_bias", "b_bias", "y_bias", "low", "high"))
 
-    args: a, whether it is an address, b, whether it is an address, y, address of ten parameters (float64), biases of a, b and y, low,
-    high, then per dimension its size and the strides of a, b and y, outermost first.
+    def body(left: Lanes, right: Lanes) -> Lanes:
+        return function(left.to("i32") + a_bias, right.to("i32") + b_bias, p, low, high).to("i32") - y_bias
+
+    return walk(k, (a, b, y), body)
+
+
+def reduce(kind: str, way: Way) -> str:
+    """Kernel of REDUCE_ARGS: sums of stored numbers without their zero point, wrapped at 32 bits, and the way out.
+
+    `starts` is the address of (element of the first term, element of the output) pairs, `offsets` of the terms' distances (int64).
     """
-    from hwsim.kernels import raw
-
-    left_type, right_type, target, f64, i64 = getattr(raw, a_type), getattr(raw, b_type), getattr(raw, y_type), raw.f64, raw.i64
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 35)
-        d, v = a[11:], f64(a[5], 10)
-        p = (v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9])
-        span_a, span_b, span_y = 1, 1, 1
-        for i in range(6):
-            span_a += (d[4 * i] - 1) * d[4 * i + 1]
-            span_b += (d[4 * i] - 1) * d[4 * i + 2]
-            span_y += (d[4 * i] - 1) * d[4 * i + 3]
-        left = left_type(a[0] + (0 if a[1] else arena), span_a)
-        right, y = right_type(a[2] + (0 if a[3] else arena), span_b), target(arena + a[4], span_y)
-        inner = d[20]
-        for outer in range(d[0] * d[4] * d[8] * d[12] * d[16]):
-            at_a, at_b, at_y, rest = 0, 0, 0, outer
-            for i in range(4, -1, -1):
-                index, rest = rest % d[4 * i], rest // d[4 * i]
-                at_a += index * d[4 * i + 1]
-                at_b += index * d[4 * i + 2]
-                at_y += index * d[4 * i + 3]
-            for i in range(inner):
-                x, w = np.int64(left[at_a + i * d[21]]) + a[6], np.int64(right[at_b + i * d[22]]) + a[7]
-                y[at_y + i * d[23]] = np.int64(function(x, w, p, a[9], a[10])) - a[8]
-
-    return kernel
+    k = Code(REDUCE_ARGS)
+    p = way.loaded(k, k.number("i64", 0), 1)
+    with k.loop(k["outputs"]) as i:
+        first, target = (k.load("i64", k["starts"] + 16 * i + 8 * j) for j in range(2))
+        total = k.variable(k.number("i32", 0))
+        with k.loop(k["terms"]) as j:
+            place = first + k.load("i64", k["offsets"] + 8 * j)
+            total.set(total.get() + (k.load(kind, k.arena + k["x"] + k.size(kind) * place).to("i32") - k["x_zero"].to("i32")))
+        k.store(way.stored(k, total.get(), p), k.arena + k["y"] + k.size(way.kind) * target, way.kind)
+    return k.finished()
 
 
-def reduce(requantize: Callable[..., Any], x_type: str, y_type: str) -> Any:
-    """Kernel: sums of stored numbers without their zero point, wrapped at 32 bits and requantized.
+class Table:
+    """Numbers at an address, read one by one."""
 
-    args: x, y, outputs, terms, elements of x, addresses of (place of the first term, place of the output) pairs and of the terms'
-    offsets (int64), address of three parameters (float64), zero point of x (as held), zero point of y, low, high, bias of y.
+    def __init__(self, k: Code, kind: str, address: Lanes) -> None:
+        self.k, self.kind, self.address = k, kind, address
+
+    def __getitem__(self, index: Lanes) -> Lanes:
+        return self.k.load(self.kind, self.address + self.k.size(self.kind) * index.to("i64"))
+
+
+def softmax(kind: str, y_kind: str, out: Callable[..., Any]) -> str:
+    """Kernel of SOFTMAX_ARGS: rows through a table of exponentials by (maximum - number), their sum, and
+    `out(exponential, sum, reciprocals, low)`.
+
+    Exponentials, what the sum takes of them and reciprocals are addresses of int64, `starts` of (element of x, element of y) per row;
+    x_step and y_step are elements from one number of a row to the next.
     """
-    from hwsim.kernels import raw
-
-    source, target, f64, i64 = getattr(raw, x_type), getattr(raw, y_type), raw.f64, raw.i64
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 13)
-        x, y, starts, terms, v = source(arena + a[0], a[4]), target(arena + a[1], a[2]), i64(a[5], 2 * a[2]), i64(a[6], a[3]), f64(a[7], 3)
-        for i in range(a[2]):
-            total = np.int64(0)
-            for j in range(a[3]):
-                total += np.int64(x[starts[2 * i] + terms[j]]) - a[8]
-            total = ((total + 2147483648) & 4294967295) - 2147483648
-            y[starts[2 * i + 1]] = np.int64(requantize(total, (v[0], v[1], v[2]), a[9], a[10], a[11])) - a[12]
-
-    return kernel
-
-
-def softmax(out: Callable[..., Any], x_type: str, y_type: str) -> Any:
-    """Kernel: rows through a table of exponentials by (maximum - number), their sum, and `out(exponential, sum, reciprocals, low)`.
-
-    args: x, y, rows, columns, entries of the tables, of the reciprocals, addresses of exponentials, addends and reciprocals (int64),
-    strides of x and y along a row, address of (start of x, start of y) per row, low, high, bias of y.
-    """
-    from hwsim.kernels import raw
-
-    source, target, i64 = getattr(raw, x_type), getattr(raw, y_type), raw.i64
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 15)
-        columns, x_step, y_step, low, high = a[3], a[9], a[10], a[12], a[13]
-        exponentials, addends, reciprocals, starts = i64(a[6], a[4]), i64(a[7], a[4]), i64(a[8], a[5]), i64(a[11], 2 * a[2])
-        for row in range(a[2]):
-            x = source(arena + a[0], starts[2 * row] + (columns - 1) * x_step + 1)[starts[2 * row] :]
-            y = target(arena + a[1], starts[2 * row + 1] + (columns - 1) * y_step + 1)[starts[2 * row + 1] :]
-            top, total = np.int64(x[0]), np.int64(0)
-            for i in range(columns):
-                top = max(top, np.int64(x[i * x_step]))
-            for i in range(columns):
-                total += addends[top - np.int64(x[i * x_step])]
-            for i in range(columns):
-                value = np.int64(out(exponentials[top - np.int64(x[i * x_step])], total, reciprocals, low))
-                y[i * y_step] = min(max(value, low), high) - a[14]
-
-    return kernel
+    k = Code(SOFTMAX_ARGS)
+    tables = [Table(k, "i64", k[n]) for n in ("exponentials", "addends", "reciprocals")]
+    with k.loop(k["rows"]) as row:
+        first, target = (k.load("i64", k["starts"] + 16 * row + 8 * j) for j in range(2))
+        x, step = k.arena + k["x"] + k.size(kind) * first, k.size(kind) * k["x_step"]
+        top, total = k.variable(k.load(kind, x).to("i32")), k.variable(k.number("i64", 0))
+        with k.loop(k["columns"]) as i:
+            top.set(top.get().at_least(k.load(kind, x + step * i).to("i32")))
+        with k.loop(k["columns"]) as i:
+            total.set(total.get() + tables[1][top.get() - k.load(kind, x + step * i).to("i32")])
+        with k.loop(k["columns"]) as i:
+            entry = tables[0][top.get() - k.load(kind, x + step * i).to("i32")]
+            value = out(entry, total.get(), tables[2], k["low"]).at_least(k["low"]).at_most(k["high"])
+            place = k.arena + k["y"] + k.size(y_kind) * (target + i * k["y_step"])
+            k.store(value - k["y_bias"], place, y_kind)
+    return k.finished()
 
 
-def interpolate(blend: Callable[..., Any], x_type: str) -> Any:
-    """Kernel: channels-last images whose every number is `blend` of four stored neighbours and the weights of row and column.
-
-    args: x, y, images, in rows, in columns, channels, out rows, out columns, addresses of row and column taps (int64 low, high pairs),
-    of row and column weights (float64), biases of x and y, low, high.
-    """
-    from hwsim.kernels import raw
-
-    view, f64, i64, size = getattr(raw, x_type), raw.f64, raw.i64, SIZES[x_type]
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 16)
-        rows, columns, channels, out_rows, out_columns, bias = a[3], a[4], a[5], a[6], a[7], a[12]
-        row_taps, column_taps, wy, wx = i64(a[8], 2 * out_rows), i64(a[9], 2 * out_columns), f64(a[10], out_rows), f64(a[11], out_columns)
-        for place in range(a[2] * out_rows * out_columns):
-            n, oy, ox = place // (out_rows * out_columns), place // out_columns % out_rows, place % out_columns
-            top, bottom = (n * rows + row_taps[2 * oy]) * columns, (n * rows + row_taps[2 * oy + 1]) * columns
-            left, right = column_taps[2 * ox], column_taps[2 * ox + 1]
-            tl = view(arena + a[0] + size * (top + left) * channels, channels)
-            tr = view(arena + a[0] + size * (top + right) * channels, channels)
-            bl = view(arena + a[0] + size * (bottom + left) * channels, channels)
-            br = view(arena + a[0] + size * (bottom + right) * channels, channels)
-            y = view(arena + a[1] + size * place * channels, channels)
-            for c in range(channels):
-                corners = np.int64(tl[c]) + bias, np.int64(tr[c]) + bias, np.int64(bl[c]) + bias, np.int64(br[c]) + bias
-                value = np.int64(blend(corners[0], corners[1], corners[2], corners[3], wy[oy], wx[ox]))
-                y[c] = min(max(value, a[14]), a[15]) - a[13]
-
-    return kernel
+def interpolate(kind: str, blend: Callable[..., Any]) -> str:
+    """Kernel of RESIZE_ARGS: channels-last images whose every number is `blend` of four stored neighbours and the weights of row and
+    column.  Taps (int64) and weights (float64) are addresses, one number per output row or column."""
+    k = Code(RESIZE_ARGS)
+    lanes, size, x, y = host.lanes(), k.size(kind), k.arena + k["x"], k.arena + k["y"]
+    taps = {n: Table(k, "f64" if "weights" in n else "i64", k[n]) for n in RESIZE_ARGS if n.endswith(("_low", "_high", "_weights"))}
+    x_bias, y_bias, low, high = (k[n].to("i32") for n in ("x_bias", "y_bias", "low", "high"))
+    with k.loop(k["images"]) as n, k.loop(k["out_rows"]) as oy, k.loop(k["out_columns"]) as ox, k.loop(k["channels"], step=lanes) as c:
+        corners = []
+        for row in (taps["row_low"][oy], taps["row_high"][oy]):
+            for column in (taps["column_low"][ox], taps["column_high"][ox]):
+                place = ((n * k["rows"] + row) * k["columns"] + column) * k["channels"] + c
+                corners.append(k.load(kind, x + size * place, lanes).to("i32") + x_bias)
+        value = blend(*corners, taps["row_weights"][oy], taps["column_weights"][ox]).to("i32").at_least(low).at_most(high) - y_bias
+        target = ((n * k["out_rows"] + oy) * k["out_columns"] + ox) * k["channels"] + c
+        k.store_first(value, y + size * target, k["channels"] - c, kind)
+    return k.finished()

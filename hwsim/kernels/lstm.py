@@ -5,49 +5,66 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+from hwsim.kernels.code import Code
+from hwsim.kernels.integers import Table
+from hwsim.kernels.lanes import Lanes
 
-__all__ = ["lstm"]
+__all__ = ["LSTM_ARGS", "lstm"]
+
+LSTM_ARGS = (
+    *("x", "y", "steps", "batch", "inputs", "hidden"),
+    *("x_step", "x_batch", "x_input", "y_step", "y_batch", "y_hidden", "x_bias", "y_bias"),
+    *("weights", "recurrent", "start", "multipliers", "logistic", "tanh", "cell_tanh", "numbers"),
+    *("held", "cell", "gates", "zero_point", "low", "high"),
+)
 
 
-def lstm(gate: Callable[..., Any], step: Callable[..., Any], state: Callable[..., Any]) -> Any:
-    """Kernel: `gate(product, state product, multipliers)`, `step(cell, i, f, g, numbers)` and `state(o, tanh of cell, numbers)`.
+def lstm(gate: Callable[..., Any], step: Callable[..., Any], state: Callable[..., Any]) -> str:
+    """Kernel of LSTM_ARGS: `gate(product, state product, multipliers)`, `step(cell, i, f, g, numbers)`, `state(o, tanh of cell, numbers)`.
 
-    args: x, y, steps, batch, inputs, hidden; strides of x over steps, batch and inputs, of y over steps, batch and hidden;
-    biases of x and y as held; addresses of weights and recurrent weights (int16, rows i o f c), of their start sums (int64, two per
-    row), of multipliers (float64, 4 x rows), of the three tables (int16), of six numbers (int64); scratch for state and cell (int64)
-    and for gates (int64); zero point of y, low, high.
+    Strides are elements.  Addresses: weights and recurrent weights (int16, rows i o f c), their start sums (int64, all of the first,
+    then of the second), multipliers (float64, 4 x rows), the three tables (int16), six numbers (int64); arena offsets of int64: state,
+    cell and gates.
     """
-    from hwsim.kernels import raw
+    k = Code(LSTM_ARGS)
+    rows = 4 * k["hidden"]
+    tables = {n: Table(k, "i16", k[n]) for n in ("weights", "recurrent", "logistic", "tanh", "cell_tanh")}
+    start, m, v = Table(k, "i64", k["start"]), Table(k, "f64", k["multipliers"]), Table(k, "i64", k["numbers"])
+    p = [v[k.number("i64", i)] for i in range(6)]
+    held, cell, gates = (k.arena + k[n] for n in ("held", "cell", "gates"))
 
-    u8, i16, i64, f64 = raw.u8, raw.i16, raw.i64, raw.f64
+    def word(i: Lanes) -> Lanes:
+        return k.load("i64", held + 8 * i)
 
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 28)
-        steps, batch, inputs, hidden = a[2], a[3], a[4], a[5]
-        rows = 4 * hidden
-        x = u8(arena + a[0], (steps - 1) * a[6] + (batch - 1) * a[7] + (inputs - 1) * a[8] + 1)
-        y = u8(arena + a[1], (steps - 1) * a[9] + (batch - 1) * a[10] + (hidden - 1) * a[11] + 1)
-        w, r, start, m = i16(a[14], rows * inputs), i16(a[15], rows * hidden), i64(a[16], 2 * rows), f64(a[17], 4 * rows)
-        logistic, tanh, cell_tanh, v = i16(a[18], 65536), i16(a[19], 65536), i16(a[20], 65536), i64(a[21], 6)
-        p = (v[0], v[1], v[2], v[3], v[4], v[5])
-        held, cell, gates = i64(arena + a[22], hidden), i64(arena + a[23], hidden), i64(arena + a[24], rows)
-        for b in range(batch):
-            for k in range(hidden):
-                held[k], cell[k] = a[25], 0
-            for t in range(steps):
-                for row in range(rows):
-                    own, back = start[row], start[rows + row]
-                    for i in range(inputs):
-                        own += (np.int64(x[t * a[6] + b * a[7] + i * a[8]]) + a[12]) * w[row * inputs + i]
-                    for i in range(hidden):
-                        back += held[i] * r[row * hidden + i]
-                    place = np.int64(gate(own, back, (m[row], m[rows + row], m[2 * rows + row], m[3 * rows + row]))) + 32768
-                    gates[row] = tanh[place] if row >= 3 * hidden else logistic[place]
-                for k in range(hidden):
-                    i, o, f, g = gates[k], gates[hidden + k], gates[2 * hidden + k], gates[3 * hidden + k]
-                    cell[k] = step(cell[k], i, f, g, p)
-                    held[k] = min(max(np.int64(state(o, np.int64(cell_tanh[cell[k] + 32768]), p)), a[26]), a[27])
-                    y[t * a[9] + b * a[10] + k * a[11]] = held[k] - a[13]
+    with k.loop(k["batch"]) as b:
+        with k.loop(k["hidden"]) as i:
+            k.store(k["zero_point"], held + 8 * i)
+            k.store(k.number("i64", 0), cell + 8 * i)
+        with k.loop(k["steps"]) as t:
+            x, y = k.arena + k["x"] + t * k["x_step"] + b * k["x_batch"], k.arena + k["y"] + t * k["y_step"] + b * k["y_batch"]
 
-    return kernel
+            def byte(i: Lanes, x: Lanes = x) -> Lanes:
+                return k.load("u8", x + i * k["x_input"]).to("i64") + k["x_bias"]
+
+            with k.loop(rows) as row:
+                own = _dot(k, start[row], tables["weights"], row, k["inputs"], byte)
+                back = _dot(k, start[rows + row], tables["recurrent"], row, k["hidden"], word)
+                place = gate(own, back, [m[j * rows + row] for j in range(4)]).to("i64") + 32768
+                is_cell = row >= 3 * k["hidden"]
+                k.store(is_cell.select(tables["tanh"][place], tables["logistic"][place]).to("i64"), gates + 8 * row)
+            with k.loop(k["hidden"]) as i:
+                gi, o, f, g = (k.load("i64", gates + 8 * (i + j * k["hidden"])) for j in range(4))
+                new = step(k.load("i64", cell + 8 * i), gi, f, g, p).to("i64")
+                k.store(new, cell + 8 * i)
+                out = state(o, tables["cell_tanh"][new + 32768].to("i64"), p).to("i64").at_least(k["low"]).at_most(k["high"])
+                k.store(out, held + 8 * i)
+                k.store(out - k["y_bias"], y + i * k["y_hidden"], "u8")
+    return k.finished()
+
+
+def _dot(k: Code, first: Lanes, weights: Table, row: Lanes, count: Lanes, value: Callable[[Lanes], Lanes]) -> Lanes:
+    """first + the products of a row of weights with values."""
+    total = k.variable(first)
+    with k.loop(count) as i:
+        total.set(total.get() + value(i) * weights[row * count + i].to("i64"))
+    return total.get()

@@ -2,126 +2,109 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import numpy as np
+from hwsim.kernels import host
+from hwsim.kernels.code import Code, Variable
+from hwsim.kernels.finishing import WAY_ARGS, Way
+from hwsim.kernels.lanes import Lanes
 
-__all__ = ["average", "average_float32", "maximum"]
+__all__ = ["AVERAGE_ARGS", "FLOAT_ARGS", "POOL_ARGS", "average", "average_float32", "maximum"]
 
-SIZES = {"u8": 1, "i16": 2}
-
-
-def _bounds() -> Any:
-    from numba import njit
-
-    @njit
-    def bounds(out: int, stride: int, pad: int, kernel: int, dilation: int, n: int) -> Any:
-        """First and last kernel cell inside the input, and where the window starts."""
-        first = out * stride - pad
-        low = 0 if first >= 0 else (-first + dilation - 1) // dilation
-        high = min(kernel, (n - 1 - first) // dilation + 1) if first < n else 0
-        return first, low, high
-
-    return bounds
+AXES = ("row", "column")
+POOL_ARGS = (
+    *("x", "y", "images", "channels", "x_image", "y_image"),
+    *(f"{name}_{axis}" for axis in AXES for name in ("in", "out", "x", "y", "kernel", "stride", "dilation", "pad")),
+)
+AVERAGE_ARGS = (*POOL_ARGS, "x_zero", *WAY_ARGS)
+FLOAT_ARGS = (*POOL_ARGS, "x_zero", "x_scale", "y_scale", "y_zero", "counts", "low", "high", "y_bias")
 
 
-def maximum(x_type: str) -> Any:
-    """Kernel: largest stored number of each window.
+class _Window:
+    """One output position: the kernel cells inside the input, and addresses."""
 
-    args: x, y, images, in rows, in columns, channels, out rows, out columns, kernel rows, columns, strides, dilations, pads.
+    def __init__(self, k: Code, x: Lanes, y: Lanes, place: Lanes, cells: dict[str, tuple[Lanes, Lanes, Lanes]]) -> None:
+        self.k, self.x, self.y, self.place, self.cells = k, x, y, place, cells
+
+    def each(self, visit: Callable[[Lanes], None]) -> None:
+        """visit(address of the cell's first channel), row by row."""
+        k = self.k
+        (row, low, high), (column, left, right) = (self.cells[a] for a in AXES)
+        with k.loop(high, start=low) as ky:
+            line = self.x + (row + ky * k["dilation_row"]) * k["x_row"]
+            with k.loop(right, start=left) as kx:
+                visit(line + (column + kx * k["dilation_column"]) * k["x_column"])
+
+
+@contextmanager
+def _positions(k: Code) -> Iterator[_Window]:
+    """The lines inside are run for every output position of every image."""
+    with k.loop(k["images"]) as n, k.loop(k["out_row"]) as oy, k.loop(k["out_column"]) as ox:
+        cells = {axis: _bounds(k, axis, o) for axis, o in zip(AXES, (oy, ox), strict=True)}
+        y = k.arena + k["y"] + n * k["y_image"] + oy * k["y_row"] + ox * k["y_column"]
+        yield _Window(k, k.arena + k["x"] + n * k["x_image"], y, oy * k["out_column"] + ox, cells)
+
+
+def _bounds(k: Code, axis: str, out: Lanes) -> tuple[Lanes, Lanes, Lanes]:
+    """Where the window starts, and the first and behind the last kernel cell inside the input."""
+    first, step, kernel = out * k[f"stride_{axis}"] - k[f"pad_{axis}"], k[f"dilation_{axis}"], k[f"kernel_{axis}"]
+    low = (first < 0).select((step - 1 - first) // step, 0)
+    inside = (k[f"in_{axis}"] - 1 - first) // step + 1
+    return first, low, (first < k[f"in_{axis}"]).select(inside.at_most(kernel), 0)
+
+
+def maximum(kind: str) -> str:
+    """Kernel of POOL_ARGS: the largest stored number of each window."""
+    k = Code(POOL_ARGS)
+    lanes, size = 4 * host.lanes() // k.size(kind), k.size(kind)
+    with _positions(k) as window, k.loop(k["channels"], step=lanes) as c:
+        lowest = 0 if kind == "u8" else -32768
+        most = k.variable(k.number(kind, lowest, lanes))
+
+        def visit(cell: Lanes, most: Variable = most, c: Lanes = c) -> None:
+            held, found = most.get(), k.load(kind, cell + size * c, lanes)
+            most.set(found.at_least(held))
+
+        window.each(visit)
+        k.store_first(most.get(), window.y + size * c, k["channels"] - c)
+    return k.finished()
+
+
+def average(kind: str, way: Way) -> str:
+    """Kernel of AVERAGE_ARGS: the exact sum of each window, then the way out, with one number of each parameter per output position."""
+    k = Code(AVERAGE_ARGS)
+    lanes, size = host.lanes(), k.size(kind)
+    zero = k["x_zero"].to("i32")
+    with _positions(k) as window, k.loop(k["channels"], step=lanes) as c:
+        total = k.variable(k.number("i32", 0, lanes))
+
+        def visit(cell: Lanes, total: Variable = total, c: Lanes = c) -> None:
+            total.set(total.get() + (k.load(kind, cell + size * c, lanes).to("i32") - zero))
+
+        window.each(visit)
+        y = way.stored(k, total.get(), way.loaded(k, window.place, 1))
+        k.store_first(y, window.y + k.size(way.kind) * c, k["channels"] - c, way.kind)
+    return k.finished()
+
+
+def average_float32(kind: str) -> str:
+    """Kernel of FLOAT_ARGS: ONNX Runtime's QLinearAveragePool, a sequential float32 sum of dequantized cells, row by row.
+
+    Scales and y_zero are the bits of float32 numbers, `counts` the address of one float32 per output position.
     """
-    from hwsim.kernels import raw
+    k = Code(FLOAT_ARGS)
+    lanes, size = host.lanes(), k.size(kind)
+    x_scale, y_scale, y_zero = (k[n].to("i32").bits("f32") for n in ("x_scale", "y_scale", "y_zero"))
+    zero, low, high = k["x_zero"].to("i32"), k["low"].to("f32"), k["high"].to("f32")
+    with _positions(k) as window, k.loop(k["channels"], step=lanes) as c:
+        total = k.variable(k.number("f32", 0.0, lanes))
 
-    view, i64, size, bounds = getattr(raw, x_type), raw.i64, SIZES[x_type], _bounds()
+        def visit(cell: Lanes, total: Variable = total, c: Lanes = c) -> None:
+            total.set(total.get() + (k.load(kind, cell + size * c, lanes).to("i32") - zero).to("f32") * x_scale)
 
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 16)
-        channels = a[5]
-        for n in range(a[2]):
-            for oy in range(a[6]):
-                y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], a[3])
-                for ox in range(a[7]):
-                    x0, kx0, kx1 = bounds(ox, a[11], a[15], a[9], a[13], a[4])
-                    y = view(arena + a[1] + size * (((n * a[6] + oy) * a[7] + ox) * channels), channels)
-                    first = True
-                    for ky in range(ky0, ky1):
-                        for kx in range(kx0, kx1):
-                            pixel = (n * a[3] + y0 + ky * a[12]) * a[4] + x0 + kx * a[13]
-                            x = view(arena + a[0] + size * (pixel * channels), channels)
-                            if first:
-                                for c in range(channels):
-                                    y[c] = x[c]
-                                first = False
-                            else:
-                                for c in range(channels):
-                                    y[c] = max(y[c], x[c])
-
-    return kernel
-
-
-def average(x_type: str) -> Any:
-    """Kernel: exact sum of each window, then the finishing kernel with arguments of the window's own cell count.
-
-    args: as `maximum`, then x_zero, finish, address of the finish args of every output position (int64), sums.
-    """
-    from hwsim.kernels import raw
-
-    view, i64, size, bounds, finish = getattr(raw, x_type), raw.i64, SIZES[x_type], _bounds(), raw.finish
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 20)
-        rows, columns, channels, out_rows, out_columns, zero = a[3], a[4], a[5], a[6], a[7], a[16]
-        sums, finish_args = i64(arena + a[19], channels), i64(a[18], out_rows * out_columns)
-        for n in range(a[2]):
-            for oy in range(out_rows):
-                y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], rows)
-                for ox in range(out_columns):
-                    x0, kx0, kx1 = bounds(ox, a[11], a[15], a[9], a[13], columns)
-                    for c in range(channels):
-                        sums[c] = 0
-                    for ky in range(ky0, ky1):
-                        for kx in range(kx0, kx1):
-                            pixel = (n * rows + y0 + ky * a[12]) * columns + x0 + kx * a[13]
-                            x = view(arena + a[0] + size * (pixel * channels), channels)
-                            for c in range(channels):
-                                sums[c] += np.int64(x[c]) - zero
-                    place = oy * out_columns + ox
-                    target = arena + a[1] + size * ((n * out_rows * out_columns + place) * channels)
-                    finish(a[17], finish_args[place], arena + a[19], 0, channels, target)
-
-    return kernel
-
-
-def average_float32(x_type: str) -> Any:
-    """Kernel: ONNX Runtime's QLinearAveragePool: sequential float32 sum of dequantized cells, row by row.
-
-    args: as `maximum`, then x_zero, address of (x_scale, y_scale, y_zero) in float64, address of counts (int64), low, high, y_bias.
-    """
-    from hwsim.kernels import raw
-
-    view, i64, f64, size, bounds = getattr(raw, x_type), raw.i64, raw.f64, SIZES[x_type], _bounds()
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 22)
-        channels, places = a[5], a[6] * a[7]
-        p, counts = f64(a[17], 3), i64(a[18], places)
-        x_scale, y_scale, y_zero = np.float32(p[0]), np.float32(p[1]), np.float32(p[2])
-        for n in range(a[2]):
-            for oy in range(a[6]):
-                y0, ky0, ky1 = bounds(oy, a[10], a[14], a[8], a[12], a[3])
-                for ox in range(a[7]):
-                    x0, kx0, kx1 = bounds(ox, a[11], a[15], a[9], a[13], a[4])
-                    place = oy * a[7] + ox
-                    y = view(arena + a[1] + size * ((n * places + place) * channels), channels)
-                    for c in range(channels):
-                        total = np.float32(0)
-                        for ky in range(ky0, ky1):
-                            for kx in range(kx0, kx1):
-                                pixel = (n * a[3] + y0 + ky * a[12]) * a[4] + x0 + kx * a[13]
-                                x = view(arena + a[0] + size * (pixel * channels + c), 1)
-                                total = np.float32(total + np.float32(np.float32(np.int64(x[0]) - a[16]) * x_scale))
-                        average = np.float32(total / np.float32(counts[place]))
-                        v = np.rint(np.float32(np.float32(average / y_scale) + y_zero))
-                        y[c] = np.int64(min(max(v, np.float32(a[19])), np.float32(a[20]))) - a[21]
-
-    return kernel
+        window.each(visit)
+        v = (total.get() / k.load("f32", k["counts"] + 4 * window.place) / y_scale + y_zero).call("rint")
+        y = v.at_least(low).at_most(high).to("i32") - k["y_bias"].to("i32")
+        k.store_first(y, window.y + size * c, k["channels"] - c, kind)
+    return k.finished()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from hwsim.kernels.code import Code
 
 __all__ = ["run_table"]
 
 
-def run_table() -> Any:
+def run_table() -> str:
     """Kernel: args = (number of calls, address of rows (kernel address, its args address))."""
-    from hwsim.kernels.raw import enter, i64
-
-    def run(args: int, arena: int) -> None:
-        head = i64(args, 2)
-        rows = i64(head[1], 2 * head[0])
-        for i in range(head[0]):
-            enter(rows[2 * i], rows[2 * i + 1], arena)
-
-    return run
+    k = Code(("calls", "rows"))
+    with k.loop(k["calls"]) as i:
+        row = k["rows"] + 16 * i
+        k.call(k.load("i64", row), k.load("i64", row + 8), k.arena)
+    return k.finished()

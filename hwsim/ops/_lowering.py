@@ -6,43 +6,62 @@ that signed and unsigned are the same to every kernel; up to 16 bits is a signed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from hwsim import formats
 from hwsim.graph import Shape, Tensor
-from hwsim.kernels import elementwise
+from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["Desk", "Place", "Source", "merged_loops", "storage_of"]
+__all__ = ["Desk", "Place", "Source", "float_bits", "merged_loops", "storage_of"]
 
 ALIGN = 64
+SHARED = 1 << 16  # constants up to this many bytes are looked for among those kept
 WIDTHS = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8}
-DTYPES = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "i64": np.int64}
+DTYPES = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "i64": np.int64, "f64": np.float64}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor lies in the arena: byte offset, element type, bias of stored integers, and the order of its axes in memory."""
+    """Where a tensor lies in the arena: byte offset of its first element, element type, bias of stored integers, the order of its
+    axes in memory, and its halo: cells before and after along each logical axis, which hold the zero point."""
 
     offset: int
     kind: str
     bias: int
     shape: Shape
     order: tuple[int, ...]
+    halo: tuple[tuple[int, int], ...] = ()
 
     @property
     def elements(self) -> int:
         return prod(self.shape)
 
     @property
+    def held(self) -> Shape:
+        """Sizes along the logical axes, halo included."""
+        return tuple(n + a + b for n, (a, b) in zip(self.shape, self.halo, strict=True)) if self.halo else self.shape
+
+    @property
     def bytes(self) -> int:
-        return self.elements * WIDTHS[self.kind]
+        return prod(self.held) * WIDTHS[self.kind]
+
+    @property
+    def start(self) -> int:
+        """The byte offset of the first cell of the halo."""
+        before = sum(a * s for (a, _), s in zip(self.halo, self.strides, strict=False))
+        return self.offset - before * WIDTHS[self.kind]
+
+    def at(self, start: int) -> Place:
+        """The same tensor in memory that begins at `start`."""
+        return replace(self, offset=start + self.offset - self.start)
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -50,17 +69,24 @@ class Place:
         strides, step = [0] * len(self.shape), 1
         for axis in reversed(self.order):
             strides[axis] = step
-            step *= self.shape[axis]
+            step *= self.held[axis]
         return tuple(strides)
 
     @property
-    def is_image(self) -> bool:
-        return len(self.shape) > 2 and self.order[-1] == 1
+    def byte_strides(self) -> tuple[int, ...]:
+        return tuple(s * WIDTHS[self.kind] for s in self.strides)
+
+    def view(self, arena: Array) -> Array:
+        """The tensor in its logical shape, as a view of the arena."""
+        flat = arena[self.offset :].view(DTYPES[self.kind]) if self.elements else np.zeros(0, DTYPES[self.kind])
+        return np.lib.stride_tricks.as_strided(flat, self.shape, self.byte_strides)
 
     def positions(self) -> Array:
         """The element index in memory of every logical element, as an int32 array of the tensor's shape."""
-        laid = np.arange(self.elements, dtype=np.int32).reshape([self.shape[a] for a in self.order])
-        return laid.transpose(np.argsort(self.order))
+        grid = np.zeros(self.shape, np.int32)
+        for axis, stride in enumerate(self.strides):
+            grid += (np.arange(self.shape[axis], dtype=np.int32) * stride).reshape([-1 if i == axis else 1 for i in range(grid.ndim)])
+        return grid
 
 
 def storage_of(tensor: Tensor) -> tuple[str, int] | None:
@@ -77,6 +103,33 @@ def storage_of(tensor: Tensor) -> tuple[str, int] | None:
     return "i32", 0
 
 
+@dataclass(frozen=True)
+class Source:
+    """An operand of a walk: an arena offset or an absolute address, element kind, strides in bytes along the logical axes, bias."""
+
+    address: int
+    absolute: bool
+    kind: str
+    shape: Shape
+    strides: tuple[int, ...]
+    bias: int
+    tensor: Tensor | None = None
+
+    def strides_to(self, shape: Shape) -> tuple[int, ...]:
+        """Strides for walking over a larger shape: 0 where the operand repeats."""
+        missing = len(shape) - len(self.shape)
+        return tuple(0 if i < missing or self.shape[i - missing] == 1 else self.strides[i - missing] for i in range(len(shape)))
+
+    def reshaped(self, shape: Shape, strides: tuple[int, ...]) -> Source:
+        return replace(self, shape=shape, strides=strides)
+
+    def numbers(self) -> Array:
+        """The stored number behind each of the 256 bytes; bytes that cannot occur repeat the nearest."""
+        assert self.tensor is not None
+        fmt = formats.get(self.tensor.format)
+        return np.clip(np.arange(256) + self.bias, int(fmt.low), int(fmt.high))
+
+
 @dataclass
 class Desk:
     """Collects the calls of one program.  Ops ask it for places and constants and hand it calls."""
@@ -89,46 +142,51 @@ class Desk:
     counters: list[str] = field(default_factory=list)
     counter_base: int = 0
     scratch_base: int = 0
+    known: dict[bytes, int] = field(default_factory=dict)
 
     def place(self, tensor: Tensor) -> Place:
         return self.places[tensor.name]
 
     def row_major(self, tensor: Tensor) -> Place:
-        """Where the tensor lies in the order of its axes: its own place, or scratch memory to copy to or from."""
+        """Where the tensor lies in the order of its axes, without a halo: its own place, or scratch memory to copy to or from."""
         own = self.place(tensor)
         natural = tuple(range(len(own.shape)))
-        return own if own.order == natural else replace(own, offset=self.work(own.bytes), order=natural)
+        plain = replace(own, order=natural, halo=())
+        return own if own.strides == plain.strides else replace(plain, offset=self.work(plain.bytes))
+
+    def plain(self, place: Place) -> Place:
+        """Where a tensor lies without a halo: its own place, or scratch memory to copy to or from."""
+        return replace(place, halo=(), offset=self.work(place.bytes)) if place.strides != replace(place, halo=()).strides else place
 
     def reorder(self, source: Place, target: Place) -> None:
-        """Copy a tensor between two orders of its axes."""
-        if source.offset == target.offset:
-            return
-        order = np.empty(target.elements, np.int32)
-        order[target.positions().ravel()] = source.positions().ravel()
-        self.call(
-            Kernel(elementwise.move, (target.kind,)), [source.offset, target.offset, target.elements, self.keep(order), source.elements, 0]
-        )
+        """Copy a tensor between two places."""
+        if source.offset != target.offset:
+            assert self.walk(moving.copy, source.shape, [self.operand(source)], self.operand(target))
+
+    def operand(self, place: Place) -> Source:
+        return Source(place.offset, False, place.kind, place.shape, place.byte_strides, place.bias)
 
     def source(self, tensor: Tensor) -> Source:
         """A tensor as an operand, wherever it lives."""
         if tensor.constant is None:
-            p = self.place(tensor)
-            return Source(p.offset, False, p.shape, p.strides, p.bias, tensor)
+            return replace(self.operand(self.place(tensor)), tensor=tensor)
         kind, bias = storage_of(tensor) or ("", 0)
-        numbers = (tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind])
-        strides = tuple(s // numbers.itemsize for s in np.ascontiguousarray(numbers).strides)
-        return Source(self.keep(numbers), True, tensor.shape, strides, bias, tensor)
+        numbers = np.ascontiguousarray((tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind]))
+        return Source(self.keep(np.pad(numbers.ravel(), (0, ALIGN))), True, kind, tensor.shape, numbers.strides, bias, tensor)
 
     def keep(self, array: Array) -> int:
-        """The address of a constant, which lives as long as the program."""
+        """The address of a constant, which lives as long as the program; equal ones are kept once."""
         held = np.ascontiguousarray(array)
-        self.constants.append(held)
-        return int(held.ctypes.data)
+        key = held.tobytes() if held.nbytes <= SHARED else b""
+        if not key or key not in self.known:
+            self.constants.append(held)
+            self.known[key] = int(held.ctypes.data)
+        return self.known[key] if key else int(held.ctypes.data)
 
     def work(self, size: int) -> int:
         """The arena offset of scratch memory of at least `size` bytes, for the calls of one step."""
         start = self.used
-        self.used += -(-size // ALIGN) * ALIGN
+        self.used += -(-size // ALIGN) * ALIGN + ALIGN
         self.scratch = max(self.scratch, self.used)
         return self.scratch_base + start
 
@@ -140,27 +198,33 @@ class Desk:
     def call(self, kernel: Kernel, args: Iterable[int]) -> None:
         self.calls.append((kernel, [int(a) for a in args]))
 
+    def call_named(self, kernel: Kernel, names: Sequence[str], args: Mapping[str, int]) -> None:
+        """A call whose kernel names its arguments; those not given are 0."""
+        assert set(args) <= set(names), f"{set(args) - set(names)} must be among {names}"
+        self.call(kernel, [args.get(n, 0) for n in names])
 
-@dataclass(frozen=True)
-class Source:
-    """An operand that may be constant: an arena offset or an absolute address, its element strides, bias and format."""
+    def walk(self, factory: Callable[..., str], shape: Shape, inputs: Sequence[Source], y: Source, *params: Any, **more: int) -> bool:
+        """A kernel of `moving` over all elements of a shape; False when operands move in too many ways for it."""
+        operands = (*inputs, y)
+        loops = merged_loops(list(zip(shape, *(o.strides_to(shape) for o in operands), strict=True)))
+        if len(loops) > moving.DIMS:
+            return False
+        names = [*"abc"[: len(inputs)], "y"]
+        args: dict[str, int] = dict(more)
+        for name, o in zip(names, operands, strict=True):
+            args |= {name: o.address, f"{name}_absolute": int(o.absolute)}
+        dims = [(1, *[0] * len(operands))] * (moving.DIMS - len(loops)) + loops
+        for d, (size, *strides) in enumerate(dims):
+            args |= {f"size{d}": size, **{f"{n}{d}": st for n, st in zip(names, strides, strict=True)}}
+        moves = [{WIDTHS[o.kind]: "next", 0: "same"}.get(st, "far") for o, st in zip(operands, dims[-1][1:], strict=True)]
+        kinds = [moving.Operand(n, o.kind, m) for n, o, m in zip(names, operands, moves, strict=True)]
+        self.call_named(Kernel(factory, (*kinds, *params)), (*moving.walk_args(names), *more), args)
+        return True
 
-    address: int
-    absolute: bool
-    shape: Shape
-    strides: tuple[int, ...]
-    bias: int
-    tensor: Tensor
 
-    def strides_to(self, shape: Shape) -> tuple[int, ...]:
-        """Strides for walking over a larger shape: 0 where the operand repeats."""
-        missing = len(shape) - len(self.shape)
-        return tuple(0 if i < missing or self.shape[i - missing] == 1 else self.strides[i - missing] for i in range(len(shape)))
-
-    def numbers(self) -> Array:
-        """The stored number behind each of the 256 bytes; bytes that cannot occur repeat the nearest."""
-        fmt = formats.get(self.tensor.format)
-        return np.clip(np.arange(256) + self.bias, int(fmt.low), int(fmt.high))
+def float_bits(value: Any) -> int:
+    """A float32 number as the bits that a kernel's argument holds."""
+    return int(np.asarray(value, np.float32).view(np.int32))
 
 
 def merged_loops(dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

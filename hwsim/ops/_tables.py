@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from hwsim.kernels import elementwise
+from hwsim.graph import Tensor
+from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place
 from hwsim.ops._regrid import regrid
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["emit_copy", "emit_move", "emit_moves", "emit_scatter", "emit_table"]
+__all__ = ["emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
 
 MOST_BITS = 16
 
@@ -30,41 +32,57 @@ def emit_table(step: Step, desk: Desk, function: Callable[[Array], Array]) -> bo
     ):
         return False
     source, target = desk.place(x), desk.place(y)
-    if source.order != target.order:
-        return False
     fmt = x.quant.format
     numbers = np.arange(int(fmt.low), int(fmt.high) + 1).astype(fmt.dtype)
     values = function(numbers)
     table = (
         values.astype(DTYPES[target.kind]) if target.kind == "f32" else (values.astype(np.int64) - target.bias).astype(DTYPES[target.kind])
     )
-    _lookup(desk, source.offset, target.offset, source, target.kind, table, int(fmt.low))
-    return True
+    return _lookup(desk, source, target, table, int(fmt.low))
 
 
 def emit_move(step: Step, desk: Desk, index: int, output: int, sources: Array, fill: int = 0) -> bool:
     """Elements of input `index` to output `output`, requantized where the grids differ: `sources` gives for each logical output
     element the logical input element (flat), or -1 for the stored number `fill`."""
-    x, y = step.inputs[index], step.outputs[output]
+    x, target = step.inputs[index], desk.place(step.outputs[output])
     assert x is not None
-    if x.constant is not None:
-        return False
-    source, target = desk.place(x), desk.place(y)
-    start = source.offset
-    if x.quant is not None and y.quant is not None and not x.quant.same_grid(y.quant):
-        start = desk.work(source.elements * WIDTHS[target.kind])
-        table = _regrid_table(step, x.quant, y.quant, target.bias, target.kind)
-        _lookup(desk, source.offset, start, source, target.kind, table, int(x.quant.format.low))
-    elif source.kind != target.kind:
+    source = None if x.constant is not None else _on_grid_of(step, desk, x, step.outputs[output])
+    if source is None:
         return False
     wanted = np.where(sources >= 0, source.positions().ravel()[np.maximum(sources, 0)], -1)
-    order = np.empty(target.elements, np.int32)
-    order[target.positions().ravel()] = wanted.ravel()
-    desk.call(
-        Kernel(elementwise.move, (target.kind,)),
-        [start, target.offset, target.elements, desk.keep(order), source.elements, fill - target.bias],
-    )
+    if target.strides == _dense(target) and np.array_equal(wanted[_memory_order(target)], np.arange(target.elements)):
+        flat = (target.elements,)
+        sides = (desk.operand(p).reshaped(flat, (WIDTHS[target.kind],)) for p in (source, target))
+        return desk.walk(moving.copy, flat, [next(sides)], next(sides))
+    _move(desk, source, target, wanted, target.positions().ravel(), fill - target.bias)
     return True
+
+
+def _dense(place: Place) -> tuple[int, ...]:
+    return replace(place, halo=()).strides
+
+
+def _memory_order(target: Place) -> Array:
+    """The logical (flat) elements of a tensor in the order in which they lie in memory."""
+    return np.argsort(target.positions().ravel(), kind="stable")
+
+
+def _move(desk: Desk, source: Place, target: Place, sources: Array, targets: Array, fill: int = 0) -> None:
+    order = np.argsort(targets, kind="stable")
+    args = {"x": source.offset, "y": target.offset, "count": len(targets), "fill": fill}
+    args |= {"sources": desk.keep(sources[order].astype(np.int32)), "targets": desk.keep(targets[order].astype(np.int32))}
+    desk.call_named(Kernel(moving.move, (target.kind,)), moving.MOVE_ARGS, args)
+
+
+def _on_grid_of(step: Step, desk: Desk, x: Tensor, y: Tensor) -> Place | None:
+    """Where the numbers of x lie on the grid of y: its own place, or requantized in scratch memory; None when neither can be."""
+    source, kind = desk.place(x), desk.place(y).kind
+    if x.quant is None or y.quant is None or x.quant.same_grid(y.quant):
+        return source if source.kind == kind else None
+    plain = replace(source, halo=(), kind=kind)
+    own = replace(plain, offset=desk.work(plain.bytes))
+    table = _regrid_table(step, x.quant, y.quant, desk.place(y).bias, kind)
+    return own if _lookup(desk, source, own, table, int(x.quant.format.low)) else None
 
 
 def emit_copy(step: Step, desk: Desk) -> bool:
@@ -75,22 +93,15 @@ def emit_copy(step: Step, desk: Desk) -> bool:
     return True
 
 
-def emit_scatter(step: Step, desk: Desk, index: int, targets: Array) -> bool:
-    """Every element of input `index`, requantized where the grids differ, to the logical (flat) elements `targets` of the output."""
+def emit_part(step: Step, desk: Desk, index: int, axis: int, first: int) -> bool:
+    """Input `index`, requantized where the grids differ, to the output from `first` on along an axis."""
     x, y = step.inputs[index], step.outputs[0]
-    assert x is not None and x.quant is not None and y.quant is not None
-    source, target = desk.place(x), desk.place(y)
-    start = source.offset
-    if not x.quant.same_grid(y.quant):
-        start = desk.work(source.elements * WIDTHS[target.kind])
-        table = _regrid_table(step, x.quant, y.quant, target.bias, target.kind)
-        _lookup(desk, source.offset, start, source, target.kind, table, int(x.quant.format.low))
-    elif source.kind != target.kind:
+    assert x is not None
+    source, target = _on_grid_of(step, desk, x, y), desk.operand(desk.place(y))
+    if source is None:
         return False
-    order = np.empty(source.elements, np.int32)
-    order[source.positions().ravel()] = target.positions().ravel()[targets.ravel()]
-    desk.call(Kernel(elementwise.scatter, (target.kind,)), [start, target.offset, source.elements, desk.keep(order), target.elements, 0])
-    return True
+    part = replace(target, address=target.address + first * target.strides[axis], shape=x.shape)
+    return desk.walk(moving.copy, x.shape, [desk.operand(source)], part)
 
 
 def _regrid_table(step: Step, source: QuantParams, target: QuantParams, bias: int, kind: str) -> Array:
@@ -99,11 +110,10 @@ def _regrid_table(step: Step, source: QuantParams, target: QuantParams, bias: in
     return (regrid(step, numbers, source, target).astype(np.int64) - bias).astype(DTYPES[kind])
 
 
-def _lookup(desk: Desk, start: int, end: int, source: Place, kind: str, table: Array, low: int) -> None:
-    """Stored numbers from `start` through a table whose first entry is for the number `low`."""
-    desk.call(
-        Kernel(elementwise.lookup, (source.kind, kind)), [start, end, source.elements, desk.keep(table), len(table), source.bias - low]
-    )
+def _lookup(desk: Desk, source: Place, target: Place, table: Array, low: int) -> bool:
+    """Stored numbers through a table whose first entry is for the number `low`."""
+    sides = desk.operand(source), desk.operand(target)
+    return desk.walk(moving.lookup, source.shape, [sides[0]], sides[1], table=desk.keep(table), shift=source.bias - low)
 
 
 def emit_moves(step: Step, desk: Desk, compute: Callable[..., Array | tuple[Array, ...]]) -> bool:

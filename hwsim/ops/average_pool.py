@@ -10,9 +10,9 @@ from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import pool
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._mac import Epilogue, bounds
-from hwsim.ops._mac_kernel import finishing_of
+from hwsim.ops._mac_plan import way_out
 from hwsim.ops._reading import Reader
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.ops.max_pool import pool_arguments
@@ -150,19 +150,13 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     source, target, (low, high) = desk.place(x), desk.place(y), bounds(step)
     count = counts(step.node, x.shape[2:])
-    shared = [source.offset, target.offset, *pool_arguments(step.node, x, y), int(x.quant.zero_point) - source.bias]
+    args = {**pool_arguments(step.node, source, target), "x_zero": int(x.quant.zero_point) - source.bias}
     if getattr(arithmetic, "AVERAGE_POOL", "") == "float32" and not step.node.attrs["global"]:
-        scales = np.array([x.quant.scale, y.quant.scale, y.quant.zero_point], np.float64)
-        desk.call(
-            Kernel(pool.average_float32, (source.kind,)),
-            [*shared, desk.keep(scales), desk.keep(count.astype(np.int64)), low, high, target.bias],
-        )
+        scales = {"x_scale": float_bits(x.quant.scale), "y_scale": float_bits(y.quant.scale), "y_zero": float_bits(y.quant.zero_point)}
+        ends = {"counts": desk.keep(count.astype(np.float32)), "low": low, "high": high, "y_bias": target.bias}
+        desk.call_named(Kernel(pool.average_float32, (source.kind,)), pool.FLOAT_ARGS, {**args, **scales, **ends})
         return True
-    way_out = {}
-    for n in np.unique(count):
-        e = Epilogue(arithmetic, np.zeros(0), _requantization(step, n), int(y.quant.zero_point), low, high, False)
-        way_out[int(n)] = finishing_of(desk, e, target, x.shape[1], "i64")
-    finish = next(iter(way_out.values()))["finish"]
-    each = np.array([way_out[int(n)]["finish_args"] for n in count.ravel()], np.int64)
-    desk.call(Kernel(pool.average, (source.kind,)), [*shared, finish, desk.keep(each), desk.work(8 * x.shape[1])])
+    e = Epilogue(arithmetic, np.zeros(0), _requantization(step, count.ravel()), int(y.quant.zero_point), low, high, False)
+    way, way_args = way_out(desk, e, target.kind, target.bias, 1)
+    desk.call_named(Kernel(pool.average, (source.kind, way)), pool.AVERAGE_ARGS, {**args, **way_args})
     return True

@@ -15,11 +15,11 @@ import numpy as np
 from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise, integers
-from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk, merged_loops, storage_of
+from hwsim.kernels import integers, moving
+from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
+from hwsim.ops._tables import MOST_BITS
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -169,25 +169,18 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """A table of all 65,536 operand pairs, for two operands of up to 8 bits; the arithmetic's own formula for wider ones."""
-    y, operands = step.outputs[0], [t for t in step.inputs if t is not None]
-    quants = [t.quant for t in (*operands, y) if t.quant is not None and t.quant.granularity == "per_tensor"]
-    narrow, own = all(q.bits <= 8 for q in quants), _own(step)
-    if len(operands) != 2 or len(quants) != 3 or not (narrow or (own and not own.swapped)):
+    """The arithmetic's own formula on two operands of up to 16 bits, or a table of all 65,536 pairs of up to 8."""
+    y, operands, own = step.outputs[0], [t for t in step.inputs if t is not None], _own(step)
+    most = MOST_BITS if own else 8
+    stored = all(t.quant is not None and t.quant.bits <= most and t.quant.granularity == "per_tensor" for t in (*operands, y))
+    if len(operands) != 2 or not stored:
         return False
-    target = desk.place(y)
-    sides = [desk.source(t) for t in operands]
-    dims = merged_loops(list(zip(y.shape, *(s.strides_to(y.shape) for s in sides), target.strides, strict=True)))
-    if len(dims) > 6:
-        return False
-    loops = [v for d in [(1, 0, 0, 0)] * (6 - len(dims)) + dims for v in d]
-    places = [sides[0].address, sides[0].absolute, sides[1].address, sides[1].absolute, target.offset]
-    if not narrow and own is not None:
-        numbers = [*own.parameters, *[0.0] * (integers.PAIR_PARAMETERS - len(own.parameters))]
-        kinds = [(storage_of(t) or ("", 0))[0] for t in operands]
-        shared = [desk.keep(np.array(numbers, np.float64)), *(s.bias for s in sides), target.bias, *bounds(step)]
-        desk.call(Kernel(integers.pairs, (own.function, *kinds, target.kind)), [*places, *shared, *loops])
-        return True
-    table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
-    desk.call(Kernel(elementwise.lookup_pairs, (target.kind,)), [*places, desk.keep(table), *loops])
-    return True
+    target, sides = desk.operand(desk.place(y)), [desk.source(t) for t in operands]
+    if own is None:
+        table = (integer(step, *np.meshgrid(*(s.numbers() for s in sides), indexing="ij")).astype(np.int64) - target.bias).astype(np.uint8)
+        return desk.walk(moving.lookup_pairs, y.shape, sides, target, table=desk.keep(table))
+    a, b = sides[::-1] if own.swapped else sides
+    held = np.zeros(integers.PAIR_PARAMETERS)
+    held[: len(own.parameters)] = own.parameters
+    (low, high), biases = bounds(step), {"a_bias": a.bias, "b_bias": b.bias, "y_bias": target.bias}
+    return desk.walk(integers.pairs, y.shape, [a, b], target, own.function, parameters=desk.keep(held), **biases, low=low, high=high)

@@ -11,7 +11,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._regrid import regrid
-from hwsim.ops._tables import emit_scatter
+from hwsim.ops._tables import emit_part
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -61,13 +61,9 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """One move per input."""
-    y = step.outputs[0]
+    """One copy per input."""
+    axis = step.node.attrs["axis"]
     if any(t is None or t.constant is not None or t.quant is None or t.quant.bits > 16 for t in step.inputs):
         return False
-    parts = np.split(
-        np.arange(y.elements).reshape(y.shape),
-        np.cumsum([t.shape[step.node.attrs["axis"]] for t in step.inputs if t])[:-1],
-        step.node.attrs["axis"],
-    )
-    return all(emit_scatter(step, desk, i, part) for i, part in enumerate(parts))
+    starts = np.cumsum([0, *(t.shape[axis] for t in step.inputs if t)])
+    return all(emit_part(step, desk, i, axis, int(first)) for i, first in enumerate(starts[:-1]))

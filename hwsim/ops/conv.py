@@ -10,7 +10,8 @@ from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
-from hwsim.ops._mac_kernel import emit_conv
+from hwsim.ops._mac_kernel import emit_mac
+from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._reading import Reader, accumulator_bias, check_shape, check_zeros, input_name
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.program import LoopNest, Step
@@ -129,23 +130,13 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """One call for up to two spatial dimensions; constant weights only."""
+    """One or two spatial dimensions; constant weights only."""
     x, w, y = step.inputs[0], step.inputs[1], step.outputs[0]
     assert x is not None and w is not None
     if w.constant is None or len(x.shape) > 4:
         return False
-    groups = step.node.attrs["group"]
-    return emit_conv(
-        step,
-        desk,
-        stored_weights(w.constant.array, groups),
-        groups,
-        plane(step.node),
-        desk.place(x),
-        desk.place(y),
-        (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
-        (1, *y.shape[2:])[-2:],
-    )
+    weights = stored_weights(w.constant.array, step.node.attrs["group"])
+    return emit_mac(Mac(step, weights, *axes(step.node), plane_of(desk.place(x)), plane_of(desk.place(y))), desk)
 
 
 def stored_weights(w: Array, groups: int) -> Array:
@@ -154,10 +145,24 @@ def stored_weights(w: Array, groups: int) -> Array:
     return np.moveaxis(flat.reshape(groups, -1, *flat.shape[1:]), 2, -1)
 
 
-def plane(node: Node) -> dict[str, tuple[int, int]]:
-    """Strides, dilations and padding as rows and columns."""
+def axes(node: Node) -> tuple[Axis, Axis]:
+    """The window along rows and columns."""
     a = node.attrs
-    return {"stride": two(a["strides"], 1), "dilation": two(a["dilations"], 1), "pad": two(a["before"], 0), "up": (1, 1)}
+    rows, columns = zip(two(a["kernel"], 1), two(a["strides"], 1), two(a["dilations"], 1), two(a["before"], 0), strict=True)
+    return Axis(*rows), Axis(*columns)
+
+
+def halo(step: Step) -> tuple[tuple[int, int], ...]:
+    """Cells of zero point that the kernel reads before and after the input, along its axes."""
+    return halo_of(step, axes(step.node))
+
+
+def halo_of(step: Step, window: tuple[Axis, Axis]) -> tuple[tuple[int, int], ...]:
+    """The same for given axes of one or two spatial dimensions."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    spatial = len(x.shape) - 2
+    return ((0, 0), (0, 0), *(a.halo(n, o) for a, n, o in zip(window[-spatial:], x.shape[2:], y.shape[2:], strict=False)))[: len(x.shape)]
 
 
 def two(values: Sequence[int], missing: int) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops import conv
 from hwsim.ops._lowering import Desk
-from hwsim.ops._mac_kernel import emit_conv
+from hwsim.ops._mac_kernel import emit_mac
+from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._reading import Reader, check_shape, choice
 from hwsim.ops._windows import AUTO_PADS, numbers
 from hwsim.program import LoopNest, Step
@@ -100,26 +101,28 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
     return conv.integer(replace(step, node=turned_node), wide, turned, bias)
 
 
+def _axes(step: Step) -> tuple[Axis, Axis]:
+    """The window of the equal convolution, whose input rows and columns lie `strides` apart."""
+    a, w = step.node.attrs, step.inputs[1]
+    assert w is not None
+    reach = [(k - 1) * d - c for k, d, c in zip(w.shape[2:], a["dilations"], a["crop"], strict=True)]
+    sizes = (conv.two(v, m) for v, m in ((w.shape[2:], 1), (a["dilations"], 1), (reach, 0), (a["strides"], 1)))
+    rows, columns = (Axis(k, 1, d, p, u) for k, d, p, u in zip(*sizes, strict=True))
+    return rows, columns
+
+
+def halo(step: Step) -> tuple[tuple[int, int], ...]:
+    """As for a convolution."""
+    return conv.halo_of(step, _axes(step))
+
+
 def kernel(step: Step, desk: Desk) -> bool:
-    """The equal convolution, whose input rows and columns lie `strides` apart."""
+    """The equal convolution; constant weights only."""
     x, w, y = step.inputs[0], step.inputs[1], step.outputs[0]
     assert x is not None and w is not None
     if w.constant is None or len(x.shape) > 4:
         return False
-    a, groups, array = step.node.attrs, step.node.attrs["group"], w.constant.array
-    flat = array if array.ndim == 4 else array[:, :, None]
+    groups, flat = step.node.attrs["group"], w.constant.array if len(w.shape) == 4 else w.constant.array[:, :, None]
     turned = np.flip(flat, (2, 3)).reshape(groups, flat.shape[0] // groups, *flat.shape[1:])
     weights = np.moveaxis(np.swapaxes(turned, 1, 2), 2, -1)
-    reach = [(k - 1) * d - c for k, d, c in zip(w.shape[2:], a["dilations"], a["crop"], strict=True)]
-    window = {"stride": (1, 1), "dilation": conv.two(a["dilations"], 1), "pad": conv.two(reach, 0), "up": conv.two(a["strides"], 1)}
-    return emit_conv(
-        step,
-        desk,
-        weights,
-        groups,
-        window,
-        desk.place(x),
-        desk.place(y),
-        (x.shape[0], *(1, *x.shape[2:])[-2:], x.shape[1]),
-        (1, *y.shape[2:])[-2:],
-    )
+    return emit_mac(Mac(step, weights, *_axes(step), plane_of(desk.place(x)), plane_of(desk.place(y))), desk)

@@ -164,16 +164,17 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     source, target, hidden = desk.place(x), desk.place(y), step.node.attrs["hidden"]
     weights, state, start = _operands(step)
-    tables = [weights.astype(np.int16), state.astype(np.int16), start, own.multipliers.astype(np.float64)]
-    tables += [t.astype(np.int16) for t in (own.logistic, own.tanh, own.cell_tanh)] + [np.array(own.numbers, np.int64)]
-    strides = [*source.strides, target.strides[0], *target.strides[2:]]
-    scratch = [desk.work(8 * n) for n in (hidden, hidden, 4 * hidden)]
-    limits = [int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax)]
-    shape = [source.offset, target.offset, *x.shape, hidden]
-    desk.call(
-        Kernel(kernels.lstm, (own.gate, own.step, own.state)),
-        [*shape, *strides, source.bias, target.bias, *(desk.keep(t) for t in tables), *scratch, *limits],
-    )
+    words = {"weights": weights, "recurrent": state, "logistic": own.logistic, "tanh": own.tanh, "cell_tanh": own.cell_tanh}
+    args = {n: desk.keep(v.astype(np.int16)) for n, v in words.items()}
+    args |= {"start": desk.keep(start), "multipliers": desk.keep(own.multipliers.astype(np.float64))}
+    args |= {"numbers": desk.keep(np.array(own.numbers, np.int64)), "x": source.offset, "y": target.offset, "hidden": hidden}
+    args |= dict(zip(("steps", "batch", "inputs"), x.shape, strict=True))
+    args |= dict(zip(("x_step", "x_batch", "x_input"), source.strides, strict=True))
+    args |= dict(zip(("y_step", "y_batch", "y_hidden"), (target.strides[0], *target.strides[2:]), strict=True))
+    args |= {"held": desk.work(8 * hidden), "cell": desk.work(8 * hidden), "gates": desk.work(32 * hidden)}
+    args |= {"x_bias": source.bias, "y_bias": target.bias}
+    args |= {"zero_point": int(y.quant.zero_point), "low": int(y.quant.qmin), "high": int(y.quant.qmax)}
+    desk.call_named(Kernel(kernels.lstm, (own.gate, own.step, own.state)), kernels.LSTM_ARGS, args)
     return True
 
 

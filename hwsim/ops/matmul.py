@@ -9,7 +9,9 @@ from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
-from hwsim.ops._mac_kernel import emit_conv, emit_product
+from hwsim.ops._mac_kernel import emit_mac
+from hwsim.ops._mac_plan import Axis, Mac, rows_of
+from hwsim.ops._product import emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
@@ -197,13 +199,11 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     if b.constant is not None and len(b.shape) == 2:
         columns = b.constant.array if step.node.attrs["trans_b"] else b.constant.array.T
-        rows = a.elements // a.shape[-1]
-        flat = {"stride": (1, 1), "dilation": (1, 1), "pad": (0, 0), "up": (1, 1)}
         x, out = desk.row_major(a), desk.row_major(y)
         desk.reorder(desk.place(a), x)
-        emit_conv(step, desk, columns[None, :, None, None, :], 1, flat, x, out, (1, 1, rows, a.shape[-1]), (1, rows))
+        done = emit_mac(Mac(step, columns[None, :, None, None, :], Axis(), Axis(), rows_of(x), rows_of(out)), desk)
         desk.reorder(out, desk.place(y))
-        return True
+        return done
     if b.constant is not None or len(b.shape) < 2:
         return False
     return _kernel_batched(step, desk, a, b, y)

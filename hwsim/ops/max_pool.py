@@ -10,7 +10,8 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import pool
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import Desk, Place
+from hwsim.ops._mac_plan import plane_of
 from hwsim.ops._reading import Reader
 from hwsim.ops._windows import resolve_pads, take_windows, window_of
 from hwsim.ops.conv import two
@@ -59,22 +60,21 @@ def kernel(step: Step, desk: Desk) -> bool:
     if not same or len(x.shape) > 4:
         return False
     source, target = desk.place(x), desk.place(y)
-    desk.call(Kernel(pool.maximum, (source.kind,)), [source.offset, target.offset, *pool_arguments(step.node, x, y)])
+    desk.call_named(Kernel(pool.maximum, (source.kind,)), pool.POOL_ARGS, pool_arguments(step.node, source, target))
     return True
 
 
-def pool_arguments(node: Node, x: Tensor, y: Tensor) -> list[int]:
-    """Images, sizes, kernel, strides, dilations and padding of a pool, as rows and columns."""
-    (rows, columns), out = (1, *x.shape[2:])[-2:], (1, *y.shape[2:])[-2:]
-    a = node.attrs
-    return [
-        x.shape[0],
-        rows,
-        columns,
-        x.shape[1],
-        *out,
-        *two(a["kernel"], 1),
-        *two(a["strides"], 1),
-        *two(a["dilations"], 1),
-        *two(a["before"], 0),
-    ]
+def pool_arguments(node: Node, x: Place, y: Place) -> dict[str, int]:
+    """Sizes and strides of both tensors, and the window, by rows and columns."""
+    source, target, a = plane_of(x), plane_of(y), node.attrs
+    args = {"x": x.offset, "y": y.offset, "images": source.images, "channels": source.channels}
+    args |= {"x_image": source.image, "y_image": target.image}
+    sizes = {
+        "in": (source.rows, source.columns),
+        "out": (target.rows, target.columns),
+        "x": (source.row, source.column),
+        "y": (target.row, target.column),
+        **{n: two(a[key], d) for n, key, d in (("kernel", "kernel", 1), ("stride", "strides", 1), ("dilation", "dilations", 1))},
+        "pad": two(a["before"], 0),
+    }
+    return args | {f"{name}_{axis}": pair[i] for name, pair in sizes.items() for i, axis in enumerate(pool.AXES)}

@@ -10,9 +10,8 @@ from hwsim import formats
 from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise
-from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk
+from hwsim.kernels import moving
+from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
 from hwsim.ops._regrid import regrid
@@ -86,19 +85,12 @@ def kernel(step: Step, desk: Desk) -> bool:
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
     q = y.quant
-    if q is None or len(step.inputs) > 1 or q.granularity != "per_tensor" or not q.format.is_integer:
+    if q is None or len(step.inputs) > 1 or q.granularity != "per_tensor" or not q.format.is_integer or q.bits > 16:
         return False
     if x.quant is not None:
         return emit_table(step, desk, lambda v: integer(step, v))
     if hasattr(arithmetic_of(step), "quantize") or "rounding" in step.node.attrs or q.format.name == "bipolar":
         return False
-    source, target = desk.place(x), desk.place(y)
-    zero = int(q.zero_point)
-    numbers = np.array([q.scale, q.qmin - zero, q.qmax - zero, zero - target.bias], np.float64)
-    order = np.empty(target.elements, np.int32)
-    order[target.positions().ravel()] = source.positions().ravel()
-    desk.call(
-        Kernel(elementwise.quantize, (target.kind,)),
-        [source.offset, target.offset, target.elements, desk.keep(order), source.elements, desk.keep(numbers)],
-    )
-    return True
+    source, target, zero = desk.operand(desk.place(x)), desk.operand(desk.place(y)), int(q.zero_point)
+    numbers = {"scale": float_bits(q.scale), "low": int(q.qmin) - zero, "high": int(q.qmax) - zero, "offset": zero - target.bias}
+    return desk.walk(moving.quantize, x.shape, [source], target, **numbers)

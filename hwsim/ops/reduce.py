@@ -18,6 +18,8 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import integers
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
+from hwsim.ops._mac import Epilogue
+from hwsim.ops._mac_plan import way_out
 from hwsim.ops._reading import Reader, axes_of
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -118,12 +120,13 @@ def kernel(step: Step, desk: Desk) -> bool:
     rest = [a for a in range(len(x.shape)) if a not in axes]
     places = source.positions().transpose([*rest, *axes]).reshape(y.elements, -1).astype(np.int64)
     starts = np.stack([places[:, 0], target.positions().ravel()], 1)
-    numbers = np.zeros(3)
-    numbers[: len(parameters)] = [float(p) for p in parameters]
-    addresses = [desk.keep(v) for v in (starts.astype(np.int64), places[0] - places[0, 0], numbers)]
-    quant = [int(x.quant.zero_point) - source.bias, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias]
-    args = [source.offset, target.offset, *places.shape, x.elements, *addresses, *quant]
-    desk.call(Kernel(integers.reduce, (arithmetic_of(step).requantize, source.kind, target.kind)), args)
+    low, high = int(y.quant.qmin), int(y.quant.qmax)
+    e = Epilogue(arithmetic_of(step), np.zeros(1), tuple(np.reshape(p, 1) for p in parameters), int(y.quant.zero_point), low, high, False)
+    way, args = way_out(desk, e, target.kind, target.bias, 1)
+    args |= {"x": source.offset, "y": target.offset, "outputs": len(places), "terms": places.shape[1]}
+    args |= {"starts": desk.keep(starts.astype(np.int64)), "offsets": desk.keep(places[0] - places[0, 0])}
+    args["x_zero"] = int(x.quant.zero_point) - source.bias
+    desk.call_named(Kernel(integers.reduce, (source.kind, way)), integers.REDUCE_ARGS, args)
     return True
 
 

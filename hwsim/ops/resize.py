@@ -188,7 +188,8 @@ def kernel(step: Step, desk: Desk) -> bool:
         return _kernel_own(step, desk, own)
     if x.quant is None or y.quant is None or len(x.shape) != 4 or set(resized_axes(step.node, x.shape)) != {2, 3} or x.format != y.format:
         return False
-    source, target, zero = desk.place(x), desk.place(y), int(y.quant.zero_point)
+    source, target, zero = desk.plain(desk.place(x)), desk.plain(desk.place(y)), int(y.quant.zero_point)
+    desk.reorder(desk.place(x), source)
     numbers = np.arange(int(x.quant.format.low), int(x.quant.format.high) + 1).astype(x.quant.format.dtype)
     taps = [linear_taps(step.node, a, x.shape[a]) for a in (2, 3)]
     pairs = [desk.keep(np.stack(t[:2], 1).astype(np.int64)) for t in taps]
@@ -212,17 +213,20 @@ def kernel(step: Step, desk: Desk) -> bool:
             desk.keep(target_numbers),
         ],
     )
+    desk.reorder(target, desk.place(y))
     return True
 
 
 def _kernel_own(step: Step, desk: Desk, own: tuple[Any, ...]) -> bool:
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None and y.quant is not None
-    source, target = desk.place(x), desk.place(y)
-    pairs = [desk.keep(np.stack(taps[:2], 1).astype(np.int64)) for taps in own[1:]]
-    weights = [desk.keep(taps[2]) for taps in own[1:]]
-    n, c, h, w = x.shape
-    shape = [source.offset, target.offset, n, h, w, c, *y.shape[2:]]
-    bounds = [int(y.quant.qmin), int(y.quant.qmax)]
-    desk.call(Kernel(integers.interpolate, (own[0], source.kind)), [*shape, *pairs, *weights, source.bias, target.bias, *bounds])
+    source, target = desk.plain(desk.place(x)), desk.plain(desk.place(y))
+    desk.reorder(desk.place(x), source)
+    sizes = dict(zip(("images", "channels", "rows", "columns"), x.shape, strict=True))
+    args = {"x": source.offset, "y": target.offset, **sizes, "out_rows": y.shape[2], "out_columns": y.shape[3]}
+    for axis, taps in zip(("row", "column"), own[1:], strict=True):
+        args |= {f"{axis}_{n}": desk.keep(v) for n, v in zip(("low", "high", "weights"), taps, strict=True)}
+    args |= {"x_bias": source.bias, "y_bias": target.bias, "low": int(y.quant.qmin), "high": int(y.quant.qmax)}
+    desk.call_named(Kernel(integers.interpolate, (source.kind, own[0])), integers.RESIZE_ARGS, args)
+    desk.reorder(target, desk.place(y))
     return True

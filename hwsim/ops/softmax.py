@@ -12,7 +12,7 @@ from hwsim.arithmetics._rounding import wrap32
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import Desk, Place
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -109,20 +109,17 @@ def kernel(step: Step, desk: Desk) -> bool:
     own = None if step.node.attrs["log"] else getattr(arithmetic_of(step), "softmax", None)
     if x is None or x.quant is None or y.quant is None or (own is None and not _by_table(step)):
         return False
-    source, target = desk.place(x), desk.place(y)
+    source, target = desk.plain(desk.place(x)), desk.plain(desk.place(y))
     live = [a for a in axes if x.shape[a] > 1] or [axes[-1]]
     if len(live) != 1 or source.order != target.order:
         return False
     axis = live[0]
+    desk.reorder(desk.place(x), source)
     starts = [np.take(p.positions(), 0, axis).ravel() for p in (source, target)]
     columns = x.shape[axis]
     if own is not None:
-        exponentials, addends, reciprocals, out = own(x.quant, y.quant, step.node.attrs.get("beta", 1.0))
-        tables = [desk.keep(v.astype(np.int64)) for v in (exponentials, addends, reciprocals)]
-        places = [source.strides[axis], target.strides[axis], desk.keep(np.stack(starts, 1).astype(np.int64))]
-        shape = [source.offset, target.offset, len(starts[0]), columns, len(exponentials), len(reciprocals)]
-        limits = [int(y.quant.qmin), int(y.quant.qmax), target.bias]
-        desk.call(Kernel(integers.softmax, (out, source.kind, target.kind)), [*shape, *tables, *places, *limits])
+        _emit_integers(step, desk, source, target, axis, np.stack(starts, 1).astype(np.int64), own)
+        desk.reorder(target, desk.place(y))
         return True
     table, factor, over = _table(step, columns)
     numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias, over]
@@ -141,7 +138,21 @@ def kernel(step: Step, desk: Desk) -> bool:
             desk.keep(np.stack(starts, 1).astype(np.int64)),
         ],
     )
+    desk.reorder(target, desk.place(y))
     return True
+
+
+def _emit_integers(step: Step, desk: Desk, source: Place, target: Place, axis: int, starts: Array, own: Callable[..., Any]) -> None:
+    """Rows by the arithmetic's own tables and quotient."""
+    x, q = step.inputs[0], step.outputs[0].quant
+    assert x is not None and x.quant is not None and q is not None
+    exponentials, addends, reciprocals, out = own(x.quant, q, step.node.attrs.get("beta", 1.0))
+    tables = {"exponentials": exponentials, "addends": addends, "reciprocals": reciprocals, "starts": starts}
+    args = {n: desk.keep(v.astype(np.int64)) for n, v in tables.items()}
+    args |= {"x": source.offset, "y": target.offset, "rows": len(starts), "columns": source.shape[axis]}
+    args |= {"x_step": source.strides[axis], "y_step": target.strides[axis]}
+    args |= {"low": int(q.qmin), "high": int(q.qmax), "y_bias": target.bias}
+    desk.call_named(Kernel(integers.softmax, (source.kind, target.kind, out)), integers.SOFTMAX_ARGS, args)
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

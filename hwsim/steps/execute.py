@@ -38,7 +38,7 @@ def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = Fa
     if engine == "numba":
         from hwsim.steps.assemble import assemble
 
-        return assemble(program).run(feeds, all_tensors)
+        return assemble(program, all_tensors).run(feeds, all_tensors)
     return _execute_reference(program, feeds, all_tensors)
 
 

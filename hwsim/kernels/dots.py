@@ -1,0 +1,69 @@
+"""The inner step of a micro-kernel: products of a few input channels of some pixels with weights of some vectors of outputs.
+
+A `Dot` names how activations and weights are stored and writes one step of the innermost loop.  The micro-kernel (`tile`) owns
+everything else: addresses, loops, the way out.  Adding a width is adding a `Dot`; `packing.packed` lays out its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.lanes import Lanes
+
+__all__ = ["PAIRS", "U8S8", "Dot", "best"]
+
+Sums = list[list[Lanes]]
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One step: `step(k, sums, pixels, weights)` gives sums[m][j] plus the products of `channels` input channels.
+
+    `pixels` are the addresses of the step's activations, one per row of the tile, `weights` the address of its weights:
+    [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.
+    """
+
+    name: str
+    channels: int
+    x_bytes: int
+    w_bytes: int
+    step: Callable[[Code, Sums, list[Lanes], Lanes], Sums]
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{host.lanes()}]"
+
+
+def _u8s8(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
+    """AVX-512 VNNI vpdpbusd: four unsigned by four signed bytes to a 32-bit sum that wraps."""
+    lanes = sums[0][0].lanes
+    columns = [k.load("u8", weights + 4 * lanes * j, 4 * lanes) for j in range(len(sums[0]))]
+    name, made = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", []
+    for row, pixel in zip(sums, pixels, strict=True):
+        four = k.load("i32", pixel).spread(lanes).bits("u8")
+        made.append([s.intrinsic(name, s, four, w) for s, w in zip(row, columns, strict=True)])
+    return made
+
+
+def _pairs(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
+    """Two 16-bit numbers by two: the form that becomes vpdpwssd, vpmaddwd, pmaddwd or smull, whatever the processor has."""
+    lanes = sums[0][0].lanes
+    columns = [k.load("i16", weights + 4 * lanes * j, 2 * lanes).to("i32") for j in range(len(sums[0]))]
+    even, odd = [2 * i for i in range(lanes)], [2 * i + 1 for i in range(lanes)]
+    made = []
+    for row, pixel in zip(sums, pixels, strict=True):
+        two = k.load("i32", pixel).spread(lanes).bits("i16").to("i32")
+        products = [two * w for w in columns]
+        made.append([s + (p.shuffle(even) + p.shuffle(odd)) for s, p in zip(row, products, strict=True)])
+    return made
+
+
+U8S8 = Dot("u8s8", 4, 4, 4, _u8s8)
+PAIRS = Dot("pairs", 2, 4, 4, _pairs)
+
+
+def best() -> Dot:
+    """The fastest step for 8-bit numbers that the processor has."""
+    return U8S8 if host.has("avx512vnni", "avx512vl") else PAIRS

@@ -1,0 +1,102 @@
+"""Kernels that move or map numbers one by one, walking over operands with strides of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.lanes import Lanes
+
+__all__ = ["DIMS", "MOVE_ARGS", "Operand", "copy", "lookup", "lookup_pairs", "move", "quantize", "walk", "walk_args"]
+
+DIMS = 5
+
+
+def walk_args(operands: Sequence[str]) -> tuple[str, ...]:
+    """The names of a walk's arguments: for each operand its base (an address, or an arena offset when `<name>_absolute` is 0), then
+    for each of DIMS dimensions, outermost first, its size and the operands' strides in bytes."""
+    bases = tuple(n for o in operands for n in (o, f"{o}_absolute"))
+    return bases + tuple(n for d in range(DIMS) for n in (f"size{d}", *(f"{o}{d}" for o in operands)))
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An operand of a walk: its element kind, and how it moves along the innermost dimension: `next` element by element, `same`
+    (a number repeats), or `far` (by its stride)."""
+
+    name: str
+    kind: str
+    inner: str
+
+
+def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> str:
+    """body(*inputs) gives the last operand, for as many elements at once as lie side by side."""
+    *_, y = operands
+    lanes = host.lanes() if all(o.inner != "far" for o in operands) and y.inner == "next" else 1
+    at = [k[o.name] + (k[f"{o.name}_absolute"] == 0).select(k.arena, k.number("i64", 0)) for o in operands]
+    with ExitStack() as loops:
+        for d in range(DIMS - 1):
+            i = loops.enter_context(k.loop(k[f"size{d}"]))
+            at = [a + i * k[f"{o.name}{d}"] for a, o in zip(at, operands, strict=True)]
+        count = k[f"size{DIMS - 1}"]
+        with k.loop(count, step=lanes) as i:
+            places = [a + i * k[f"{o.name}{DIMS - 1}"] for a, o in zip(at, operands, strict=True)]
+            inputs = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(operands[:-1], places[:-1], strict=True)]
+            value = body(*inputs)
+            if lanes == 1:
+                k.store(value, places[-1], y.kind)
+            else:
+                k.store_first(value.spread(lanes), places[-1], count - i, y.kind)
+    return k.finished()
+
+
+def copy(x: Operand, y: Operand) -> str:
+    """Kernel of walk_args: y = x."""
+    return walk(Code(walk_args((x.name, y.name))), (x, y), lambda v: v)
+
+
+def lookup(x: Operand, y: Operand) -> str:
+    """Kernel of walk_args, table address, shift: y = table[x + shift]."""
+    k = Code((*walk_args((x.name, y.name)), "table", "shift"))
+    far = (Operand(x.name, x.kind, "far"), Operand(y.name, y.kind, "far"))
+    return walk(k, far, lambda v: k.load(y.kind, k["table"] + k.size(y.kind) * (v.to("i64") + k["shift"])))
+
+
+def lookup_pairs(a: Operand, b: Operand, y: Operand) -> str:
+    """Kernel of walk_args, table address: y = table[256 a + b]."""
+    k = Code((*walk_args((a.name, b.name, y.name)), "table"))
+    far = tuple(Operand(o.name, o.kind, "far") for o in (a, b, y))
+    return walk(k, far, lambda v, w: k.load(y.kind, k["table"] + k.size(y.kind) * (256 * v.to("i64") + w.to("i64"))))
+
+
+def quantize(x: Operand, y: Operand) -> str:
+    """Kernel of walk_args, then scale (float32 bits), low, high, offset: ONNX QuantizeLinear of float32,
+    y = rint(clip(x / scale, low, high)) + offset; NaN gives low."""
+    k = Code((*walk_args((x.name, y.name)), "scale", "low", "high", "offset"))
+    scale, low, high = k["scale"].to("i32").bits("f32"), k["low"].to("f32"), k["high"].to("f32")
+
+    def body(v: Lanes) -> Lanes:
+        ratio = v / scale
+        return ratio.at_least(low).at_most(high).call("rint").to("i32") + k["offset"].to("i32")
+
+    return walk(k, (x, y), body)
+
+
+MOVE_ARGS = ("x", "y", "count", "sources", "targets", "fill")
+
+
+def move(kind: str) -> str:
+    """Kernel: y[targets[i]] = x[sources[i]], or `fill` where sources says -1; both are addresses of int32 element indices."""
+    k = Code(MOVE_ARGS)
+    size = k.size(kind)
+    with k.loop(k["count"]) as i:
+        source, target = (k.load("i32", k[n] + 4 * i, align=4).to("i64") for n in ("sources", "targets"))
+        with k.otherwise(source < 0) as (empty, full):
+            with empty:
+                k.store(k["fill"].to(kind), k.arena + k["y"] + size * target)
+            with full:
+                k.store(k.load(kind, k.arena + k["x"] + size * source), k.arena + k["y"] + size * target)
+    return k.finished()

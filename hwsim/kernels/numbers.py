@@ -1,0 +1,49 @@
+"""Conversions and choices that mean the same on NumPy arrays and on the lanes of a kernel under construction.
+
+A function written with these, Python's operators and NumPy's `minimum`, `maximum`, `rint`, `trunc`, `abs`, `copysign` is one
+definition for both executors: on arrays it computes, on `lanes.Lanes` it writes machine code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["as_float32", "as_int32", "as_int64", "f32", "f64", "i32", "i64", "in_int32", "select"]
+
+
+def _converter(kind: str, dtype: Any) -> Any:
+    def convert(x: Any) -> Any:
+        return x.to(kind) if hasattr(x, "lanes") else dtype(x)
+
+    convert.__doc__ = f"x as {kind}: whole numbers wrap, real numbers must fit when made whole."
+    return convert
+
+
+f32, f64, i32, i64 = (_converter(k, t) for k, t in (("f32", np.float32), ("f64", np.float64), ("i32", np.int32), ("i64", np.int64)))
+
+
+def as_int32(x: Any) -> Any:
+    """The bits of float32 numbers as int32."""
+    return x.bits("i32") if hasattr(x, "lanes") else x.view(np.int32)
+
+
+def as_int64(x: Any) -> Any:
+    """The bits of float64 numbers as int64."""
+    return x.bits("i64") if hasattr(x, "lanes") else x.view(np.int64)
+
+
+def as_float32(x: Any) -> Any:
+    """int32 numbers as the bits of float32."""
+    return x.bits("f32") if hasattr(x, "lanes") else x.view(np.float32)
+
+
+def in_int32(x: Any) -> Any:
+    """Whole numbers that are known to fit in 32 bits: narrow lanes; arrays stay as they are."""
+    return x.to("i32") if hasattr(x, "lanes") else x
+
+
+def select(condition: Any, yes: Any, no: Any) -> Any:
+    """`yes` where the condition holds, else `no`."""
+    return condition.select(yes, no) if hasattr(condition, "lanes") else np.where(condition, yes, no)

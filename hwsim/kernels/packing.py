@@ -1,0 +1,46 @@
+"""Weights laid out as the micro-kernels read them: once per model, kept with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.kernels import host
+from hwsim.kernels.dots import Dot
+
+__all__ = ["ALIGN", "aligned", "packed", "padded"]
+
+ALIGN = 64
+Array = np.ndarray[Any, Any]
+
+
+def aligned(size: int) -> Array:
+    """Zeroed bytes on a cache line."""
+    memory = np.zeros(size + ALIGN, np.uint8)
+    start = -memory.ctypes.data % ALIGN
+    return memory[start : start + size]
+
+
+def padded(values: Array, dtype: Any, width: int) -> Array:
+    """One number per output channel, filled up with zeros to whole panels of `width`."""
+    held = np.zeros(-(-len(values) // width) * width, dtype)
+    held[: len(values)] = values
+    return held
+
+
+def packed(weights: Array, dot: Dot, vectors: int) -> Array:
+    """Weights (outputs, runs, channels of a run) as [panel][run][step][vector and lane][channel of the step], filled up with zeros.
+
+    A channel of a step takes w_bytes / channels bytes: int8 or int16.
+    """
+    width = vectors * host.lanes()
+    outputs, runs, depth = weights.shape
+    panels, steps = -(-outputs // width), -(-depth // dot.channels)
+    dtype = {1: np.int8, 2: np.int16}[dot.w_bytes // dot.channels]
+    held = aligned(panels * runs * steps * width * dot.w_bytes).view(dtype)
+    laid = held.reshape(panels, runs, steps, width, dot.channels)
+    full = np.zeros((panels * width, runs, steps * dot.channels), dtype)
+    full[:outputs, :, :depth] = weights
+    laid[...] = full.reshape(panels, width, runs, steps, dot.channels).transpose(0, 2, 3, 1, 4)
+    return held

@@ -1,0 +1,101 @@
+"""The micro-kernel: sums of a tile of pixels by output channels held in registers, then the way out, fused.
+
+Every convolution and matrix product is this loop: rows of the tile are found through a table of byte offsets (one entry an output
+pixel), taps through another, so any kernel, stride and dilation is the same code and nothing is copied (an implicit GEMM; the
+indirection of Dukhan, arXiv:1907.02129).  Taps that lie side by side in memory are one run.  Weights are packed in panels of
+`vectors` registers; a block of panels stays in the cache while all pixels pass.
+"""
+
+from __future__ import annotations
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.dots import Dot
+from hwsim.kernels.finishing import WAY_ARGS, Way
+from hwsim.kernels.lanes import Lanes
+
+__all__ = ["TILE_ARGS", "tile"]
+
+TILE_ARGS = (
+    "x",  # arena offset of the input
+    "y",  # arena offset of the output
+    "images",
+    "x_image",  # bytes from one image to the next
+    "y_image",
+    "x_table",  # address of int32: byte offset of each pixel's first input
+    "y_table",  # address of int32: byte offset of each pixel's first output
+    "pixels",  # output pixels of one image
+    "tap_table",  # address of int32: byte offset of each run of taps
+    "taps",  # runs
+    "steps",  # steps of the dot in one run
+    "weights",  # address of packed weights
+    "start",  # address of int32: what each output channel's sum starts from
+    "channels",  # output channels
+    "block",  # panels that stay in the cache together
+    *WAY_ARGS,
+)
+
+
+def tile(dot: Dot, rows: int, vectors: int, way: Way) -> str:
+    """Kernel of TILE_ARGS with tiles of `rows` pixels by `vectors` registers of output channels.
+
+    Table entries behind the last pixel are never read: the last tile repeats its last pixel, which stores the same again.
+    Parameters and starts are readable to a whole panel.
+    """
+    k = Code(TILE_ARGS)
+    width = vectors * host.lanes()
+    panels = (k["channels"] + (width - 1)) // width
+    panel_bytes = k["taps"] * k["steps"] * (width * dot.w_bytes)
+    with (
+        k.loop(k["images"]) as image,
+        k.loop(panels, step=k["block"]) as first,
+        k.loop(k["pixels"], step=rows) as pixel,
+        k.loop((first + k["block"]).at_most(panels), start=first) as panel,
+    ):
+        places = [(pixel + i).at_most(k["pixels"] - 1) for i in range(rows)]
+        x = [k.arena + k["x"] + image * k["x_image"] + _entry(k, "x_table", p) for p in places]
+        y = [k.arena + k["y"] + image * k["y_image"] + _entry(k, "y_table", p) for p in places]
+        channel = panel * width
+        sums = _sums(k, dot, x, k["weights"] + panel * panel_bytes, channel, vectors)
+        _store(k, way, sums, y, channel)
+    return k.finished()
+
+
+def _entry(k: Code, table: str, index: Lanes) -> Lanes:
+    return k.load("i32", k[table] + 4 * index, align=4).to("i64")
+
+
+def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, channel: Lanes, vectors: int) -> list[list[Lanes]]:
+    """The tile's sums over all taps and channels."""
+    lanes = host.lanes()
+    start = [k.load("i32", k["start"] + 4 * channel + 4 * lanes * j, lanes) for j in range(vectors)]
+    held = [[k.variable(s) for s in start] for _ in pixels]
+    at = k.variable(weights)
+    with k.loop(k["taps"]) as tap:
+        offset = _entry(k, "tap_table", tap)
+        run = [p + offset for p in pixels]
+        with k.loop(k["steps"]) as step:
+            here = [p + dot.x_bytes * step for p in run]
+            made = dot.step(k, [[v.get() for v in row] for row in held], here, at.get())
+            for row, values in zip(held, made, strict=True):
+                for variable, value in zip(row, values, strict=True):
+                    variable.set(value)
+            at.set(at.get() + vectors * lanes * dot.w_bytes)
+    return [[v.get() for v in row] for row in held]
+
+
+def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
+    """The way out of every sum; the last vectors of the last panel keep what lies behind the last channel."""
+    lanes, size = host.lanes(), k.size(way.kind)
+    left = k["channels"] - channel
+    for j in range(len(sums[0])):
+        p = way.loaded(k, channel + lanes * j, lanes)
+        values = [way.stored(k, row[j], p) for row in sums]
+        targets = [a + size * (channel + lanes * j) for a in y]
+        with k.otherwise(left - lanes * j >= lanes) as (whole, part):
+            with whole:
+                for value, target in zip(values, targets, strict=True):
+                    k.store(value, target, way.kind)
+            with part:
+                for value, target in zip(values, targets, strict=True):
+                    k.store_first(value, target, left - lanes * j, way.kind)

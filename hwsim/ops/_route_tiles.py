@@ -1,0 +1,125 @@
+"""Sums known to fit in 32 bits, in tiles of registers: 8-bit activations and weights by the processor's widest product, 16-bit by pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from hwsim.kernels import host
+from hwsim.kernels.compiling import Kernel
+from hwsim.kernels.dots import PAIRS, U8S8, Dot, best
+from hwsim.kernels.packing import packed, padded
+from hwsim.kernels.tile import TILE_ARGS, tile
+from hwsim.kernels.widening import WIDEN_ARGS, widen
+from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_plan import Mac, Phase, Plane, way_out
+from hwsim.quant import Array
+
+__all__ = ["emit_tiles", "tiles"]
+
+Pack = Callable[[Array, Dot, int], Array]
+CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
+LARGEST_TILE = 14
+
+
+def tiles(mac: Mac, desk: Desk) -> bool:
+    """The route: any order of summation is right because no sum leaves 32 bits, or wraps there."""
+    a = mac.step.accumulator
+    as_written = a.every != "pair" and (a.zero_points == "subtracted" or not mac.w_zero.any())
+    if not (a.any_order or as_written) or not mac.exact_in(min(a.bits, 32)) or np.abs(mac.removed).max(initial=0) > 32767:
+        return False
+    narrow = mac.x.kind == "u8" and mac.removed.min(initial=0) >= -128 and mac.removed.max(initial=0) <= 127
+    dot = best() if narrow else PAIRS
+    emit_tiles(mac if dot is U8S8 or mac.x.kind == "i16" else replace(mac, x=widened(mac.x, desk)), desk, dot, mac.removed)
+    return True
+
+
+def widened(x: Plane, desk: Desk) -> Plane:
+    """The input as signed words, halo included, in scratch memory."""
+    start = desk.work(2 * x.bytes + 128)
+    desk.call_named(Kernel(widen), WIDEN_ARGS, {"x": x.start, "y": start, "count": x.bytes})
+    strides = {n: 2 * getattr(x, n) for n in ("image", "row", "column")}
+    return replace(x, offset=start + 2 * (x.offset - x.start), kind="i16", start=start, bytes=2 * x.bytes, **strides)
+
+
+def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed) -> None:
+    """Calls of the micro-kernel: one for each group and each phase of a transposed convolution.
+
+    `weights` (groups, outputs, kernel rows, columns, channels) are what the dot multiplies with numbers in memory; sums start from the
+    bias and the correction for the zero point of the input.  `pack` lays out (outputs, runs, channels of a run) for the dot.
+    """
+    for phase in mac.phases():
+        for g in range(mac.groups):
+            _emit(mac, desk, dot, weights[g], phase, g, pack)
+
+
+def _emit(mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Phase], g: int, pack: Pack) -> None:
+    x, y, own, vectors = mac.x, mac.y, slice(g * mac.outputs, (g + 1) * mac.outputs), _vectors(mac.outputs)
+    offsets, runs = _runs(mac, phase, weights)
+    start = mac.epilogue.bias[own] - (mac.x_zero - x.bias) * runs.sum((1, 2), dtype=np.int64)
+    width, pixels = vectors * host.lanes(), phase[0].count * phase[1].count
+    e = mac.epilogue
+    way, way_args = way_out(desk, replace(e, parameters=tuple(p[own] for p in e.parameters)), y.kind, y.bias, width)
+    held = pack(runs, dot, vectors)
+    steps = -(-runs.shape[2] // dot.channels)
+    panel_bytes = max(runs.shape[1] * steps * width * dot.w_bytes, 1)
+    args = {
+        "x": x.offset + g * weights.shape[-1] * x.size,
+        "y": y.offset + g * mac.outputs * y.size,
+        "images": x.images,
+        "x_image": x.image,
+        "y_image": y.image,
+        "x_table": desk.keep(_table([(p.stride, s, p.count) for p, s in zip(phase, (x.row, x.column), strict=True)])),
+        "y_table": desk.keep(_table([(p.every, s, p.count) for p, s in zip(phase, (y.row, y.column), strict=True)], _first(phase, y))),
+        "pixels": pixels,
+        "tap_table": desk.keep(offsets),
+        "taps": runs.shape[1],
+        "steps": steps,
+        "weights": desk.keep(held),
+        "start": desk.keep(padded(_wrapped(start), np.int32, width)),
+        "channels": mac.outputs,
+        "block": max(CACHED // panel_bytes, 1),
+        **way_args,
+    }
+    desk.call_named(Kernel(tile, (dot, _rows(vectors, pixels), vectors, way)), TILE_ARGS, args)
+
+
+def _wrapped(values: Array) -> Array:
+    return values.astype(np.int64).astype(np.uint64).astype(np.uint32).view(np.int32)
+
+
+def _first(phase: tuple[Phase, Phase], y: Plane) -> int:
+    return phase[0].first * y.row + phase[1].first * y.column
+
+
+def _table(axes: list[tuple[int, int, int]], first: int = 0) -> Array:
+    """Byte offsets of all places of two axes, each (step, stride in bytes, count)."""
+    row, column = (np.arange(count) * step * stride for step, stride, count in axes)
+    return (first + row[:, None] + column).ravel().astype(np.int32)
+
+
+def _runs(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array, Array]:
+    """Byte offsets of the runs of taps and their weights (outputs, runs, depth): taps that lie side by side in memory are one run."""
+    taps = [(ky, kx, sy * mac.x.row + sx * mac.x.column) for ky, sy in phase[0].taps for kx, sx in phase[1].taps]
+    cell = weights.shape[-1] * mac.x.size
+    starts = [i for i, t in enumerate(taps) if i == 0 or mac.groups > 1 or t[2] != taps[i - 1][2] + cell]
+    lengths = set(np.diff([*starts, len(taps)]).tolist())
+    if len(lengths) > 1:
+        starts, lengths = list(range(len(taps))), {1}
+    each = weights[:, [t[0] for t in taps], [t[1] for t in taps]]
+    return np.array([taps[i][2] for i in starts], np.int32), each.reshape(len(weights), len(starts), -1 if starts else 0)
+
+
+def _vectors(outputs: int) -> int:
+    """Registers of outputs in a tile: as few wasted lanes as possible, and among those the most registers."""
+    most = 4 if host.registers() > 16 else 2
+    need = -(-outputs // host.lanes())
+    return min(range(1, most + 1), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
+
+
+def _rows(vectors: int, pixels: int) -> int:
+    """Pixels in a tile: what the registers hold, or less where that wastes fewer."""
+    most = max(min((host.registers() - vectors - 2) // vectors, LARGEST_TILE), 1)
+    return pixels if pixels <= 2 else min(range(max(most - 2, 1), most + 1), key=lambda r: (-(-pixels // r) * (r + 0.3), -r))
