@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data import ROOT, shared
+import hwsim
+from tests import litert_rows
+from tests.data import ROOT, loaders, shared
 from tests.litert import Judged
 
 SMALL = (
@@ -62,3 +64,30 @@ def test_every_tensor(path: str, engine: str) -> None:
 def test_every_tensor_of_large_networks(path: str, engine: str) -> None:
     network = judged(path)
     assert network.differing(network.random_feeds(np.random.default_rng(7)), engine) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "most"), [(n, 500) for n in litert_rows.SMALL] + [(n, 20) for n in litert_rows.LARGE], ids=lambda v: str(v).replace(" ", "-")
+)
+def test_predictions_of_labelled_rows(name: str, most: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first rows; `python -m tests.bench litert` takes all of them."""
+    score = litert_rows.judged_rows({**litert_rows.SMALL, **litert_rows.LARGE}[name], most)
+    with capsys.disabled():
+        print(f"\n{name}: {score}")
+    assert score.same_output == score.same_prediction == score.rows
+    assert score.correct == score.reference_correct > score.rows / 4
+
+
+def test_anomaly_detection_scores() -> None:
+    """The reconstruction error of the one clip that is there, and every output, against LiteRT."""
+    network, x = judged("mlperf_tiny/models/ad01_int8"), loaders().ad01_one()
+    given, out = network.network.tensors[network.network.inputs[0]].quant, network.network.outputs[0]
+    grid = network.network.tensors[out].quant
+    assert given is not None and grid is not None
+    q = given.quantize(x)
+    found = hwsim.execute(network.graph, {network.network.inputs[0]: q})[out]
+    wanted = np.concatenate([network.reference({network.network.inputs[0]: row[None]}, [out])[out] for row in q])
+    assert np.array_equal(found, wanted)
+    error = float(((x - grid.dequantize(found)) ** 2).mean())
+    assert error == pytest.approx(10.26029, abs=0.05), "published for the int8 network on this clip"

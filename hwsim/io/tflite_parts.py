@@ -2,7 +2,7 @@
 
 TFLite keeps images as (N, rows, columns, C), ONNX's operators take (N, C, rows, columns).  An image operator takes and leaves
 images in the second form (`<name>.nchw`), elementwise ones follow their operands, and a Transpose stands only where an operator
-asks for a form in which a tensor does not exist yet.
+asks for a form in which a tensor does not exist yet; it says `layout`, since no chip moves a number for it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ class Desk:
         if t.constant is not None:
             self.tensors[name] = SourceTensor(name, t.format, t.shape, t.constant, t.quant)
         elif name in self.image_form:
-            self.node("Transpose", f"{name}.nhwc", (self.image(name),), (self._declare(name, name, None),), {"perm": list(NHWC)})
+            self.node(
+                "Transpose", f"{name}.nhwc", (self.image(name),), (self._declare(name, name, None),), {"perm": list(NHWC), "layout": 1}
+            )
         else:
             raise HwsimError(self.network.name, f"must compute '{name}' before it is read")
         self.plain_form.add(name)
@@ -129,7 +131,7 @@ class Desk:
         if t.constant is not None:
             self.laid_out(name, NCHW, form)
         else:
-            self.node("Transpose", form, (self.plain(name),), (self._declare(form, name, None),), {"perm": list(NCHW)})
+            self.node("Transpose", form, (self.plain(name),), (self._declare(form, name, None),), {"perm": list(NCHW), "layout": 1})
         self.image_form.add(name)
         return form
 

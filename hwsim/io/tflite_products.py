@@ -60,14 +60,15 @@ def _window(op: TfliteOperator, dilated: bool = True) -> dict[str, Any]:
     return {**attrs, "dilations": [op.option("DilationHFactor"), op.option("DilationWFactor")]} if dilated else attrs
 
 
-def _weights(op: TfliteOperator, desk: Desk, index: int, perm: tuple[int, ...] | None) -> str:
-    """Constant weights in the order of axes that ONNX wants.  The zero point of signed ones is not looked at, as in LiteRT."""
+def _weights(op: TfliteOperator, desk: Desk, index: int, perm: tuple[int, ...]) -> str:
+    """Constant weights in the order of axes that ONNX wants.  Signed ones of convolutions, or with a scale per
+    channel, have no zero point, as LiteRT never looks at it."""
     desk.array(op, index, "the weights")
     name = op.inputs[index]
-    laid = desk.plain(name) if perm is None else desk.laid_out(name, perm, f"{name}.{''.join(map(str, perm))}")
+    laid = desk.laid_out(name, perm, f"{op.name}.weights")
     declared = desk.tensors[laid]
     quant = declared.quant
-    if quant is not None and quant.format.is_signed and (perm is not None or quant.axis is not None):
+    if quant is not None and quant.format.is_signed and (len(perm) > 2 or quant.axis is not None):
         desk.tensors[laid] = replace(declared, quant=replace(quant, zero_point=np.zeros_like(quant.zero_point)))
     return laid
 
@@ -122,7 +123,7 @@ def _transpose_conv(op: TfliteOperator, desk: Desk) -> None:
 
 def _fully_connected(op: TfliteOperator, desk: Desk) -> None:
     """Rows of as many numbers as the weights (outputs, inputs) take."""
-    x, w = op.inputs[0], _weights(op, desk, 1, None)
+    x, w = op.inputs[0], _weights(op, desk, 1, (0, 1))
     outputs, depth = desk.tensor(op.inputs[1]).shape
     rows, shape = desk.plain(x), desk.tensor(x).shape
     if len(shape) != 2 or shape[1] != depth:
