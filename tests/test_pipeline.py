@@ -15,6 +15,7 @@ from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.recipe import Recipe
+from hwsim.pipeline.smooth import smooth
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.quantizers import adaround
@@ -163,3 +164,9 @@ def test_the_full_pipeline_beats_minmax_on_digits(chip: str, digits: SourceGraph
         done = quantize_for(load_arch(chip), digits, seen, "w4a4", method)
         error[method] = float(np.square(outputs(done.network, unseen) - real).mean())
     assert error["full"] < 0.7 * error["minmax"]
+
+
+def test_smoothing_changes_no_output(chain: SourceGraph) -> None:
+    """M11: the factors taken out of a channel come back in its readers."""
+    x = normal(2, 3, 8, 8)
+    np.testing.assert_allclose(outputs(smooth(chain, {"input": x}), x), outputs(chain, x), rtol=1e-4, atol=1e-5)

@@ -10,6 +10,7 @@ import numpy as np
 
 from hwsim import formats
 from hwsim.errors import HwsimError
+from hwsim.graph import Constant
 from hwsim.io.tflite_parts import Desk, TfliteOperator
 from hwsim.quant import QuantParams
 
@@ -60,14 +61,20 @@ def _window(op: TfliteOperator, dilated: bool = True) -> dict[str, Any]:
     return {**attrs, "dilations": [op.option("DilationHFactor"), op.option("DilationWFactor")]} if dilated else attrs
 
 
-def _weights(op: TfliteOperator, desk: Desk, index: int, perm: tuple[int, ...]) -> str:
-    """Constant weights in the order of axes that ONNX wants.  Signed ones of convolutions, or with a scale per
-    channel, have no zero point, as LiteRT never looks at it."""
+def _weights(op: TfliteOperator, desk: Desk, x: str, index: int, perm: tuple[int, ...]) -> str:
+    """Constant weights in the order of axes that ONNX wants; real numbers where the input is real (dynamic-range files).
+
+    Signed ones of convolutions, or with a scale per channel, have no zero point, as LiteRT never looks at it.
+    """
     desk.array(op, index, "the weights")
     name = op.inputs[index]
     laid = desk.laid_out(name, perm, f"{op.name}.weights")
     declared = desk.tensors[laid]
-    quant = declared.quant
+    quant, constant = declared.quant, declared.constant
+    if quant is not None and constant is not None and not desk.stored(x):
+        real = Constant(lambda: quant.dequantize(constant.array), laid)
+        desk.tensors[laid] = replace(declared, format="float32", quant=None, constant=real)
+        return laid
     if quant is not None and quant.format.is_signed and (len(perm) > 2 or quant.axis is not None):
         desk.tensors[laid] = replace(declared, quant=replace(quant, zero_point=np.zeros_like(quant.zero_point)))
     return laid
@@ -90,7 +97,8 @@ def _bias(op: TfliteOperator, desk: Desk, index: int, x: str, weights: str) -> t
 
 def _conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels of a group); fewer channels than the input has make groups."""
-    x, w = op.inputs[0], _weights(op, desk, 1, (0, 3, 1, 2))
+    x = op.inputs[0]
+    w = _weights(op, desk, x, 1, (0, 3, 1, 2))
     channels, own = desk.tensor(x).shape[-1], desk.tensor(op.inputs[1]).shape[-1]
     if own < 1 or channels % own:
         raise HwsimError(op.where, "the filter's channels must divide the input's", f"{own} and {channels}")
@@ -100,14 +108,16 @@ def _conv(op: TfliteOperator, desk: Desk) -> None:
 
 def _depthwise(op: TfliteOperator, desk: Desk) -> None:
     """Filters (1, rows, columns, channels x multiplier)."""
-    x, w = op.inputs[0], _weights(op, desk, 1, (3, 0, 1, 2))
+    x = op.inputs[0]
+    w = _weights(op, desk, x, 1, (3, 0, 1, 2))
     attrs = {**_window(op), "group": desk.tensor(x).shape[-1]}
     emit_bounded(op, desk, "Conv", (desk.image(x), w, *_bias(op, desk, 2, x, w)), attrs, image=True)
 
 
 def _transpose_conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels); the padding follows from the output's size."""
-    x, w = op.inputs[2], _weights(op, desk, 1, (3, 0, 1, 2))
+    x = op.inputs[2]
+    w = _weights(op, desk, x, 1, (3, 0, 1, 2))
     given = desk.tensor(op.inputs[0]).constant
     size = [int(v) for v in given.array[1:3]] if given is not None else list(desk.tensor(op.outputs[0]).shape[1:3])
     kernel, strides = desk.tensor(op.inputs[1]).shape[1:3], [op.option("StrideH"), op.option("StrideW")]
@@ -123,7 +133,8 @@ def _transpose_conv(op: TfliteOperator, desk: Desk) -> None:
 
 def _fully_connected(op: TfliteOperator, desk: Desk) -> None:
     """Rows of as many numbers as the weights (outputs, inputs) take."""
-    x, w = op.inputs[0], _weights(op, desk, 1, (0, 1))
+    x = op.inputs[0]
+    w = _weights(op, desk, x, 1, (0, 1))
     outputs, depth = desk.tensor(op.inputs[1]).shape
     rows, shape = desk.plain(x), desk.tensor(x).shape
     if len(shape) != 2 or shape[1] != depth:

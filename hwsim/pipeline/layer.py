@@ -75,11 +75,22 @@ def _rounded(plan: Plan, node: Node, w: Array, gram: tuple[Array, Array] | None,
     free = axis is not None and not scheme.power_of_two
     first, second = gram or (identity, identity)
     problem = RoundingProblem(w, scale_rows, scheme.qmin - zero_rows, scheme.qmax - zero_rows, first, second, free)
+    if scheme.power_of_two and gram is not None:
+        problem = _best_exponent(problem)
     done = load("quantizers", recipe.rounding).round_weights(problem)
     shape = () if axis is None else (-1,)
     held = np.broadcast_to(done.scale, spread).astype(np.float32).reshape(shape)
     quant = QuantParams(fmt, held, zero.reshape(shape), axis, 0, scheme.qmin, scheme.qmax)
     return done.u, held.reshape(spread).astype(np.float64), quant
+
+
+def _best_exponent(problem: RoundingProblem) -> RoundingProblem:
+    """Half, the same or twice the power-of-two scale, by the output's error after coordinate descent; one choice for each scale."""
+    axes = tuple(i for i in range(2) if problem.scale.shape[i] == 1)
+    choices = [problem.with_scale(problem.scale * 2.0**step) for step in (0, -1, 1)]
+    solve = load("quantizers", "coordinate_descent").round_weights
+    errors = np.stack([p.errors(solve(p).u).sum(axes, keepdims=True)[..., None] for p in choices])
+    return problem.with_scale(np.choose(errors.argmin(0), [p.scale for p in choices]))
 
 
 def _zero_rows(quant: QuantParams, u: Array) -> Array:

@@ -11,6 +11,7 @@ from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.free_batch import free_batch
 from hwsim.pipeline.recipe import Recipe
+from hwsim.pipeline.smooth import smooth
 from hwsim.pipeline.walk import LayerReport, Progress, walk
 from hwsim.precision import Precision
 from hwsim.quant import Array
@@ -46,6 +47,8 @@ def quantize_network(
         source, dead = remove_dead_channels(source, {source.inputs[0]: (1, *x.shape[1:])})
     if recipe.equalize:
         source = equalize(source, {source.inputs[0]: (1, *x.shape[1:])})
+    if recipe.smooth:
+        source = smooth(source, {source.inputs[0]: x})
     plan = plan_quantizers(read(source, shapes), rules, precision)
     choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress)
     return Outcome(write_qdq(source, plan, choices), recipe, dead, layers)

@@ -10,7 +10,7 @@ from hwsim.shelf import load, names
 
 __all__ = ["METHODS", "Recipe"]
 
-STAGES = {"dead": "remove_dead", "cle": "equalize", "absorb": "absorb_bias", "bias": "correct_bias", "bn": "reestimate"}
+STAGES = {"dead": "remove_dead", "cle": "equalize", "smooth": "smooth", "absorb": "absorb_bias", "bias": "correct_bias", "bn": "reestimate"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Recipe:
     rounding: str = "nearest"
     remove_dead: bool = False
     equalize: bool = False
+    smooth: bool = False
     absorb_bias: bool = False
     correct_bias: bool = False
     reestimate: bool = False
@@ -31,7 +32,7 @@ class Recipe:
     def parse(cls, text: str) -> Recipe:
         """A recipe by its parts, or by a name of METHODS.
 
-        Parts joined by `+`: stages (dead, cle, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
+        Parts joined by `+`: stages (dead, cle, smooth, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
         alone), one of rounding.  Raises HwsimError for an unknown part.
         """
         found = cls()
@@ -51,7 +52,7 @@ class Recipe:
     def __str__(self) -> str:
         stages = [part for part, name in STAGES.items() if getattr(self, name)]
         ranges = [self.weights] + ([f"act:{self.activations}"] if self.activations != self.weights else [])
-        before = [s for s in stages if s in ("dead", "cle", "absorb")]
+        before = [s for s in stages if s in ("dead", "cle", "smooth", "absorb")]
         return "+".join([*before, *ranges, self.rounding, *(s for s in stages if s not in before)])
 
 

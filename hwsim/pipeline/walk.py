@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from hwsim.graph import Node
+from hwsim.pipeline.forward import Found, compute, constant_or, forward, last_uses
 from hwsim.pipeline.layer import Layer, quantize_layer
 from hwsim.pipeline.linear import is_linear
 from hwsim.pipeline.recipe import Recipe
 from hwsim.quant import Array, QuantParams
 from hwsim.quantizers._affine import Scheme, fake
-from hwsim.shelf import load
 from hwsim.steps.plan_quantizers import Plan
 from hwsim.steps.quantize import activation_quant, nearest_weights
 from hwsim.steps.write_qdq import Choices, StoredWeights
@@ -21,7 +22,6 @@ from hwsim.steps.write_qdq import Choices, StoredWeights
 __all__ = ["LayerReport", "walk"]
 
 SAMPLES = 40_000
-Found = Array | tuple[Array, ...]
 Progress = Callable[[int, int], None]
 
 
@@ -58,8 +58,8 @@ def walk(plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progr
     output; transposed convolutions and batched products are rounded to nearest.  Ranges of activations are set on the quantized
     network's own values; tensors that share a quantizer with a later one see its float values.
     """
-    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, recipe.seed))
-    last = {t: i for i, n in enumerate(plan.graph.nodes) for t in n.inputs}
+    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe)))
+    last = last_uses(plan.graph)
     for i, node in enumerate(plan.graph.nodes):
         _step(plan, node, recipe, state)
         for values in (state.real, state.quantized):
@@ -76,7 +76,7 @@ def walk(plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progr
 
 def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
     """Compute one node in float and quantized; a layer with weights is quantized on the way."""
-    real = [_value(plan, t, state.real) for t in node.inputs]
+    real = [constant_or(plan.graph, t, state.real) for t in node.inputs]
     taken = [_taken(plan, t, node, recipe, state) for t in node.inputs]
     x, xq, weights = real[0], taken[0], real[1] if node.name in plan.layers else None
     outputs: tuple[Found, Found]
@@ -92,22 +92,15 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
         if node.name in plan.layers:
             held = state.weights[node.name] = nearest_weights(plan, node)
             taken[1] = held.quant.dequantize(held.stored)
-        outputs = _compute(node, real), _compute(node, taken)
+        outputs = compute(node, real), compute(node, taken)
     for values, found in zip((state.real, state.quantized), outputs, strict=True):
         values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
-
-
-def _value(plan: Plan, t: str, values: Mapping[str, Array]) -> Array | None:
-    if not t:
-        return None
-    constant = plan.graph.tensors[t].constant
-    return constant.array if constant is not None else values[t]
 
 
 def _taken(plan: Plan, t: str, node: Node, recipe: Recipe, state: _State) -> Array | None:
     """An input of a node in the quantized network, through its quantizer where it has one."""
     if (t, node.name) not in plan.edges:
-        return _value(plan, t, state.quantized)
+        return constant_or(plan.graph, t, state.quantized)
     if (t, "") not in state.rounded:
         state.rounded[t, ""] = through(_quant(plan, t, recipe, state), state.quantized[t])
     return state.rounded[t, ""]
@@ -119,46 +112,44 @@ def through(quant: QuantParams, values: Array) -> Array:
     return fake(values, (quant.scale, quant.zero_point), scheme)
 
 
-def _compute(node: Node, arrays: list[Array | None]) -> Found:
-    found: Found = load("ops", node.op).compute(node, *arrays)
-    return found
-
-
 def _quant(plan: Plan, t: str, recipe: Recipe, state: _State) -> QuantParams:
     """A tensor's quantizer, chosen when it is first asked for; all that share it get the same."""
     if t not in state.activations:
         same = sorted(plan.shared(t))
         known = {**state.samples, **state.quantized}
         held = [known[s] for s in same if s in known]
-        values = held[0].reshape(1, -1) if recipe.activations == "minmax" and len(held) == 1 else _sampled(held, recipe.seed)
+        values = np.concatenate([_picker(recipe)(a.reshape(-1)) for a in held])[None]
         chosen = activation_quant(plan, t, values, recipe.activations)
         state.activations.update(dict.fromkeys(same, chosen))
     return state.activations[t]
 
 
-def _sampled(arrays: list[Array], seed: int) -> Array:
-    """At most 40,000 values of some arrays, their extremes among them."""
-    rng, parts = np.random.default_rng(seed), []
-    for a in arrays:
-        flat = a.reshape(-1)
-        picked = flat if flat.size <= SAMPLES else flat[rng.integers(0, flat.size, SAMPLES - 2)]
-        parts += [picked, flat[[flat.argmin(), flat.argmax()]]]
-    return np.concatenate(parts)[None]
+def _picker(recipe: Recipe) -> Callable[[Array], Array]:
+    """What of a tensor's values decides its range: the extremes for min-max, a sample for the others."""
+    return _extremes if recipe.activations == "minmax" else partial(_sampled, seed=recipe.seed)
 
 
-def _shared_samples(plan: Plan, feeds: Mapping[str, Array], seed: int) -> dict[str, Array]:
-    """Float values of the tensors that share a quantizer with another."""
+def _sampled(values: Array, seed: int) -> Array:
+    """At most 40,000 of some values, drawn at random."""
+    return values if values.size <= SAMPLES else values[np.random.default_rng(seed).integers(0, values.size, SAMPLES)]
+
+
+def _extremes(values: Array) -> Array:
+    return np.array([values.min(), values.max()])
+
+
+def _shared_samples(plan: Plan, feeds: Mapping[str, Array], pick: Callable[[Array], Array]) -> dict[str, Array]:
+    """What is picked of the float values of the tensors that share a quantizer with another."""
     wanted = {t for t, same in plan.sharing.items() if len(same) > 1}
     if not wanted:
         return {}
-    values, samples = dict(feeds), {}
-    last = {t: i for i, n in enumerate(plan.graph.nodes) for t in n.inputs}
-    for i, node in enumerate(plan.graph.nodes):
-        found = _compute(node, [_value(plan, t, values) for t in node.inputs])
-        values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
-        samples.update({t: _sampled([values[t]], seed)[0] for t in node.outputs if t in wanted})
-        for t in [t for t in node.inputs if last.get(t) == i]:
-            values.pop(t, None)
+    samples: dict[str, Array] = {}
+
+    def watch(name: str, values: Array) -> None:
+        if name in wanted:
+            samples[name] = pick(values.reshape(-1))
+
+    forward(plan.graph, feeds, watch)
     return samples
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from hwsim.graph import SourceGraph
-from hwsim.io.onnx_model import read_onnx
+from hwsim.io.model import read_model
 from hwsim.quant import Array
-from tests.bench._float_tflite import read_float_tflite
 from tests.data import loaders, shared
 
 __all__ = ["NETWORKS", "SMALL", "Case", "case"]
@@ -50,22 +49,22 @@ def _planes(images: Array) -> Array:
 def resnet20() -> Case:
     """CIFAR-10: 256 training images calibrate; the first 5,000 JPEG test images judge."""
     (x, y), (seen, _) = _cifar()
-    source = read_onnx(shared("models/resnet_cifar10_float/resnet20_cifar10.onnx"))
+    source = read_model(shared("models/resnet_cifar10_float/resnet20_cifar10.onnx"))
     return Case("resnet20", source, _planes((seen[:256] / 255 - MEAN) / STD), _planes((x / 255 - MEAN) / STD), y)
 
 
 def resnet8() -> Case:
     """MLPerf Tiny's image classification: the same images as raw pixels."""
     (x, y), (seen, _) = _cifar()
-    source = read_float_tflite(shared("models/mlperf_tiny/models/pretrainedResnet.tflite"))
-    return Case("resnet8", source, _planes(seen[:256]), _planes(x), y)
+    source = read_model(shared("models/mlperf_tiny/models/pretrainedResnet.tflite"))
+    return Case("resnet8", source, seen[:256].astype(np.float32), x.astype(np.float32), y)
 
 
 def vww() -> Case:
-    """Visual wake words: of the even rows the first 128 calibrate, 372 judge."""
+    """Visual wake words: the first 128 rows calibrate, 372 judge."""
     images, labels = loaders().vww01()
-    x, y = _planes(images[::2] / 255), labels[::2]
-    return Case("vww_mobilenet", read_onnx(shared("models/mlperf_tiny/submissions/vww_96_float.onnx")), x[:128], x[128:], y[128:])
+    x, y = _planes(images / 255), labels
+    return Case("vww_mobilenet", read_model(shared("models/mlperf_tiny/submissions/vww_96_float.onnx")), x[:128], x[128:], y[128:])
 
 
 def _keywords() -> tuple[Array, Array]:
@@ -76,24 +75,24 @@ def _keywords() -> tuple[Array, Array]:
 def kws_ref() -> Case:
     """MLPerf Tiny's keyword spotting (its pointwise weights are stored in 8 bits): rows 0 to 127 calibrate, 128 to 499 judge."""
     x, y = _keywords()
-    source = read_float_tflite(shared("models/mlperf_tiny/models/kws_ref_model_float32.tflite"))
-    return Case("kws_ref", source, x[:128, None], x[128:, None], y[128:])
+    source = read_model(shared("models/mlperf_tiny/models/kws_ref_model_float32.tflite"))
+    return Case("kws_ref", source, x[:128, ..., None], x[128:, ..., None], y[128:])
 
 
 def ali_kws() -> Case:
     """A smaller keyword spotting network, float throughout: the same rows."""
     x, y = _keywords()
-    source = read_onnx(shared("models/mlperf_tiny/submissions/ali_model_kws.onnx"))
+    source = read_model(shared("models/mlperf_tiny/submissions/ali_model_kws.onnx"))
     return Case("ali_model_kws", source, x[:128, ..., None], x[128:, ..., None], y[128:])
 
 
 def squeezenet() -> Case:
-    """ImageNet samples of even classes: every fifth calibrates (48 of them), 200 of the others judge."""
+    """ImageNet samples: every fifth calibrates (48 of them), 200 of the others judge."""
     images, labels = loaders().imagenet_samples()
-    x = _planes(images[::2, 14:241, 14:241, ::-1]) - np.array([104, 117, 123], np.float32)[:, None, None]
+    x = _planes(images[:, 14:241, 14:241, ::-1]) - np.array([104, 117, 123], np.float32)[:, None, None]
     seen = np.arange(len(x)) % 5 == 0
-    source = read_onnx(shared("models/imagenet_float/squeezenet_v1.1.onnx"))
-    return Case("squeezenet", source, x[seen][:48], x[~seen][:200], labels[::2][~seen][:200])
+    source = read_model(shared("models/imagenet_float/squeezenet_v1.1.onnx"))
+    return Case("squeezenet", source, x[seen][:48], x[~seen][:200], labels[~seen][:200])
 
 
 def unet() -> Case:
@@ -103,7 +102,7 @@ def unet() -> Case:
     rng = np.random.default_rng(0)
     corners = [(i % 3, int(rng.integers(0, 584 - 128)), int(rng.integers(0, 568 - 128))) for i in range(12)]
     seen = np.stack([padded[i, :, r : r + 128, c : c + 128] for i, r, c in corners])
-    source = read_onnx(shared("models/retina_unet/retina_unet.onnx"))
+    source = read_model(shared("models/retina_unet/retina_unet.onnx"))
     return Case("retina_unet", source, seen, padded[3:10], np.pad(masks[3:10], ((0, 0), (0, 0), (0, 3))), "dice")
 
 
