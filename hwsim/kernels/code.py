@@ -67,6 +67,10 @@ class Code:
     def number(self, kind: str, value: Any, lanes: int = 1) -> Lanes:
         return self.lanes(ir.Constant(vector_of(kind, lanes), value if lanes == 1 else [value] * lanes), kind)
 
+    def sequence(self, kind: str, lanes: int) -> Lanes:
+        """0, 1, 2 and so on."""
+        return self.lanes(ir.Constant(vector_of(kind, lanes), list(range(lanes))), kind)
+
     def variable(self, first: Lanes) -> Variable:
         return Variable(self, first)
 

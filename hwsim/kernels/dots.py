@@ -13,7 +13,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["PAIRS", "U8S8", "Dot", "best"]
+__all__ = ["PAIRS", "U8S8", "WORDS", "Dot", "Sums", "best", "u8s8_product"]
 
 Sums = list[list[Lanes]]
 
@@ -23,7 +23,8 @@ class Dot:
     """One step: `step(k, sums, pixels, weights)` gives sums[m][j] plus the products of `channels` input channels.
 
     `pixels` are the addresses of the step's activations, one per row of the tile, `weights` the address of its weights:
-    [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.
+    [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.  With `close` the sums begin at 0, and close(sums, start)
+    gives what they mean; without it they begin at `start`.
     """
 
     name: str
@@ -31,19 +32,24 @@ class Dot:
     x_bytes: int
     w_bytes: int
     step: Callable[[Code, Sums, list[Lanes], Lanes], Sums]
+    close: Callable[[Lanes, Lanes], Lanes] | None = None
 
     def __repr__(self) -> str:
         return f"{self.name}[{host.lanes()}]"
 
 
 def _u8s8(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
+    lanes = sums[0][0].lanes
+    return u8s8_product(k, sums, pixels, [k.load("i32", weights + 4 * lanes * j, lanes) for j in range(len(sums[0]))])
+
+
+def u8s8_product(k: Code, sums: Sums, pixels: list[Lanes], columns: list[Lanes]) -> Sums:
     """AVX-512 VNNI vpdpbusd: four unsigned by four signed bytes to a 32-bit sum that wraps."""
     lanes = sums[0][0].lanes
-    columns = [k.load("u8", weights + 4 * lanes * j, 4 * lanes) for j in range(len(sums[0]))]
     name, made = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", []
     for row, pixel in zip(sums, pixels, strict=True):
         four = k.load("i32", pixel).spread(lanes).bits("u8")
-        made.append([s.intrinsic(name, s, four, w) for s, w in zip(row, columns, strict=True)])
+        made.append([s.intrinsic(name, s, four, w.bits("u8")) for s, w in zip(row, columns, strict=True)])
     return made
 
 
@@ -62,6 +68,7 @@ def _pairs(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
 
 U8S8 = Dot("u8s8", 4, 4, 4, _u8s8)
 PAIRS = Dot("pairs", 2, 4, 4, _pairs)
+WORDS = Dot("words", 1, 2, 2, _pairs)
 
 
 def best() -> Dot:

@@ -110,6 +110,17 @@ class Lanes:
         function = known or ir.Function(module, ir.FunctionType(self.value.type, [a.value.type for a in args]), name)
         return self.of(self.builder.call(function, [a.value for a in args]))
 
+    def reduce(self, how: str) -> Lanes:
+        """One number of all lanes: `add`, `or`."""
+        kind, name = KINDS[self.kind], f"llvm.vector.reduce.{how}.v{self.lanes}{self.kind.replace('u', 'i')}"
+        known = self.builder.module.globals.get(name)
+        function = known or ir.Function(self.builder.module, ir.FunctionType(kind, [self.value.type]), name)
+        return self.of(self.builder.call(function, [self.value]))
+
+    def lane(self, index: int) -> Lanes:
+        """One of the lanes."""
+        return self.of(self.builder.extract_element(self.value, ir.Constant(KINDS["i32"], index)))
+
     def select(self, yes: Any, no: Any) -> Lanes:
         like = yes if isinstance(yes, Lanes) else no
         a, b = _meet(like, yes, no)

@@ -32,12 +32,12 @@ def padded(values: Array, dtype: Any, width: int) -> Array:
 def packed(weights: Array, dot: Dot, vectors: int) -> Array:
     """Weights (outputs, runs, channels of a run) as [panel][run][step][vector and lane][channel of the step], filled up with zeros.
 
-    A channel of a step takes w_bytes / channels bytes: int8 or int16.
+    A channel of a step takes w_bytes / channels bytes: int8, int16 or int32.
     """
     width = vectors * host.lanes()
     outputs, runs, depth = weights.shape
     panels, steps = -(-outputs // width), -(-depth // dot.channels)
-    dtype = {1: np.int8, 2: np.int16}[dot.w_bytes // dot.channels]
+    dtype = {1: np.int8, 2: np.int16, 4: np.int32}[dot.w_bytes // dot.channels]
     held = aligned(panels * runs * steps * width * dot.w_bytes).view(dtype)
     laid = held.reshape(panels, runs, steps, width, dot.channels)
     full = np.zeros((panels * width, runs, steps * dot.channels), dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
+from hwsim.kernels.cutting import CUT_ARGS, Cut, count
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
@@ -33,10 +34,11 @@ TILE_ARGS = (
     "channels",  # output channels
     "block",  # panels that stay in the cache together
     *WAY_ARGS,
+    *CUT_ARGS,
 )
 
 
-def tile(dot: Dot, rows: int, vectors: int, way: Way) -> str:
+def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) -> str:
     """Kernel of TILE_ARGS with tiles of `rows` pixels by `vectors` registers of output channels.
 
     Table entries behind the last pixel are never read: the last tile repeats its last pixel, which stores the same again.
@@ -56,7 +58,13 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way) -> str:
         x = [k.arena + k["x"] + image * k["x_image"] + _entry(k, "x_table", p) for p in places]
         y = [k.arena + k["y"] + image * k["y_image"] + _entry(k, "y_table", p) for p in places]
         channel = panel * width
-        sums = _sums(k, dot, x, k["weights"] + panel * panel_bytes, channel, vectors)
+        weights, lanes = k["weights"] + panel * panel_bytes, host.lanes()
+        start = [k.load("i32", k["start"] + 4 * channel + 4 * lanes * j, lanes) for j in range(vectors)]
+        if cut is None:
+            sums = _sums(k, dot, x, weights, start)
+        else:
+            sums, flags = cut.sums(k, dot, x, weights, start, panel)
+            count(k, flags, pixel, k["channels"] - channel)
         _store(k, way, sums, y, channel)
     return k.finished()
 
@@ -65,11 +73,9 @@ def _entry(k: Code, table: str, index: Lanes) -> Lanes:
     return k.load("i32", k[table] + 4 * index, align=4).to("i64")
 
 
-def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, channel: Lanes, vectors: int) -> list[list[Lanes]]:
+def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes]) -> list[list[Lanes]]:
     """The tile's sums over all taps and channels."""
-    lanes = host.lanes()
-    start = [k.load("i32", k["start"] + 4 * channel + 4 * lanes * j, lanes) for j in range(vectors)]
-    held = [[k.variable(s) for s in start] for _ in pixels]
+    held = [[k.variable(s.constant(0) if dot.close else s) for s in start] for _ in pixels]
     at = k.variable(weights)
     with k.loop(k["taps"]) as tap:
         offset = _entry(k, "tap_table", tap)
@@ -80,8 +86,9 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, channel: Lanes
             for row, values in zip(held, made, strict=True):
                 for variable, value in zip(row, values, strict=True):
                     variable.set(value)
-            at.set(at.get() + vectors * lanes * dot.w_bytes)
-    return [[v.get() for v in row] for row in held]
+            at.set(at.get() + len(start) * host.lanes() * dot.w_bytes)
+    close = dot.close or (lambda sums, start: sums)
+    return [[close(v.get(), s) for v, s in zip(row, start, strict=True)] for row in held]
 
 
 def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:

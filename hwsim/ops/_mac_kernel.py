@@ -13,8 +13,9 @@ To plug in a width or an accumulator:
 * what happens behind the sum is `_mac_plan.way_out`: a `kernels.finishing.Way` (the arithmetic's own `requantize`, written once for
   both executors and fused into any kernel) and its arguments; `_mac_plan.finishing_of` is the same as a kernel of its own, for
   kernels that keep sums in memory;
-* sums that may leave 32 bits, saturate on the way or count overflows: `Mac.exact_in(bits)` proves that they do not; else
-  `_route_steps` cuts after every step as the accumulator says.
+* sums that may leave 32 bits, saturate on the way or count overflows: `Mac.exact_in(bits)` proves that they do not; else a
+  `kernels.cutting.Cut` takes the place of the plain sum (`_route_cut`), and what no cut does is done product by product
+  (`_route_steps`).
 
 Activations lie in memory as unsigned bytes (q - x.bias) or signed words, channels last, with a halo of zero points as wide as the
 windows that read them need; weights come as the numbers of the file.
@@ -26,13 +27,16 @@ from collections.abc import Callable
 
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_bits import bits
+from hwsim.ops._route_cut import cut
+from hwsim.ops._route_packed import packed
 from hwsim.ops._route_steps import steps
 from hwsim.ops._route_tiles import tiles
 from hwsim.ops._route_wide import wide
 
 __all__ = ["ROUTES", "emit_mac"]
 
-ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (tiles, wide, steps)
+ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, tiles, cut, wide, steps)
 
 
 def emit_mac(mac: Mac, desk: Desk) -> bool:

@@ -9,15 +9,17 @@ import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.compiling import Kernel
+from hwsim.kernels.cutting import Cut
 from hwsim.kernels.dots import PAIRS, U8S8, Dot, best
 from hwsim.kernels.packing import packed, padded
 from hwsim.kernels.tile import TILE_ARGS, tile
 from hwsim.kernels.widening import WIDEN_ARGS, widen
+from hwsim.ops._cut_plan import CutPlan
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac, Phase, Plane, way_out
 from hwsim.quant import Array
 
-__all__ = ["emit_tiles", "tiles"]
+__all__ = ["emit_tiles", "runs_of", "tiles", "widened"]
 
 Pack = Callable[[Array, Dot, int], Array]
 CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
@@ -44,7 +46,7 @@ def widened(x: Plane, desk: Desk) -> Plane:
     return replace(x, offset=start + 2 * (x.offset - x.start), kind="i16", start=start, bytes=2 * x.bytes, **strides)
 
 
-def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed) -> None:
+def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed, offset: int = 0, cut: CutPlan | None = None) -> None:
     """Calls of the micro-kernel: one for each group and each phase of a transposed convolution.
 
     `weights` (groups, outputs, kernel rows, columns, channels) are what the dot multiplies with numbers in memory; sums start from the
@@ -52,14 +54,19 @@ def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = pack
     """
     for phase in mac.phases():
         for g in range(mac.groups):
-            _emit(mac, desk, dot, weights[g], phase, g, pack)
+            _emit(mac, desk, dot, weights[g], phase, g, pack, offset, cut)
 
 
-def _emit(mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Phase], g: int, pack: Pack) -> None:
-    x, y, own, vectors = mac.x, mac.y, slice(g * mac.outputs, (g + 1) * mac.outputs), _vectors(mac.outputs)
-    offsets, runs = _runs(mac, phase, weights)
-    start = mac.epilogue.bias[own] - (mac.x_zero - x.bias) * runs.sum((1, 2), dtype=np.int64)
-    width, pixels = vectors * host.lanes(), phase[0].count * phase[1].count
+def _emit(
+    mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Phase], g: int, pack: Pack, offset: int, cut: CutPlan | None
+) -> None:
+    x, y, own, pixels = mac.x, mac.y, slice(g * mac.outputs, (g + 1) * mac.outputs), phase[0].count * phase[1].count
+    vectors = _vectors(mac.outputs, pixels, cut.cut if cut else Cut())
+    offsets, runs = runs_of(mac, phase, weights)
+    if cut is not None:
+        runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % (cut.cut.steps * dot.channels))))
+    start = offset + mac.epilogue.bias[own] - (mac.x_zero - x.bias) * runs.sum((1, 2), dtype=np.int64)
+    width = vectors * host.lanes()
     e = mac.epilogue
     way, way_args = way_out(desk, replace(e, parameters=tuple(p[own] for p in e.parameters)), y.kind, y.bias, width)
     held = pack(runs, dot, vectors)
@@ -83,7 +90,13 @@ def _emit(mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Ph
         "block": max(CACHED // panel_bytes, 1),
         **way_args,
     }
-    desk.call_named(Kernel(tile, (dot, _rows(vectors, pixels), vectors, way)), TILE_ARGS, args)
+    tiled = (dot, _rows(vectors, pixels, cut.cut.registers if cut else 1), vectors, way)
+    if cut is None:
+        desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
+    else:
+        start = start + cut.offset * runs.sum((1, 2), dtype=np.int64)
+        own_args = {"start": desk.keep(padded(_wrapped(start), np.int32, width)), **cut.args(desk, runs, dot, width)}
+        desk.call_named(Kernel(tile, (*tiled, cut.cut)), TILE_ARGS, args | own_args)
 
 
 def _wrapped(values: Array) -> Array:
@@ -100,7 +113,7 @@ def _table(axes: list[tuple[int, int, int]], first: int = 0) -> Array:
     return (first + row[:, None] + column).ravel().astype(np.int32)
 
 
-def _runs(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array, Array]:
+def runs_of(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array, Array]:
     """Byte offsets of the runs of taps and their weights (outputs, runs, depth): taps that lie side by side in memory are one run."""
     taps = [(ky, kx, sy * mac.x.row + sx * mac.x.column) for ky, sy in phase[0].taps for kx, sx in phase[1].taps]
     cell = weights.shape[-1] * mac.x.size
@@ -112,14 +125,16 @@ def _runs(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array, 
     return np.array([taps[i][2] for i in starts], np.int32), each.reshape(len(weights), len(starts), -1 if starts else 0)
 
 
-def _vectors(outputs: int) -> int:
-    """Registers of outputs in a tile: as few wasted lanes as possible, and among those the most registers."""
-    most = 4 if host.registers() > 16 else 2
+def _vectors(outputs: int, pixels: int, cut: Cut) -> int:
+    """Registers of outputs in a tile: as few wasted lanes as possible, and among those the most registers; a lone pixel takes twice as
+    many, so that sums do not wait for each other."""
+    most = cut.most or (4 if host.registers() > 16 else 2) * (2 if pixels == 1 else 1)
     need = -(-outputs // host.lanes())
-    return min(range(1, most + 1), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
+    every = 2 if cut.even else 1
+    return min(range(every, most + 1, every), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
 
 
-def _rows(vectors: int, pixels: int) -> int:
-    """Pixels in a tile: what the registers hold, or less where that wastes fewer."""
-    most = max(min((host.registers() - vectors - 2) // vectors, LARGEST_TILE), 1)
+def _rows(vectors: int, pixels: int, registers: int = 1) -> int:
+    """Pixels in a tile: what the registers hold (so many for a sum), or less where that wastes fewer."""
+    most = max(min((host.registers() - vectors - 2) // (vectors * registers), LARGEST_TILE), 1)
     return pixels if pixels <= 2 else min(range(max(most - 2, 1), most + 1), key=lambda r: (-(-pixels // r) * (r + 0.3), -r))

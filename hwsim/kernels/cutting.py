@@ -1,0 +1,292 @@
+"""Accumulators that are narrower than 32 bits or saturate on the way, with the exact count of outputs whose sum was ever changed.
+
+A `Cut` takes the place of the plain sum in the micro-kernel (`tile`).  Products come in kernel order, four channels a step of the
+dot.  Memory holds unsigned bytes u; the numbers that the accumulator multiplies are u - `offset`, which is added block by block as
+`shift` = -offset times the block's weights.
+
+Cutting after every product is exact and yet as fast as the plain sum wherever a block of products cannot reach the limits: `above`
+and `below` say per output channel from where on it might (a bound from the block's weights and the range of activations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code, Variable
+from hwsim.kernels.dots import Dot, Sums
+from hwsim.kernels.lanes import Lanes
+
+__all__ = ["CUT_ARGS", "Cut", "EachMac", "EachTile", "EachWord", "Wrapped", "block_steps", "count"]
+
+CUT_ARGS = (
+    "bits",  # of the accumulator
+    "offset",  # what memory holds less this is multiplied
+    "shift",  # address of int32 [panel][block][output]: what the offset adds to a block
+    "above",  # the same shape: a sum above this before a block might saturate in it
+    "below",
+    "flags",  # arena offset of a tile's worth of int32
+    "overflowed",  # arena offset of the count (int64)
+)
+Held = list[list[Variable]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How sums are cut; `steps` of the dot are a block, `registers` are needed for a sum, `shifted` says that the offset is not 0."""
+
+    steps: int = 1
+    registers: int = 1
+    shifted: bool = False
+    most: int = 0  # vectors of outputs in a tile; 0: as for plain sums
+    even: bool = False  # whether they must be an even number
+
+    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
+        """The sums of a tile, and lanes that are not 0 where they were changed."""
+        raise NotImplementedError
+
+
+def limits(k: Code, like: Lanes) -> tuple[Lanes, Lanes]:
+    """The accumulator's lowest and highest number in lanes."""
+    half = (k.number("i64", 1) << (k["bits"] - 1)).to("i64")
+    low, high = (v.to(like.kind).spread(like.lanes) for v in (-half, half - 1))
+    return low, high
+
+
+def block_steps(products: int, dot: Dot) -> int:
+    return max(products // dot.channels, 1)
+
+
+def held_from(k: Code, rows: int, start: list[Lanes]) -> Held:
+    return [[k.variable(s) for s in start] for _ in range(rows)]
+
+
+def values(held: Held) -> Sums:
+    return [[v.get() for v in row] for row in held]
+
+
+def put(held: Held, sums: Sums) -> None:
+    for row, made in zip(held, sums, strict=True):
+        for variable, value in zip(row, made, strict=True):
+            variable.set(value)
+
+
+def changed(flags: Held, before: Sums, after: Sums) -> None:
+    """Remember lanes whose sum was cut."""
+    put(flags, [[f.get() | (b ^ a) for f, b, a in zip(*rows, strict=True)] for rows in zip(flags, before, after, strict=True)])
+
+
+@contextmanager
+def blocks(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, width: int, steps: int) -> Iterator[tuple[list[Lanes], Lanes, Lanes]]:
+    """All blocks in order: addresses of the activations, address of the weights, and the block's number."""
+    at, number = k.variable(weights), k.variable(k.number("i64", 0))
+    with k.loop(k["taps"]) as tap:
+        offset = k.load("i32", k["tap_table"] + 4 * tap, align=4).to("i64")
+        with k.loop(k["steps"], step=steps) as first:
+            yield [p + offset + dot.x_bytes * first for p in pixels], at.get(), number.get()
+            at.set(at.get() + steps * width * dot.w_bytes)
+            number.set(number.get() + 1)
+
+
+def table(k: Code, name: str, panel: Lanes, number: Lanes, count: Lanes, vectors: int) -> list[Lanes]:
+    """The block's row of a table [panel][block][output]."""
+    lanes = host.lanes()
+    row = k[name] + (panel * count + number) * (4 * vectors * lanes)
+    return [k.load("i32", row + 4 * lanes * j, lanes) for j in range(vectors)]
+
+
+def add_block(k: Code, dot: Dot, held: Held, here: list[Lanes], weights: Lanes, steps: int) -> None:
+    """All products of a block."""
+    width = len(held[0]) * host.lanes()
+    if steps <= 4:
+        sums = values(held)
+        for n in range(steps):
+            sums = dot.step(k, sums, [p + dot.x_bytes * n for p in here], weights + n * width * dot.w_bytes)
+        put(held, sums)
+        return
+    with k.loop(k.number("i64", steps)) as i:
+        put(held, dot.step(k, values(held), [p + dot.x_bytes * i for p in here], weights + i * (width * dot.w_bytes)))
+
+
+def add_row(held: Held, row: list[Lanes]) -> None:
+    put(held, [[v.get() + s for v, s in zip(r, row, strict=True)] for r in held])
+
+
+def clamped(sums: Sums, low: Lanes, high: Lanes) -> Sums:
+    return [[v.at_least(low).at_most(high) for v in row] for row in sums]
+
+
+@dataclass(frozen=True)
+class Wrapped(Cut):
+    """Two's complement wrap to `bits` bits: the same after every product or once at the end."""
+
+    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
+        held = held_from(k, len(pixels), start)
+        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, _):
+            put(held, dot.step(k, values(held), here, w))
+        away = (32 - k["bits"]).to("i32").spread(host.lanes())
+        whole = values(held)
+        cut = [[(v << away) >> away for v in row] for row in whole]
+        return cut, [[v ^ c for v, c in zip(*rows, strict=True)] for rows in zip(whole, cut, strict=True)]
+
+
+@dataclass(frozen=True)
+class EachTile(Cut):
+    """Saturated after every block of `steps` (a systolic column of as many rows)."""
+
+    registers: int = 2
+
+    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
+        low, high = limits(k, start[0])
+        first = clamped([start], low, high)[0]
+        held = held_from(k, len(pixels), first)
+        flags = held_from(k, len(pixels), [s ^ c for s, c in zip(start, first, strict=True)])
+        count = k["taps"] * (k["steps"] // self.steps)
+        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, number):
+            add_block(k, dot, held, here, w, self.steps)
+            if self.shifted:
+                add_row(held, table(k, "shift", panel, number, count, len(start)))
+            before = values(held)
+            put(held, clamped(before, low, high))
+            changed(flags, before, values(held))
+        return values(held), values(flags)
+
+
+@dataclass(frozen=True)
+class EachMac(Cut):
+    """Saturated after every product: whole blocks at once where none of the tile's sums can reach a limit, else one by one."""
+
+    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
+        low, high = limits(k, start[0])
+        first = clamped([start], low, high)[0]
+        held, vectors = held_from(k, len(pixels), first), len(start)
+        self._set_flags(k, len(pixels), [s ^ c for s, c in zip(start, first, strict=True)])
+        count = k["taps"] * (k["steps"] // self.steps)
+        with blocks(k, dot, pixels, weights, vectors * host.lanes(), self.steps) as (here, w, number):
+            rows = [k[n] + (panel * count + number) * (4 * vectors * host.lanes()) for n in ("above", "below")]
+            with k.otherwise(self._might(k, values(held), *rows)) as (slow, fast):
+                with slow:
+                    self._one_by_one(k, held, here, w, low, high)
+                with fast:
+                    add_block(k, dot, held, here, w, self.steps)
+                    if self.shifted:
+                        add_row(held, table(k, "shift", panel, number, count, vectors))
+        return values(held), self._flags(k, len(pixels), vectors)
+
+    def _might(self, k: Code, sums: Sums, above: Lanes, below: Lanes) -> Lanes:
+        """Whether any sum of the tile might saturate in the block."""
+        lanes, found = host.lanes(), k.number("i1", 0)
+        for j, column in enumerate(zip(*sums, strict=True)):
+            most, least = column[0], column[0]
+            for v in column[1:]:
+                most, least = most.at_least(v), least.at_most(v)
+            found = found | (most > k.load("i32", above + 4 * lanes * j, lanes)) | (least < k.load("i32", below + 4 * lanes * j, lanes))
+        return found.reduce("or")
+
+    def _one_by_one(self, k: Code, held: Held, here: list[Lanes], weights: Lanes, low: Lanes, high: Lanes) -> None:
+        lanes, vectors = host.lanes(), len(held[0])
+        flags = held_from(k, len(here), [low.constant(0)] * vectors)
+        offset = k["offset"].to("i32")
+        with k.loop(k.number("i64", self.steps)) as i, k.loop(k.number("i64", 4)) as s:
+            row, up = weights + i * (4 * vectors * lanes), (24 - 8 * s).to("i32").spread(lanes)
+            columns = [(k.load("i32", row + 4 * lanes * j, lanes) << up) >> 24 for j in range(vectors)]
+            before = []
+            for sums, pixel in zip(values(held), here, strict=True):
+                number = (k.load("u8", pixel + 4 * i + s).to("i32") - offset).spread(lanes)
+                before.append([v + number * w for v, w in zip(sums, columns, strict=True)])
+            put(held, clamped(before, low, high))
+            changed(flags, before, values(held))
+        for at, old, new in zip(self._places(k, len(here), vectors), self._all(k, len(here), vectors), flatten(values(flags)), strict=True):
+            k.store(old | new, at)
+
+    def _places(self, k: Code, rows: int, vectors: int) -> list[Lanes]:
+        """Flags lie in memory: the blocks that need them are few, and registers are dear in the others."""
+        return [k.arena + k["flags"] + 4 * host.lanes() * i for i in range(rows * vectors)]
+
+    def _set_flags(self, k: Code, rows: int, first: list[Lanes]) -> None:
+        for i, at in enumerate(self._places(k, rows, len(first))):
+            k.store(first[i % len(first)], at)
+
+    def _all(self, k: Code, rows: int, vectors: int) -> list[Lanes]:
+        return [k.load("i32", at, host.lanes()) for at in self._places(k, rows, vectors)]
+
+    def _flags(self, k: Code, rows: int, vectors: int) -> Sums:
+        found = self._all(k, rows, vectors)
+        return [found[r * vectors : (r + 1) * vectors] for r in range(rows)]
+
+
+def flatten(sums: Sums) -> list[Lanes]:
+    return [v for row in sums for v in row]
+
+
+@dataclass(frozen=True)
+class EachWord(Cut):
+    """Saturated after every product in 16-bit lanes, for accumulators of 16 bits or less and products that fit into as many.
+
+    Words of activations by words of weights; `steps` products are compared with their plain sum at once, where no two of them can
+    undo each other's saturation.
+    """
+
+    registers: int = 2
+    most: int = 8
+    even: bool = True
+    narrow: bool = False
+
+    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
+        low, high = limits(k, start[0])
+        words = [joined(start[j].at_least(low).at_most(high) for j in (i, i + 1)) for i in range(0, len(start), 2)]
+        beyond = [joined((start[j] > high) | (start[j] < low) for j in (i, i + 1)) for i in range(0, len(start), 2)]
+        held = held_from(k, len(pixels), words)
+        flags = held_from(k, len(pixels), [m.to("i16") for m in beyond])
+        narrow = tuple(v.to("i16").spread(words[0].lanes) for v in (low.lane(0), high.lane(0))) if self.narrow else ()
+        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, _):
+            self._add(k, dot, held, flags, here, w, narrow)
+        return halves(values(held)), halves(values(flags))
+
+    def _add(self, k: Code, dot: Dot, held: Held, flags: Held, here: list[Lanes], weights: Lanes, narrow: tuple[Lanes, ...]) -> None:
+        lanes, vectors = held[0][0].get().lanes, len(held[0])
+        sums = before = values(held)
+        for i in range(self.steps):
+            columns = [k.load("i16", weights + 2 * lanes * (i * vectors + j), lanes) for j in range(vectors)]
+            made, plain = [], []
+            for row, whole, pixel in zip(sums, before, here, strict=True):
+                number = k.load("i16", pixel + dot.x_bytes * i)
+                number = (number - k["offset"].to("i16") if self.shifted else number).spread(lanes)
+                products = [number * w for w in columns]
+                cut = [v.call("sadd.sat", p) for v, p in zip(row, products, strict=True)]
+                made.append(clamped([cut], *narrow)[0] if narrow else cut)
+                plain.append([v + p for v, p in zip(whole, products, strict=True)])
+            sums, before = made, plain
+        put(held, sums)
+        changed(flags, before, sums)
+
+
+def joined(parts: Iterator[Lanes]) -> Lanes:
+    """Two vectors of 32-bit lanes (or of truth) as one of 16-bit lanes."""
+    first, second = (p.to("i16") for p in parts)
+    return first.shuffle(list(range(2 * first.lanes)), second)
+
+
+def halves(sums: Sums) -> Sums:
+    """Vectors of 16-bit lanes as twice as many of 32-bit lanes."""
+    found = []
+    for row in sums:
+        lanes = row[0].lanes // 2
+        found.append([v.shuffle(list(range(i, i + lanes))).to("i32") for v in row for i in (0, lanes)])
+    return found
+
+
+def count(k: Code, flags: Sums, pixel: Lanes, left: Lanes) -> None:
+    """Add the outputs that were changed to the count: of real pixels, and of the `left` real channels."""
+    lanes, at = host.lanes(), k.arena + k["overflowed"]
+    total: Lanes | None = None
+    for i, row in enumerate(flags):
+        real = (pixel + i < k["pixels"]).to("i32")
+        for j, f in enumerate(row):
+            mask = (f != 0) & (k.sequence("i32", lanes) < (left - lanes * j).to("i32"))
+            ones = mask.to("i32") * real
+            total = ones if total is None else total + ones
+    assert total is not None
+    k.store(k.load("i64", at, align=8) + total.reduce("add").to("i64"), at, align=8)

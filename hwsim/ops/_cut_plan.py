@@ -1,0 +1,50 @@
+"""An accumulator that cuts its sums, with the tables that its kernel reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwsim.kernels.cutting import Cut, EachMac
+from hwsim.kernels.dots import Dot
+from hwsim.ops._lowering import Desk
+from hwsim.quant import Array
+
+__all__ = ["CutPlan"]
+
+
+@dataclass(frozen=True, eq=False)
+class CutPlan:
+    """A cut to `bits` bits; the numbers that are multiplied lie between `low` and `high`, and memory holds them plus `offset`.
+
+    `counter` and `flags` are arena offsets: of the count of overflowed outputs, and of the flags of one tile.
+    """
+
+    cut: Cut
+    bits: int
+    offset: int
+    low: int
+    high: int
+    counter: int
+    flags: int
+
+    def args(self, desk: Desk, runs: Array, dot: Dot, width: int) -> dict[str, int]:
+        """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks."""
+        w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
+        found = {"bits": self.bits, "offset": self.offset, "flags": self.flags, "overflowed": self.counter}
+        if self.cut.shifted:
+            found["shift"] = desk.keep(_table(-self.offset * w.sum(-1), width))
+        if isinstance(self.cut, EachMac):
+            up, down = (f(0, f(w * self.low, w * self.high)).sum(-1) for f in (np.maximum, np.minimum))
+            limit = 1 << (self.bits - 1)
+            found |= {"above": desk.keep(_table(limit - 1 - up, width)), "below": desk.keep(_table(-limit - down, width))}
+        return found
+
+
+def _table(values: Array, width: int) -> Array:
+    """Numbers (outputs, runs, blocks) as int32 [panel][run and block][output]; lanes behind the last output never matter."""
+    flat = values.reshape(len(values), -1)
+    full = np.zeros((-(-len(values) // width) * width, flat.shape[1]), np.int32)
+    full[: len(values)] = np.clip(flat, -(1 << 31), (1 << 31) - 1)
+    return full.reshape(-1, width, flat.shape[1]).transpose(0, 2, 1)

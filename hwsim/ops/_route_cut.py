@@ -1,0 +1,72 @@
+"""Accumulators that wrap or saturate, at the speed of the plain sum wherever the data allows; overflowed outputs are counted exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hwsim.kernels.cutting import Cut, EachMac, EachTile, EachWord, Wrapped
+from hwsim.kernels.dots import U8S8, WORDS, Dot, best
+from hwsim.ops._cut_plan import CutPlan
+from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_tiles import emit_tiles, runs_of, widened
+from hwsim.quant import Array
+
+__all__ = ["cut"]
+
+BLOCK = 16  # steps of the dot between two looks at the limits
+LONGEST = 64  # products of a tile that may be filled up with zeros
+FLAGS = 64 * 64  # bytes: a vector for every register
+
+
+def cut(mac: Mac, desk: Desk) -> bool:
+    """The route: 8-bit operands, and an accumulator whose cutting the kernels know."""
+    a = mac.step.accumulator
+    folded = a.zero_points == "folded"
+    w = mac.weights.astype(np.int32) if folded and not a.any_order else mac.removed
+    if mac.x.kind != "u8" or w.min(initial=0) < -128 or w.max(initial=0) > 127 or (folded and not a.any_order and mac.w_zero.any()):
+        return False
+    low, high = (mac.x.bias, mac.x.bias + 255) if folded else (mac.x.bias - mac.x_zero, mac.x.bias + 255 - mac.x_zero)
+    offset = 0 if a.any_order else -low
+    made = _cut_of(mac, w, offset, max(-low, high))
+    if made is None:
+        return False
+    how, dot = made
+    plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS))
+    words = mac if dot is U8S8 else replace(mac, x=widened(mac.x, desk))
+    emit_tiles(words, desk, dot, w, cut=plan)
+    return True
+
+
+def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | None:
+    """The cut that computes an accumulator, and the dot that it needs; None where there is none."""
+    a, shifted = mac.step.accumulator, bool(offset)
+    if a.any_order:
+        return (Wrapped(), best()) if mac.exact_in(32) else None
+    if a.overflow != "saturate" or best() is not U8S8:
+        return None
+    if a.every == "mac" and a.bits <= 16 and largest * int(np.abs(w).max(initial=0)) <= 32767:
+        return EachWord(_group(mac, w, largest) if a.bits == 16 else 1, shifted=shifted, narrow=a.bits < 16), WORDS
+    depth = min(runs_of(mac, phase, w[0])[1].shape[2] for phase in mac.phases())
+    if a.every == "mac" and a.bits < 32:
+        return EachMac(min(BLOCK, -(-depth // 4)), shifted=shifted), U8S8
+    single = all(runs_of(mac, phase, w[0])[1].shape[1] == 1 for phase in mac.phases())
+    whole = depth % a.tile == 0 or (single and a.tile <= LONGEST)
+    if a.every == "tile" and a.tile % 4 == 0 and whole and a.bits < 31 and a.tile < 1 << 14:
+        return EachTile(a.tile // 4, shifted=shifted), U8S8
+    return None
+
+
+def _group(mac: Mac, w: Array, largest: int) -> int:
+    """How many products can be compared with their plain sum at once: as many as cannot reach from one limit to the other."""
+    for group in (4, 3):
+        for phase in mac.phases():
+            runs = np.abs(runs_of(mac, phase, w[0])[1])
+            runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % group)))
+            if runs.reshape(*runs.shape[:2], -1, group).sum(-1).max(initial=0) * largest > 65535:
+                break
+        else:
+            return group
+    return 2
