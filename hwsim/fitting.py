@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import inf, log
 
-from hwsim.arch import Arch, parse_precision
+from hwsim.arch import Arch, Rules, parse_precision
 from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph
@@ -78,6 +78,11 @@ def _sample(arch: Arch, row: Measured) -> Sample:
     return Sample(row.label, name, row.precision, row.value, predict)
 
 
+@lru_cache(maxsize=32)
+def _built(name: str, precision: str, image: int | None, batch: int, rules: str) -> Graph:
+    return network_to_price(name, precision, image, batch, Rules.model_validate_json(rules))
+
+
 def _works_alike(a: Arch, b: Arch) -> bool:
     """Whether arrays do the same for a layer on both chips, up to the share of their rates that they reach."""
     return all(x.ports == y.ports for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True))
@@ -87,7 +92,7 @@ def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:
     """The row's network and its name; a layer alone goes by its label."""
     if row.layer is None:
         name = named(row.network)
-        return name, network_to_price(name, row.precision, row.image, row.batch, arch.quantization)
+        return name, _built(name, row.precision, row.image, row.batch, arch.quantization.model_dump_json())
     side, kernel, stride = (row.layer[k] for k in ("size", "kernel", "stride"))
     before, (weight, activation) = kernel // 2, parse_precision(row.precision)
     shape = LayerShape(
