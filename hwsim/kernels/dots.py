@@ -24,7 +24,7 @@ class Dot:
 
     `pixels` are the addresses of the step's activations, one per row of the tile, `weights` the address of its weights:
     [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.  With `close` the sums begin at 0, and close(sums, start)
-    gives what they mean; without it they begin at `start`.
+    gives what they mean; without it they begin at `start`.  `multiply(sums, numbers, weights)` is the product alone, of vectors.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Dot:
     w_bytes: int
     step: Callable[[Code, Sums, list[Lanes], Lanes], Sums]
     close: Callable[[Lanes, Lanes], Lanes] | None = None
+    multiply: Callable[[Lanes, Lanes, Lanes], Lanes] | None = None
 
     def __repr__(self) -> str:
         return f"{self.name}[{host.lanes()}]"
@@ -44,30 +45,38 @@ def _u8s8(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
 
 
 def u8s8_product(k: Code, sums: Sums, pixels: list[Lanes], columns: list[Lanes]) -> Sums:
-    """AVX-512 VNNI vpdpbusd: four unsigned by four signed bytes to a 32-bit sum that wraps."""
-    lanes = sums[0][0].lanes
-    name, made = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}", []
+    """Four bytes of every pixel by four of every output."""
+    lanes, made = sums[0][0].lanes, []
     for row, pixel in zip(sums, pixels, strict=True):
         four = k.load("i32", pixel).spread(lanes).bits("u8")
-        made.append([s.intrinsic(name, s, four, w.bits("u8")) for s, w in zip(row, columns, strict=True)])
+        made.append([quads(s, four, w.bits("u8")) for s, w in zip(row, columns, strict=True)])
     return made
+
+
+def quads(total: Lanes, numbers: Lanes, weights: Lanes) -> Lanes:
+    """AVX-512 VNNI vpdpbusd: four unsigned by four signed bytes to each 32-bit sum, which wraps."""
+    return total.intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * total.lanes}", total, numbers, weights)
 
 
 def _pairs(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
-    """Two 16-bit numbers by two: the form that becomes vpdpwssd, vpmaddwd, pmaddwd or smull, whatever the processor has."""
     lanes = sums[0][0].lanes
-    columns = [k.load("i16", weights + 4 * lanes * j, 2 * lanes).to("i32") for j in range(len(sums[0]))]
-    even, odd = [2 * i for i in range(lanes)], [2 * i + 1 for i in range(lanes)]
+    columns = [k.load("i16", weights + 4 * lanes * j, 2 * lanes) for j in range(len(sums[0]))]
     made = []
     for row, pixel in zip(sums, pixels, strict=True):
-        two = k.load("i32", pixel).spread(lanes).bits("i16").to("i32")
-        products = [two * w for w in columns]
-        made.append([s + (p.shuffle(even) + p.shuffle(odd)) for s, p in zip(row, products, strict=True)])
+        two = k.load("i32", pixel).spread(lanes).bits("i16")
+        made.append([pairs(s, two, w) for s, w in zip(row, columns, strict=True)])
     return made
 
 
-U8S8 = Dot("u8s8", 4, 4, 4, _u8s8)
-PAIRS = Dot("pairs", 2, 4, 4, _pairs)
+def pairs(total: Lanes, numbers: Lanes, weights: Lanes) -> Lanes:
+    """Two 16-bit numbers by two: the form that becomes vpdpwssd, vpmaddwd, pmaddwd or smull, whatever the processor has."""
+    products = numbers.to("i32") * weights.to("i32")
+    even, odd = [2 * i for i in range(total.lanes)], [2 * i + 1 for i in range(total.lanes)]
+    return total + (products.shuffle(even) + products.shuffle(odd))
+
+
+U8S8 = Dot("u8s8", 4, 4, 4, _u8s8, multiply=quads)
+PAIRS = Dot("pairs", 2, 4, 4, _pairs, multiply=pairs)
 WORDS = Dot("words", 1, 2, 2, _pairs)
 
 

@@ -30,8 +30,6 @@ def halo(kind: str) -> str:
 
 def _fill(k: Code, kind: str, start: Lanes, count: Lanes) -> None:
     lanes, size = 4 * host.lanes() // k.size(kind), k.size(kind)
-    value = k["value"].to("i32").to(kind)
-    with k.loop(count // lanes) as i:
-        k.store(value.spread(lanes), start + lanes * size * i)
-    with k.loop(count, start=count // lanes * lanes) as i:
-        k.store(value, start + size * i)
+    value = k["value"].to("i32").to(kind).spread(lanes)
+    with k.loop(count, step=lanes) as i:
+        k.store_first(value, start + size * i, count - i)

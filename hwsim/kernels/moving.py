@@ -33,24 +33,38 @@ class Operand:
 
 
 def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> str:
-    """body(*inputs) gives the last operand, for as many elements at once as lie side by side."""
-    *_, y = operands
-    lanes = host.lanes() if all(o.inner != "far" for o in operands) and y.inner == "next" else 1
+    """body(*inputs) gives the last operand, for as many elements at once as the inputs have side by side."""
+    *inputs, y = operands
+    wide = all(o.inner != "far" for o in inputs) and any(o.inner == "next" for o in operands)
+    lanes = host.lanes() if wide else 1
     at = [k[o.name] + (k[f"{o.name}_absolute"] == 0).select(k.arena, k.number("i64", 0)) for o in operands]
     with ExitStack() as loops:
         for d in range(DIMS - 1):
             i = loops.enter_context(k.loop(k[f"size{d}"]))
             at = [a + i * k[f"{o.name}{d}"] for a, o in zip(at, operands, strict=True)]
-        count = k[f"size{DIMS - 1}"]
-        with k.loop(count, step=lanes) as i:
+        with k.loop(k[f"size{DIMS - 1}"], step=lanes) as i:
             places = [a + i * k[f"{o.name}{DIMS - 1}"] for a, o in zip(at, operands, strict=True)]
-            inputs = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(operands[:-1], places[:-1], strict=True)]
-            value = body(*inputs)
-            if lanes == 1:
-                k.store(value, places[-1], y.kind)
-            else:
-                k.store_first(value.spread(lanes), places[-1], count - i, y.kind)
+            loaded = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(inputs, places[:-1], strict=True)]
+            _put(k, y, body(*loaded).spread(lanes), places[-1], k[f"size{DIMS - 1}"] - i)
     return k.finished()
+
+
+def _put(k: Code, y: Operand, value: Lanes, place: Lanes, left: Lanes) -> None:
+    """The lanes of an output that are still wanted, side by side or by its stride."""
+    if value.lanes == 1:
+        k.store(value, place, y.kind)
+    elif y.inner == "next":
+        k.store_first(value, place, left, y.kind)
+    else:
+        narrow, stride = value.to(y.kind), k[f"{y.name}{DIMS - 1}"]
+        with k.otherwise(left >= value.lanes) as (whole, part):
+            with whole:
+                for lane in range(value.lanes):
+                    k.store(narrow.lane(lane), place + lane * stride)
+            with part:
+                for lane in range(value.lanes):
+                    with k.when(left > lane):
+                        k.store(narrow.lane(lane), place + lane * stride)
 
 
 def copy(x: Operand, y: Operand) -> str:

@@ -23,6 +23,7 @@ from hwsim.quant import Array
 __all__ = ["Desk", "Place", "Source", "float_bits", "merged_loops", "storage_of"]
 
 ALIGN = 64
+SHORT = 16  # elements side by side that are too few for a loop of vectors
 SHARED = 1 << 16  # constants up to this many bytes are looked for among those kept
 WIDTHS = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8}
 DTYPES = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "i64": np.int64, "f64": np.float64}
@@ -213,7 +214,7 @@ class Desk:
         args: dict[str, int] = dict(more)
         for name, o in zip(names, operands, strict=True):
             args |= {name: o.address, f"{name}_absolute": int(o.absolute)}
-        dims = [(1, *[0] * len(operands))] * (moving.DIMS - len(loops)) + loops
+        dims = [(1, *[0] * len(operands))] * (moving.DIMS - len(loops)) + _inputs_inside(loops, inputs)
         for d, (size, *strides) in enumerate(dims):
             args |= {f"size{d}": size, **{f"{n}{d}": st for n, st in zip(names, strides, strict=True)}}
         moves = [{WIDTHS[o.kind]: "next", 0: "same"}.get(st, "far") for o, st in zip(operands, dims[-1][1:], strict=True)]
@@ -225,6 +226,16 @@ class Desk:
 def float_bits(value: Any) -> int:
     """A float32 number as the bits that a kernel's argument holds."""
     return int(np.asarray(value, np.float32).view(np.int32))
+
+
+def _inputs_inside(loops: list[tuple[int, ...]], inputs: Sequence[Source]) -> list[tuple[int, ...]]:
+    """The longest loop in which every input lies side by side or stays, made the innermost where the innermost is short."""
+
+    def runs(loop: tuple[int, ...]) -> bool:
+        return all(st in (0, WIDTHS[o.kind]) for o, st in zip(inputs, loop[1:], strict=False))
+
+    best = max(filter(runs, loops), key=lambda d: d[0], default=loops[-1])
+    return [d for d in loops if d is not best] + [best] if best[0] > SHORT >= loops[-1][0] else loops
 
 
 def merged_loops(dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -19,7 +19,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac, Phase, Plane, way_out
 from hwsim.quant import Array
 
-__all__ = ["emit_tiles", "runs_of", "tiles", "widened"]
+__all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "tiles", "widened", "wrapped32"]
 
 Pack = Callable[[Array, Dot, int], Array]
 CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
@@ -28,14 +28,21 @@ LARGEST_TILE = 14
 
 def tiles(mac: Mac, desk: Desk) -> bool:
     """The route: any order of summation is right because no sum leaves 32 bits, or wraps there."""
+    dot = any_order_dot(mac)
+    if dot is None:
+        return False
+    emit_tiles(mac if dot is U8S8 or mac.x.kind == "i16" else replace(mac, x=widened(mac.x, desk)), desk, dot, mac.removed)
+    return True
+
+
+def any_order_dot(mac: Mac) -> Dot | None:
+    """The product for sums that no order of summation takes out of 32 bits, None where some might."""
     a = mac.step.accumulator
     as_written = a.every != "pair" and (a.zero_points == "subtracted" or not mac.w_zero.any())
     if not (a.any_order or as_written) or not mac.exact_in(min(a.bits, 32)) or np.abs(mac.removed).max(initial=0) > 32767:
-        return False
+        return None
     narrow = mac.x.kind == "u8" and mac.removed.min(initial=0) >= -128 and mac.removed.max(initial=0) <= 127
-    dot = best() if narrow else PAIRS
-    emit_tiles(mac if dot is U8S8 or mac.x.kind == "i16" else replace(mac, x=widened(mac.x, desk)), desk, dot, mac.removed)
-    return True
+    return best() if narrow else PAIRS
 
 
 def widened(x: Plane, desk: Desk) -> Plane:
@@ -78,14 +85,14 @@ def _emit(
         "images": x.images,
         "x_image": x.image,
         "y_image": y.image,
-        "x_table": desk.keep(_table([(p.stride, s, p.count) for p, s in zip(phase, (x.row, x.column), strict=True)])),
-        "y_table": desk.keep(_table([(p.every, s, p.count) for p, s in zip(phase, (y.row, y.column), strict=True)], _first(phase, y))),
+        "x_table": desk.keep(offsets_table(*(np.arange(p.count) * p.stride * s for p, s in zip(phase, (x.row, x.column), strict=True)))),
+        "y_table": desk.keep(offsets_table(*(_outputs(p) * s for p, s in zip(phase, (y.row, y.column), strict=True)))),
         "pixels": pixels,
         "tap_table": desk.keep(offsets),
         "taps": runs.shape[1],
         "steps": steps,
         "weights": desk.keep(held),
-        "start": desk.keep(padded(_wrapped(start), np.int32, width)),
+        "start": desk.keep(padded(wrapped32(start), np.int32, width)),
         "channels": mac.outputs,
         "block": max(CACHED // panel_bytes, 1),
         **way_args,
@@ -95,22 +102,22 @@ def _emit(
         desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
     else:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64)
-        own_args = {"start": desk.keep(padded(_wrapped(start), np.int32, width)), **cut.args(desk, runs, dot, width)}
+        own_args = {"start": desk.keep(padded(wrapped32(start), np.int32, width)), **cut.args(desk, runs, dot, width)}
         desk.call_named(Kernel(tile, (*tiled, cut.cut)), TILE_ARGS, args | own_args)
 
 
-def _wrapped(values: Array) -> Array:
+def _outputs(phase: Phase) -> Array:
+    return phase.first + np.arange(phase.count) * phase.every
+
+
+def wrapped32(values: Array) -> Array:
+    """int64 numbers modulo 2^32."""
     return values.astype(np.int64).astype(np.uint64).astype(np.uint32).view(np.int32)
 
 
-def _first(phase: tuple[Phase, Phase], y: Plane) -> int:
-    return phase[0].first * y.row + phase[1].first * y.column
-
-
-def _table(axes: list[tuple[int, int, int]], first: int = 0) -> Array:
-    """Byte offsets of all places of two axes, each (step, stride in bytes, count)."""
-    row, column = (np.arange(count) * step * stride for step, stride, count in axes)
-    return (first + row[:, None] + column).ravel().astype(np.int32)
+def offsets_table(rows: Array, columns: Array) -> Array:
+    """The sums of all byte offsets of rows and of columns, row by row."""
+    return (rows[:, None] + columns).ravel().astype(np.int32)
 
 
 def runs_of(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array, Array]:

@@ -97,7 +97,8 @@ def check_feeds(program: Program, feeds: Mapping[str, Array]) -> dict[str, Array
         fmt = formats.get(tensor.format)
         if fmt.is_integer and array.dtype.kind == "f" and array.dtype.itemsize >= 2 and fmt.bits <= 32:
             raise HwsimError(f"input '{name}'", f"must hold {fmt.name} numbers", array.dtype)
-        values[name] = array.astype(fmt.dtype) if fmt.is_integer else fmt.round(array, saturate=False)
+        as_is = fmt.is_integer or (fmt.name == "float32" and array.dtype == np.float32)
+        values[name] = array.astype(fmt.dtype, copy=False) if as_is else fmt.round(array, saturate=False)
     return values
 
 
