@@ -6,7 +6,7 @@ import re
 
 from hwsim.errors import HwsimError
 
-__all__ = ["axis", "integers", "split_axes"]
+__all__ = ["axis", "integers", "split_axes", "split_bits"]
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z/]*)")
 _STEPS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -22,6 +22,16 @@ def integers(where: str, text: str) -> tuple[int, ...]:
             raise HwsimError(where, "must be whole numbers such as 4,8 or 2..8", repr(text))
         found += range(first, last + 1)
     return tuple(dict.fromkeys(found))
+
+
+def split_bits(option: str, text: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths of weights and activations: `w=2..8,a=4,8`.  Raises HwsimError for anything else."""
+    if text is None:
+        return (), ()
+    match = re.fullmatch(r"w=([\d.,]+),a=([\d.,]+)", text.replace(" ", ""))
+    if match is None:
+        raise HwsimError(option, "must be widths such as w=2..8,a=4,8", repr(text))
+    return integers(option, match[1]), integers(option, match[2])
 
 
 def axis(where: str, text: str) -> tuple[str, ...]:

@@ -272,6 +272,53 @@ def fit(
 
 
 @app.command()
+def sweep(
+    out: Annotated[Path, typer.Option("-o", "--out", help="the SQLite file of the results; what it holds is not computed again")],
+    model: Annotated[list[Path], typer.Option("--model", help="an ONNX or TFLite file; may be given several times")],
+    arch: Annotated[list[str], typer.Option("--arch", help="a chip; may be given several times")],
+    more: Annotated[list[str] | None, typer.Argument(help="further chips: --arch A.yaml B.yaml", show_default=False)] = None,
+    bits: Annotated[str | None, typer.Option(help="widths of a float network: w=2..8,a=4,8; left out: the file's own")] = None,
+    vary: Annotated[list[str] | None, typer.Option(help="a field of the chips: macs.rows=8,16 or memories.l2.size=64KiB..1MiB")] = None,
+    method: Annotated[str, typer.Option(help="quantization methods, with commas between (see `hwsim quantize`)")] = "full",
+    data: Annotated[Path | None, typer.Option(help="an .npz file with x and y: accuracy too, bit-true")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="an .npz file with x, to quantize float networks with --data")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
+    mixed: Annotated[int, typer.Option(min=0, help="so many random mixed assignments of the widths, instead of uniform ones")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of the random assignments")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="worker processes on this machine (Dask); 0: none")] = 0,
+    scheduler: Annotated[str | None, typer.Option(help="a Dask scheduler: tcp://host:8786")] = None,
+    mix_versions: Annotated[bool, typer.Option("--mix-versions", help="add to results of another version of hwsim")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try failed points again")] = False,
+) -> None:
+    """Any grid of chips, fields, networks, widths and methods into one SQLite file; a killed sweep goes on where it was."""
+    from hwsim.axes import split_axes, split_bits
+    from hwsim.decide.sweep import grid
+    from hwsim.decide.sweep import sweep as run_sweep
+    from hwsim.io.files import check_folder
+
+    check_folder(out.parent)
+    weight_bits, activation_bits = split_bits("--bits", bits)
+    axes, models = split_axes("--vary", vary), [str(m) for m in model]
+    points = grid(
+        [*arch, *(more or [])],
+        models,
+        weight_bits,
+        activation_bits,
+        method.split(","),
+        axes,
+        str(data or ""),
+        str(calibration or ""),
+        samples or 0,
+        mixed,
+        seed,
+    )
+    with _executor(scheduler, workers) as executor, _progress("sweep") as step:
+        counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
+    print(f"{counts.before} points were there, {counts.now} done now, {counts.failed} of them failed: {out}")
+    raise typer.Exit(FINDING if counts.failed else OK)
+
+
+@app.command()
 def archs(format: FormatOption = Format.table) -> None:
     """The chips that come with hwsim."""
     from hwsim.io.arch_yaml import load_arch, presets
@@ -390,6 +437,17 @@ def _needs_data(data: Path | None, options: dict[str, Any]) -> None:
     given = [k for k, v in options.items() if v is not None]
     if data is None and given:
         raise HwsimError(given[0], "must come with --data", "alone")
+
+
+def _executor(scheduler: str | None, workers: int) -> Any:
+    """Worker processes of Dask, or none: everything runs here."""
+    from contextlib import nullcontext
+
+    if scheduler is None and not workers:
+        return nullcontext()
+    from hwsim.io.cluster import cluster
+
+    return cluster(scheduler, workers)
 
 
 def _progress(text: str) -> Any:

@@ -17,7 +17,7 @@ import pytest
 from pydantic import BaseModel
 
 from hwsim.arch import Arch
-from hwsim.cost_table import CostTable, Scaling
+from hwsim.energy_table import CostTable, Scaling
 from hwsim.graph import Graph, SourceGraph
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling, preset_folder, presets, schema
 from hwsim.mac_array import LOOPS
@@ -47,7 +47,7 @@ LEVELS = (
         "arch",
         "blocks",
         "mac_array",
-        "cost_table",
+        "energy_table",
         "evidence",
         "measured",
         "quantities",
@@ -94,15 +94,16 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jinja2": ("io/pages.py",),
     "rich": ("io/",),
     "typer": ("cli.py",),
-    "pydantic": ("arch.py", "blocks.py", "mac_array.py", "cost_table.py", "evidence.py", "quantities.py", "io/arch_yaml.py"),
+    "pydantic": ("arch.py", "blocks.py", "mac_array.py", "energy_table.py", "evidence.py", "quantities.py", "io/arch_yaml.py"),
     "pydantic_core": ("quantities.py", "io/arch_yaml.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "networkx": ("graph.py",),
     "simpy": (),
     "pyarrow": ("io/parquet.py",),
-    "sqlite3": (),
-    "dask": (),
+    "sqlite3": ("io/store.py",),
+    "dask": ("io/cluster.py",),
+    "distributed": ("io/cluster.py",),
     "torch": (),
     "pandas": (),
     "sklearn": (),

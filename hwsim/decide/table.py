@@ -107,6 +107,22 @@ class CostTable:
         """The costs (n, quantities) of assignments (n, widths): the cycles, pJ and bits that a run of the same assignment reports."""
         return scores(self.allocation, choices)
 
+    def price(self, choice: Choice) -> tuple[float, ...]:
+        """The costs of one assignment, without the table of all.  Raises NotDeployable when the chip cannot run it."""
+        rows = self._pricer.rows(choice)
+        if rows is None:
+            self._pricer.program(choice)
+            raise AssertionError("a program that cannot be lowered says why")
+        return tuple(map(sum, zip(self._pricer.start, *rows.values(), strict=True)))
+
+    def choice(self, precision: Precision) -> list[int]:
+        """The options of a precision, the narrowest that is wide enough for every layer that names a width."""
+        found = []
+        for w, options in zip(self.widths, self.options, strict=True):
+            wanted = max(precision.of(n)[w.kind == "activations"] for n in w.nodes)
+            found.append(next((o for o, b in enumerate(options) if b >= wanted), len(options) - 1))
+        return found
+
     def precision(self, choice: Choice) -> Precision:
         """An assignment as the Precision that a quantizer obeys."""
         bits: dict[str, dict[str, int]] = {"weights": {}, "activations": {}}

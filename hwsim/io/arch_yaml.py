@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from hwsim import formats
 from hwsim.arch import Arch, parse_precision
-from hwsim.cost_table import CostTable, Scaling
+from hwsim.energy_table import CostTable, Scaling
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import read_whole
 from hwsim.shelf import names

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import exp, log
 
 from hwsim.arch import Arch, Memory, parse_precision
-from hwsim.cost_table import CostTable, Law, Scaling
+from hwsim.energy_table import CostTable, Law, Scaling
 from hwsim.errors import HwsimError
 from hwsim.units import parse
 

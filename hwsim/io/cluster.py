@@ -1,0 +1,37 @@
+"""The door to Dask distributed: an executor of worker processes, on this machine or on many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from hwsim.errors import HwsimError
+
+__all__ = ["cluster"]
+
+
+@contextmanager
+def cluster(scheduler: str | None = None, workers: int = 0) -> Iterator[Executor]:
+    """Workers of a running scheduler (`tcp://host:8786`), or so many processes of one thread here.
+
+    A chunk whose worker is killed goes to another one; one that kills two workers fails, and the sweep cuts it in pieces.
+    Raises HwsimError when Dask is not installed and when the scheduler does not answer.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise HwsimError("--workers", "must have Dask", "an environment without it", "pip install 'hwsim[dask]'") from None
+    dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "10s"})
+    try:
+        local = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        client = Client(scheduler or local, timeout=10, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as e:
+        raise HwsimError("--scheduler", "must be a Dask scheduler that answers", f"{scheduler} ({type(e).__name__})") from None
+    try:
+        yield client.get_executor(pure=False)
+    finally:
+        client.close(timeout=2)
+        if local is not None:
+            local.close(timeout=5)
