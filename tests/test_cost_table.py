@@ -24,7 +24,7 @@ from hwsim.topologies._net import Net
 
 CHIPS: dict[str, tuple[str, dict[str, str]]] = {
     "composed multipliers": ("bitfusion_16x32", {}),
-    "little weight memory": ("bitfusion_16x32", {"memories.wbuf.size": "512 B"}),
+    "little weight memory": ("bitfusion_16x32", {"memories.wbuf.size": "8 KiB"}),
     "activations leave the chip at some widths": ("gap9_ne16", {"memories.l1.size": "1 KiB", "memories.l2.size": "3 KiB"}),
     "fallback": ("snpe_dsp", {"arrays.hvx.runs": "[conv, matmul]"}),
     "fallback at some widths": ("tensorrt_t4", {"arrays.tensor_cores.rates": "{w8a8: 1, fp16: 0.5}"}),

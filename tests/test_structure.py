@@ -71,6 +71,8 @@ LEVELS = (
     ("validations",),
     ("validate",),
     ("hwsim",),
+    ("cli_options",),
+    ("cli_decide",),
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
@@ -93,7 +95,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("io/onnxruntime_runs.py",),
     "jinja2": ("io/pages.py",),
     "rich": ("io/",),
-    "typer": ("cli.py",),
+    "typer": ("cli",),
     "pydantic": ("arch.py", "blocks.py", "mac_array.py", "energy_table.py", "evidence.py", "quantities.py", "io/arch_yaml.py"),
     "pydantic_core": ("quantities.py", "io/arch_yaml.py"),
     "numba": ("kernels/",),

@@ -286,10 +286,10 @@ def test_a_point_that_kills_its_worker_is_isolated(model: str, tmp_path: Path) -
     from hwsim.io.cluster import cluster
 
     context = Context("snpe_dsp", model, weight_bits=tuple(range(2, 9)), activation_bits=(8,))
-    words = tuple(f"w{w}a8" if w != 5 else Deadly("w5a8", os.getpid()) for w in range(2, 9))
+    words = ("w4a8", Deadly("w5a8", os.getpid()), "w8a8")
     out = tmp_path / "s.db"
     with cluster(workers=1) as executor:
         counts = sweep([Points(context, words)], out, executor)
-    assert (counts.now, counts.failed) == (7, 1)
+    assert (counts.now, counts.failed) == (3, 1)
     _, rows = read_sweep(out, "SELECT precision, message FROM sweep WHERE status = 'failed'")
     assert rows[0][0] == "w5a8" and "KilledWorker" in rows[0][1]

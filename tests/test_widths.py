@@ -1,4 +1,4 @@
-"""Every width of weights and activations, every accumulator: compiled kernels against NumPy and against plain Python, worst cases included."""
+"""Every width of weights and activations, every accumulator: compiled kernels against NumPy and plain Python, worst cases included."""
 
 from __future__ import annotations
 
