@@ -72,7 +72,7 @@ def _reduces(kind: str) -> Read:
 
     def read(op: TfliteOperator, desk: Desk) -> None:
         rank, x = len(desk.tensor(op.inputs[0]).shape), op.inputs[0]
-        axes = sorted({int(v) % rank for v in desk.array(op, 1, "axes").ravel()})
+        axes = sorted({op.axis(v, rank) for v in desk.array(op, 1, "axes").ravel()})
         keep = bool(op.option("KeepDims"))
         images = desk.are_images((x,)) and (keep or {1, 2} <= set(axes))
         attrs = {"axes": [NCHW.index(a) for a in axes] if images else axes, "keepdims": int(keep)}
@@ -83,8 +83,8 @@ def _reduces(kind: str) -> Read:
 
 def _arg(kind: str) -> Read:
     def read(op: TfliteOperator, desk: Desk) -> None:
-        x, axis = op.inputs[0], int(desk.array(op, 1, "the axis").ravel()[0])
-        axis %= len(desk.tensor(x).shape)
+        x = op.inputs[0]
+        axis = op.axis(desk.number(op, 1, "the axis"), len(desk.tensor(x).shape))
         images = desk.are_images((x,)) and axis == 3
         source = desk.image(x) if images else desk.plain(x)
         desk.node(kind, op.name, (source,), (desk.output(op.outputs[0]),), {"axis": 1 if images else axis, "keepdims": 0})

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hwsim.io.tflite_parts import Desk, TfliteOperator
-from hwsim.io.tflite_products import PADDINGS, emit_bounded
+from hwsim.io.tflite_products import emit_bounded, padding
 
 __all__ = ["READS"]
 
@@ -14,7 +14,7 @@ __all__ = ["READS"]
 def _pools(kind: str) -> Callable[[TfliteOperator, Desk], None]:
     def read(op: TfliteOperator, desk: Desk) -> None:
         attrs = {
-            "auto_pad": PADDINGS[op.option("Padding")],
+            "auto_pad": padding(op),
             "kernel_shape": [op.option("FilterHeight"), op.option("FilterWidth")],
             "strides": [op.option("StrideH"), op.option("StrideW")],
         }
@@ -25,6 +25,7 @@ def _pools(kind: str) -> Callable[[TfliteOperator, Desk], None]:
 
 def _resizes(mode: str) -> Callable[[TfliteOperator, Desk], None]:
     def read(op: TfliteOperator, desk: Desk) -> None:
+        """To the rows and columns of a constant."""
         size = [int(v) for v in desk.array(op, 1, "the size").ravel()]
         aligned, centred = op.option("AlignCorners"), op.option("HalfPixelCenters")
         half = "tf_half_pixel_for_nn" if mode == "nearest" else "half_pixel"

@@ -43,7 +43,7 @@ def network_of(data: bytes, name: str) -> TfliteNetwork:
         raise HwsimError(name, "must be a TFLite file", "a file of another kind, or a truncated one")
     try:
         return _network(tflite.Model.GetRootAs(data, 0), data, name)
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, MemoryError, UnicodeDecodeError):
+    except (struct.error, AttributeError, IndexError, ValueError, TypeError, OverflowError, MemoryError):
         raise HwsimError(name, "must be a whole TFLite file", "one with broken references") from None
 
 
@@ -58,7 +58,10 @@ def _network(model: Any, data: bytes, name: str) -> TfliteNetwork:
     given = {*_indices(graph.InputsAsNumpy()), *made}
     tensors = {names[i]: _tensor(model, graph.Tensors(i), names[i], i in given) for i in range(len(names))}
     operators = tuple(_operator(model, graph.Operators(i), i, names) for i in range(graph.OperatorsLength()))
-    inputs, outputs = (tuple(names[i] for i in _indices(v)) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
+    ends = [_indices(v) for v in (graph.InputsAsNumpy(), graph.OutputsAsNumpy())]
+    if not all(0 <= i < len(names) for i in (*ends[0], *ends[1])) or not ends[1]:
+        raise HwsimError(name, "must have inputs and outputs among its tensors", f"{ends[0]} and {ends[1]}")
+    inputs, outputs = (tuple(names[i] for i in v) for v in ends)
     return TfliteNetwork(name, operators, tensors, inputs, outputs, hashlib.sha256(data).hexdigest())
 
 

@@ -43,6 +43,8 @@ def _transpose(op: TfliteOperator, desk: Desk) -> None:
 def _pad(op: TfliteOperator, desk: Desk) -> None:
     """PAD fills with real zero, PADV2 with a given number."""
     x, widths = op.inputs[0], desk.array(op, 1, "the padding")
+    if widths.shape != (len(desk.tensor(x).shape), 2):
+        raise HwsimError(op.where, f"the padding must have 2 numbers for each of {len(desk.tensor(x).shape)} dimensions", widths.shape)
     inputs = [op.inputs[0]]
     images = desk.are_images(inputs)
     widths = widths[list(NCHW)] if images else widths
@@ -61,22 +63,22 @@ def _zero(op: TfliteOperator, desk: Desk) -> tuple[str, ...]:
 def _concatenation(op: TfliteOperator, desk: Desk) -> None:
     if op.option("FusedActivationFunction"):
         raise HwsimError(op.where, "must have no fused activation", op.option("FusedActivationFunction"))
-    axis = op.option("Axis") % len(desk.tensor(op.inputs[0]).shape)
+    axis = op.axis(op.option("Axis"), len(desk.tensor(op.inputs[0]).shape))
     images = desk.are_images(op.inputs)
     inputs = [desk.image(t) if images else desk.plain(t) for t in op.inputs]
     desk.node("Concat", op.name, inputs, (desk.output(op.outputs[0], images),), {"axis": NCHW.index(axis) if images else axis})
 
 
 def _split(op: TfliteOperator, desk: Desk) -> None:
-    axis = int(desk.array(op, 0, "the axis").ravel()[0])
     x = op.inputs[1]
-    desk.node("Split", op.name, (desk.plain(x),), [desk.output(t) for t in op.outputs], {"axis": axis % len(desk.tensor(x).shape)})
+    axis = op.axis(desk.number(op, 0, "the axis"), len(desk.tensor(x).shape))
+    desk.node("Split", op.name, (desk.plain(x),), [desk.output(t) for t in op.outputs], {"axis": axis})
 
 
 def _split_v(op: TfliteOperator, desk: Desk) -> None:
-    x, axis = op.inputs[0], int(desk.array(op, 2, "the axis").ravel()[0])
+    x = op.inputs[0]
+    axis = op.axis(desk.number(op, 2, "the axis"), len(desk.tensor(x).shape))
     sizes = [int(v) for v in desk.array(op, 1, "the sizes").ravel()]
-    axis %= len(desk.tensor(x).shape)
     if -1 in sizes:
         sizes[sizes.index(-1)] = desk.tensor(x).shape[axis] - sum(v for v in sizes if v >= 0)
     inputs = (desk.plain(x), desk.shape_input(op, "sizes", sizes))
@@ -85,7 +87,7 @@ def _split_v(op: TfliteOperator, desk: Desk) -> None:
 
 def _pack(op: TfliteOperator, desk: Desk) -> None:
     """Stacking: each input gets a new axis, then they are joined along it."""
-    axis = op.option("Axis") % (len(desk.tensor(op.inputs[0]).shape) + 1)
+    axis = op.axis(op.option("Axis"), len(desk.tensor(op.inputs[0]).shape) + 1)
     parts = []
     for i, t in enumerate(op.inputs):
         parts.append(desk.between(f"{op.name}.part{i}", t))
@@ -106,6 +108,8 @@ def _strided_slice(op: TfliteOperator, desk: Desk) -> None:
     if op.option("EllipsisMask") or op.option("NewAxisMask"):
         raise HwsimError(op.where, "must have no ellipsis and no new axis", f"{op.option('EllipsisMask')}, {op.option('NewAxisMask')}")
     begin, end, step = ([int(v) for v in desk.array(op, i, what).ravel()] for i, what in ((1, "begin"), (2, "end"), (3, "the strides")))
+    if not len(begin) == len(end) == len(step) <= len(shape) or 0 in step:
+        raise HwsimError(op.where, f"must have a begin, an end and a stride for axes of {shape}", f"{begin}, {end} and {step}")
     dropped = [a for a in range(len(begin)) if op.option("ShrinkAxisMask") >> a & 1]
     attrs: dict[str, Any] = {"starts": [], "ends": [], "steps": [], "axes": []}
     for a, n in enumerate(shape[: len(begin)]):
@@ -133,6 +137,8 @@ def _strided_slice(op: TfliteOperator, desk: Desk) -> None:
 def _slice(op: TfliteOperator, desk: Desk) -> None:
     begin, size = ([int(v) for v in desk.array(op, i, what).ravel()] for i, what in ((1, "begin"), (2, "the size")))
     shape = desk.tensor(op.inputs[0]).shape
+    if not len(begin) == len(size) == len(shape):
+        raise HwsimError(op.where, f"must have a begin and a size for each axis of {shape}", f"{begin} and {size}")
     axes = [a for a in range(len(shape)) if (begin[a], size[a]) != (0, shape[a]) and (begin[a], size[a]) != (0, -1)]
     ends = [begin[a] + size[a] if size[a] >= 0 else shape[a] for a in axes]
     attrs = {"starts": [begin[a] for a in axes], "ends": ends, "axes": axes}

@@ -7,13 +7,14 @@ asks for a form in which a tensor does not exist yet; it says `layout`, since no
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant, SourceNode, SourceTensor
 from hwsim.quant import Array, QuantParams
 
@@ -54,7 +55,16 @@ class TfliteOperator:
         """The value of an option, as the schema's default when the table leaves it out.  Raises HwsimError without a table."""
         if self.options is None:
             raise HwsimError(self.where, "must have its options", "none")
-        return getattr(self.options, name)()
+        try:
+            return getattr(self.options, name)()
+        except (struct.error, AttributeError, TypeError, ValueError, IndexError):
+            raise HwsimError(self.where, "must have whole options of its own", f"no '{name}'") from None
+
+    def axis(self, value: Any, rank: int) -> int:
+        """An axis of a tensor of this rank, counted from the front.  Raises HwsimError for one that is not there."""
+        if not -rank <= int(value) < rank:
+            raise HwsimError(self.where, f"the axis must lie in {counted(rank, 'dimension')}", int(value))
+        return int(value) % rank
 
     def input(self, index: int) -> str:
         """The name of an input, "" when it is absent."""
@@ -75,7 +85,7 @@ class TfliteNetwork:
     @property
     def batched(self) -> bool:
         """Whether every tensor that is computed begins with a batch of one, so that any batch can take its place."""
-        computed = [self.tensors[t] for t in (*self.inputs, *(o for n in self.operators for o in n.outputs))]
+        computed = [self.tensors[t] for t in (*self.inputs, *(o for n in self.operators for o in n.outputs)) if t]
         return all(t.shape[:1] == (1,) for t in computed) and all(len(self.tensors[t].shape) > 1 for t in self.inputs)
 
 
@@ -101,6 +111,13 @@ class Desk:
         if not name or self.tensor(name).constant is None:
             raise HwsimError(op.where, f"{what} must be a constant", f"the computed tensor '{name}'" if name else "absent")
         return self.tensor(name).constant.array  # type: ignore[union-attr]
+
+    def number(self, op: TfliteOperator, index: int, what: str) -> int:
+        """The one number of a constant input."""
+        array = self.array(op, index, what)
+        if array.size != 1:
+            raise HwsimError(op.where, f"{what} must be one number", f"shape {array.shape}")
+        return int(array.ravel()[0])
 
     def _declare(self, name: str, source: str, shape: tuple[int | str, ...] | None) -> str:
         t = self.tensor(source)
@@ -128,6 +145,8 @@ class Desk:
         t, form = self.tensor(name), f"{name}.nchw"
         if name in self.image_form:
             return form
+        if len(t.shape) != 4 and t.constant is None:
+            raise HwsimError(self.network.name, f"'{name}' must be images of 4 dimensions", f"shape {t.shape}")
         if t.constant is not None:
             self.laid_out(name, NCHW, form)
         else:

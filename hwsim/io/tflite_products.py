@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant
 from hwsim.io.tflite_parts import Desk, TfliteOperator
 from hwsim.quant import QuantParams
 
-__all__ = ["READS", "emit_bounded"]
+__all__ = ["READS", "emit_bounded", "emit_clip", "padding"]
 
 PADDINGS = ("SAME_UPPER", "VALID")
 INFINITY = float("inf")
@@ -56,8 +56,16 @@ def emit_clip(desk: Desk, name: str, source: str, target: str, bounds: tuple[flo
         desk.node("Clip", name, (source,), (target,), {"min": bounds[0], "max": bounds[1]})
 
 
+def padding(op: TfliteOperator) -> str:
+    """ONNX's word for SAME or VALID."""
+    code = op.option("Padding")
+    if code not in (0, 1):
+        raise HwsimError(op.where, "the padding must be SAME or VALID", code)
+    return PADDINGS[code]
+
+
 def _window(op: TfliteOperator, dilated: bool = True) -> dict[str, Any]:
-    attrs: dict[str, Any] = {"auto_pad": PADDINGS[op.option("Padding")], "strides": [op.option("StrideH"), op.option("StrideW")]}
+    attrs: dict[str, Any] = {"auto_pad": padding(op), "strides": [op.option("StrideH"), op.option("StrideW")]}
     return {**attrs, "dilations": [op.option("DilationHFactor"), op.option("DilationWFactor")]} if dilated else attrs
 
 
@@ -68,6 +76,8 @@ def _weights(op: TfliteOperator, desk: Desk, x: str, index: int, perm: tuple[int
     """
     desk.array(op, index, "the weights")
     name = op.inputs[index]
+    if len(desk.tensor(name).shape) != len(perm):
+        raise HwsimError(op.where, f"the weights must have {counted(len(perm), 'dimension')}", f"shape {desk.tensor(name).shape}")
     laid = desk.laid_out(name, perm, f"{op.name}.weights")
     declared = desk.tensors[laid]
     quant, constant = declared.quant, declared.constant
@@ -99,6 +109,7 @@ def _conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels of a group); fewer channels than the input has make groups."""
     x = op.inputs[0]
     w = _weights(op, desk, x, 1, (0, 3, 1, 2))
+    desk.image(x)
     channels, own = desk.tensor(x).shape[-1], desk.tensor(op.inputs[1]).shape[-1]
     if own < 1 or channels % own:
         raise HwsimError(op.where, "the filter's channels must divide the input's", f"{own} and {channels}")
@@ -110,6 +121,7 @@ def _depthwise(op: TfliteOperator, desk: Desk) -> None:
     """Filters (1, rows, columns, channels x multiplier)."""
     x = op.inputs[0]
     w = _weights(op, desk, x, 1, (3, 0, 1, 2))
+    desk.image(x)
     attrs = {**_window(op), "group": desk.tensor(x).shape[-1]}
     emit_bounded(op, desk, "Conv", (desk.image(x), w, *_bias(op, desk, 2, x, w)), attrs, image=True)
 
@@ -118,12 +130,13 @@ def _transpose_conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels); the padding follows from the output's size."""
     x = op.inputs[2]
     w = _weights(op, desk, x, 1, (3, 0, 1, 2))
+    desk.image(x)
     given = desk.tensor(op.inputs[0]).constant
     size = [int(v) for v in given.array[1:3]] if given is not None else list(desk.tensor(op.outputs[0]).shape[1:3])
     kernel, strides = desk.tensor(op.inputs[1]).shape[1:3], [op.option("StrideH"), op.option("StrideW")]
     before, after = [], []
     for out, n, k, stride in zip(size, desk.tensor(x).shape[1:3], kernel, strides, strict=True):
-        total = max((-(-out // stride) - 1) * stride + k - out, 0) if op.option("Padding") == 0 else 0
+        total = max((-(-out // stride) - 1) * stride + k - out, 0) if padding(op) != "VALID" else 0
         before.append(total // 2)
         after.append((n - 1) * stride + k - out - total // 2)
     pads, extra = [*before, *(max(a, 0) for a in after)], [max(-a, 0) for a in after]
