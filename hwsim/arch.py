@@ -64,6 +64,7 @@ class Memory(Block):
     latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
     efficiency: Share = Field(1.0, description="share of the bandwidth that transfers reach")
     banks: int = Field(1, ge=1)
+    one_port: bool = Field(False, description="whether reads and writes share one port, as they do off the chip")
     double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
     on_chip: bool = True
     keeps_weights: bool = Field(False, description="whether weights stay in it from one inference to the next when all of them fit")
@@ -72,9 +73,17 @@ class Memory(Block):
     kind: str | None = Field(None, description="row of the cost table's memories for off-chip ones: lpddr4, ddr3, flash, ...")
 
 
+class Stages(Strict):
+    """Weights that come several times for a layer are copied nearer while the layer before runs."""
+
+    memory: str = Field(description="where they are copied to")
+    latency: Duration = Field(units.Rate(0, False), description="of one copy")
+
+
 class Dma(Block):
     channels: int = Field(1, ge=1)
     setup: Duration = Field(units.Rate(0, False), description="cost of starting one tile transfer")
+    stages: Stages | None = Field(None, description="copying weights ahead; left out: they stream in every time")
 
 
 class Overheads(Block):
@@ -178,6 +187,8 @@ class Arch(Strict):
                 raise ValueError(f"one of the memories must hold {operand}")
         if len(self.vector) > 1:
             raise ValueError(f"vector must be one unit, not {len(self.vector)} ({', '.join(self.vector)}); give one the rates of all")
+        if self.dma.stages and self.dma.stages.memory not in self.memories:
+            raise ValueError(f"dma.stages.memory must be one of {', '.join(self.memories)}, not '{self.dma.stages.memory}'")
         units_ = [*self.arrays, *self.vector, *self.memories, "fallback"]
         twice = next((u for u in units_ if units_.count(u) > 1), None)
         if twice is not None:

@@ -88,13 +88,19 @@ class SourceGraph:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of fixed shape: float (or an index type), or integers that stand for real numbers through `quant`."""
+    """A tensor of fixed shape: float (or an index type), or integers that stand for real numbers through `quant`.
+
+    `zeros` is the share of its numbers that are zero and `entropy_bits` their zero-order entropy, where that is known of numbers
+    that are not at hand.
+    """
 
     name: str
     shape: Shape
     format: str
     quant: QuantParams | None = field(default=None, compare=False)
     constant: Constant | None = field(default=None, compare=False)
+    zeros: float | None = field(default=None, compare=False)
+    entropy_bits: float | None = field(default=None, compare=False)
 
     @property
     def elements(self) -> int:

@@ -11,9 +11,20 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.program import Accumulator
-from hwsim.quantities import Bandwidth, Count, Energy
+from hwsim.quantities import Bandwidth, Count, Duration, Energy, Size
 
-__all__ = ["LAYER_KINDS", "LOOPS", "AccumulatorSpec", "Compose", "MacArray", "PrecisionName", "Serial", "Unroll", "parse_precision"]
+__all__ = [
+    "LAYER_KINDS",
+    "LOOPS",
+    "AccumulatorSpec",
+    "BlockBuffer",
+    "Compose",
+    "MacArray",
+    "PrecisionName",
+    "Serial",
+    "Unroll",
+    "parse_precision",
+]
 
 LOOPS = ("N", "G", "K", "C", "OY", "OX", "FY", "FX")
 LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
@@ -89,7 +100,7 @@ class AccumulatorSpec(Strict):
 
 
 Loop = Annotated[int, Field(ge=1)]
-Kind = Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm"]
+Kind = Literal["conv", "depthwise", "conv_transpose", "matmul", "lstm", "max_pool", "average_pool", "add", "softmax"]
 
 
 class Unroll(Strict):
@@ -136,6 +147,31 @@ class Ports(Strict):
     both: Bandwidth | None = Field(None, description="weights and activations over the same wires")
 
 
+class BlockBuffer(Strict):
+    """Banks out of which blocks of outputs are made, and the pace of what surrounds the multipliers (kind block_engine)."""
+
+    banks: int = Field(ge=1)
+    bank: Size = Field(description="of one bank")
+    output_banks: int = Field(2, ge=0, description="banks kept for outputs")
+    reserved_banks: int = Field(0, ge=0, description="banks kept for tables")
+    input_granule: int = Field(ge=1, description="banks that inputs take at a time")
+    sum_granule: int = Field(ge=1, description="banks that sums take at a time")
+    burst: Size = Field(description="shortest transfer at the port")
+    latency: Duration = Field(description="of a block's way in and out")
+    table_latency: int = Field(64, ge=0, description="cycles until scales and biases arrive")
+    step_delay: int = Field(ge=0, description="cycles between sums of the same position")
+    pool_cycles: float = Field(4.0, gt=0, description="cycles of a micro-block for each tap of a pool")
+    element_cycles: dict[str, float] = Field(
+        description="cycles of the output stage per element by operator; `default` for the ones not named"
+    )
+
+    @model_validator(mode="after")
+    def _has_default(self) -> Any:
+        if "default" not in self.element_cycles:
+            raise ValueError("element_cycles must give a `default`")
+        return self
+
+
 class Winograd(Strict):
     """Square kernels of one size in the Winograd domain."""
 
@@ -155,6 +191,8 @@ class MacArray(Block):
         None, description="outputs worked on at a time (simd_dot, tensor_core), or the granule to which loops are padded (cmac)"
     )
     ports: Ports | None = Field(None, description="width of the wires into the array (bit_serial, simd_dot, tensor_core)")
+    buffer: BlockBuffer | None = Field(None, description="banks for blocks of inputs, sums and outputs (block_engine)")
+    weight_coding: Literal["none", "entropy"] = Field("none", description="how weights are stored for the array (block_engine)")
     winograd: Winograd | None = Field(None, description="multiplication in the Winograd domain (cmac)")
     cycle_energy: Energy | None = Field(
         None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"

@@ -98,9 +98,10 @@ class Work:
     """What an array does for a layer.
 
     `stages` are cycles of parts that work at the same time, so that the longest counts; `wait` are those in which none of them
-    works, because operands are on their way.  `slots` are the MACs that the array could
+    works, because operands are on their way, and `fill` those of filling and draining.  `slots` are the MACs that the array could
     have done meanwhile, `mapped_slots` without filling and draining.  `reads` and `writes` count elements from and to the nearest
-    memories; `sums` are partial sums.  `how` says what is special about it.
+    memories; `sums` are partial sums, `tables` bytes of biases and scales.  `how` says what is special about it.  `refetches` is how
+    often the weights come, `laid_out` how many elements the output takes where its layout pads it (0: as many as it has).
     """
 
     unroll: MappingType[str, int]
@@ -111,6 +112,9 @@ class Work:
     writes: MappingType[str, int]
     how: str = ""
     wait: int = 0
+    fill: int = 0
+    refetches: int = 1
+    laid_out: int = 0
 
     @property
     def cycles(self) -> int:
@@ -125,7 +129,8 @@ class Mapping:
     """One layer on one chip: what the array does, tiles per level, and traffic per memory.
 
     `feed` is the part of the traffic (bits read, bits written) between the nearest memories and the array itself, which goes on
-    while the array works; `lead` is the part that nothing overlaps: the first tiles in, the last ones out.
+    while the array works; `lead` is the part that nothing overlaps: the first tiles in, the last ones out; `prefetched` the part that
+    went on during earlier layers.  `stall_cycles` is how long the array waits for its first weights.
     """
 
     work: Work
@@ -136,3 +141,5 @@ class Mapping:
     fits: bool = True
     feed: MappingType[str, tuple[int, int]] = field(default_factory=dict)
     lead: MappingType[str, tuple[int, int]] = field(default_factory=dict)
+    prefetched: MappingType[str, tuple[int, int]] = field(default_factory=dict)
+    stall_cycles: int = 0

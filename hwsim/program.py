@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hwsim.graph import Graph, Node, Tensor
 
-__all__ = ["Accumulator", "Layer", "LoopNest", "Program", "Step", "mac_kind"]
+__all__ = ["Accumulator", "Layer", "LoopNest", "Program", "Step", "function_name", "mac_kind"]
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,18 @@ def mac_kind(step: Step) -> str:
     return step.op
 
 
+def function_name(step: Step) -> str:
+    """What `runs`, `fuses` and rates call the operator: the function where it has one."""
+    return str(step.node.attrs.get("function", step.op))
+
+
 @dataclass(frozen=True)
 class Layer:
     """What the chip runs as one: a first step and the steps fused behind it, on one unit.
 
     `unit` names an array, a vector unit or the fallback of the chip.  `weight` and `activation` are stored formats, `stored`
     their precision, `precision` what the unit really multiplies, at `rate` MACs per multiplier and cycle; `note` says why (promotion,
-    fallback).
+    fallback).  `ends` says whether it reads an input of the network (`input`) or makes an output (`output`).
     """
 
     name: str
@@ -109,6 +114,7 @@ class Layer:
     precision: str = ""
     note: str = ""
     rate: float = 0.0
+    ends: frozenset[str] = frozenset()
 
     @property
     def op(self) -> str:

@@ -30,6 +30,7 @@ from hwsim.steps.prices import Prices, prices_of
 from hwsim.steps.read import with_batch
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.score import agreement, choose_metric, score
+from hwsim.steps.staging import stage_weights
 from hwsim.steps.timeline import timeline
 
 __all__ = ["LaidOut", "check_fit", "lay_out", "price", "simulate"]
@@ -104,7 +105,7 @@ def lay_out(
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
     mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given)
-    return LaidOut(mappings, residency, prices)
+    return LaidOut(stage_weights(program, arch, residency, mappings), residency, prices)
 
 
 def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> Result:

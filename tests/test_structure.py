@@ -258,6 +258,17 @@ BLOCKS = {f"{HVX}.kind": "tensor_core", f"{HVX}.unroll": "[{OX: 8, K: 8}]"}
 CMAC = {f"{HVX}.kind": "cmac", f"{HVX}.unroll": "[{C: 16, K: 16}]"}
 STREAMED = {f"{HVX}.kind": "bit_serial", f"{HVX}.ports": "{weights: 1 b/cycle, activations: 1 b/cycle}"}
 EVIDENCE = "figure: latency, rows: 4, networks: 2, mape: 3.0, worst: net +9 %, conditions: one runtime"
+FEW_BANKS = {
+    f"arrays.mac_engine.buffer.{k}": v
+    for k, v in {
+        "banks": "16",
+        "bank": "128 B",
+        "output_banks": "0",
+        "reserved_banks": "0",
+        "input_granule": "2",
+        "sum_granule": "2",
+    }.items()
+}
 Change = tuple[str, dict[str, str], dict[str, str]]
 
 # field of the schema -> preset, what is set on both sides (`precision` is that of the network), and the change that must show
@@ -281,6 +292,27 @@ FIELDS: dict[str, Change] = {
     "arrays.*.ports.weights": ("snpe_dsp", STREAMED, {f"{HVX}.ports.weights": "0.01 b/cycle"}),
     "arrays.*.ports.activations": ("snpe_dsp", STREAMED, {f"{HVX}.ports.activations": "0.01 b/cycle"}),
     "arrays.*.ports.both": ("snpe_dsp", BLOCKS, {f"{HVX}.ports": "{both: 1 b/cycle}"}),
+    **{
+        f"arrays.*.buffer.{k}": ("ethos_u55_256", FEW_BANKS, {f"arrays.mac_engine.buffer.{k}": v})
+        for k, v in {
+            "banks": "8",
+            "bank": "64 B",
+            "output_banks": "2",
+            "reserved_banks": "2",
+            "input_granule": "6",
+            "sum_granule": "6",
+            "burst": "256 B",
+            "latency": "99 cycles",
+            "table_latency": "9999",
+            "step_delay": "99",
+            "pool_cycles": "99.0",
+            "element_cycles": "{default: 99.0}",
+        }.items()
+    },
+    "arrays.*.weight_coding": ("ethos_u55_256", {}, {"arrays.mac_engine.weight_coding": "none"}),
+    "memories.*.one_port": ("ethos_u55_256", {"memories.sram.read": "1 b/cycle"}, {"memories.sram.one_port": "false"}),
+    "dma.stages.memory": ("ethos_u55_256", {}, {"dma.stages.memory": "flash"}),
+    "dma.stages.latency": ("ethos_u55_256", {}, {"dma.stages.latency": "9999 cycles"}),
     "arrays.*.cycle_energy": ("snpe_dsp", {}, {f"{HVX}.cycle_energy": "9 pJ"}),
     "arrays.*.dataflow": ("snpe_dsp", {}, {f"{HVX}.dataflow": "weight_stationary"}),
     "arrays.*.rates": ("snpe_dsp", {}, {f"{HVX}.rates": "{w8a8: 0.5}"}),

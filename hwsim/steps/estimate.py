@@ -214,7 +214,8 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
     name, unit = next(iter(arch.vector.items()))
     array = arch.arrays.get(layer.unit)
     own_outputs = array is not None and array.outputs is not None
-    vector = ceil(vector_cycles(unit, arch.clock_hz, layer, work.get("unpack", 0), own_outputs))
+    finishes = array is not None and getattr(load("arrays", array.kind), "FINISHES", False)
+    vector = 0 if finishes else ceil(vector_cycles(unit, arch.clock_hz, layer, work.get("unpack", 0), own_outputs))
     return {**({} if array is None else _array_busy(chip, array, layer, mapping)), name: vector, **_memory_busy(chip, mapping)}
 
 
@@ -223,24 +224,30 @@ def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> 
     cycles = float(mapping.work.cycles - mapping.work.wait)
     if array.outputs is not None:
         cycles += layer.steps[0].outputs[0].elements / array.outputs.per_cycle(chip.arch.clock_hz)
-    return {layer.unit: ceil(cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)) + mapping.work.wait}
+    return {
+        layer.unit: ceil(cycles / array.reached(layer_kind(layer.steps[0]), layer.precision)) + mapping.work.wait + mapping.stall_cycles
+    }
 
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
     """Cycles of each memory's port: on chip reads and writes go side by side, off chip they share the pins."""
-    return {name: _port_cycles(chip, name, t.read_bits, t.write_bits) for name, t in mapping.traffic.items()}
+    found = {}
+    for name, t in mapping.traffic.items():
+        read, write = mapping.prefetched.get(name, (0, 0))
+        found[name] = _port_cycles(chip, name, t.read_bits - read, t.write_bits - write)
+    return found
 
 
 def _port_cycles(chip: Chip, name: str, read_bits: int, write_bits: int) -> int:
     memory, hz = chip.arch.memories[name], chip.arch.clock_hz
     read, write = read_bits / memory.read.per_cycle(hz), write_bits / memory.write.per_cycle(hz)
-    return ceil((max(read, write) if memory.on_chip else read + write) / memory.efficiency)
+    return ceil((max(read, write) if memory.on_chip and not memory.one_port else read + write) / memory.efficiency)
 
 
 def _hidden_cycles(chip: Chip, mapping: Mapping, name: str) -> int:
-    """Cycles of a memory's port beside which units work: all but the first tiles in and the last ones out."""
-    lead, traffic = mapping.lead.get(name, (0, 0)), mapping.traffic[name]
-    return _port_cycles(chip, name, traffic.read_bits - lead[0], traffic.write_bits - lead[1])
+    """Cycles of a memory's port beside which units work: all but the first tiles in, the last ones out, and what came before."""
+    traffic, apart = mapping.traffic[name], [p.get(name, (0, 0)) for p in (mapping.lead, mapping.prefetched)]
+    return _port_cycles(chip, name, traffic.read_bits - sum(r for r, _ in apart), traffic.write_bits - sum(w for _, w in apart))
 
 
 def _transfers(mapping: Mapping, name: str) -> tuple[int, int]:

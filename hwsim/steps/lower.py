@@ -32,6 +32,7 @@ def lower(graph: Graph, arch: Arch) -> Program:
     graph = _in_real_format(folded(graph, arch), real_format(arch))
     layers: list[Layer] = []
     made_by: dict[str, int] = {}
+    outside = set(graph.inputs)
     placements = place(arch, graph)
     lost = [p for p in placements if p.unit == FALLBACK and arch.fallback is None]
     if lost:
@@ -40,14 +41,21 @@ def lower(graph: Graph, arch: Arch) -> Program:
     for p in placements:
         if p.node.op == "concat" and _written_in_place(arch, graph, layers, made_by, p):
             p = replace(p, unit=FREE)
+        if p.unit == FREE and outside.issuperset(p.node.inputs):
+            outside.update(p.node.outputs)
         host = _host(arch, graph, layers, made_by, p)
         if host is None:
-            layers.append(_layer(arch, p))
+            layers.append(_layer(arch, p, outside))
             host = len(layers) - 1
         else:
             layers[host] = replace(layers[host], steps=(*layers[host].steps, p.step))
         made_by.update(dict.fromkeys(p.node.outputs, host))
-    return Program(graph, arch.name, tuple(layers), graph.tensors)
+    return Program(graph, arch.name, tuple(_ended(layer, graph) for layer in layers), graph.tensors)
+
+
+def _ended(layer: Layer, graph: Graph) -> Layer:
+    """The layer, knowing whether it makes an output of the network."""
+    return replace(layer, ends=layer.ends | {"output"}) if layer.output.name in graph.outputs else layer
 
 
 def folded(graph: Graph, arch: Arch) -> Graph:
@@ -75,7 +83,7 @@ def _narrowed(t: Tensor, name: str) -> Tensor:
     return replace(t, format=name, constant=rounded)
 
 
-def _layer(arch: Arch, p: Placement) -> Layer:
+def _layer(arch: Arch, p: Placement, outside: set[str]) -> Layer:
     step = p.step
     loops = load("ops", step.op).loops(p.node, step.inputs, step.outputs) if is_mac(step.op) else None
     x, w = step.inputs[0], step.inputs[1] if len(step.inputs) > 1 and is_mac(step.op) else None
@@ -90,6 +98,7 @@ def _layer(arch: Arch, p: Placement) -> Layer:
         p.runs,
         _note(arch, p),
         p.carried.rate if p.carried else 0.0,
+        frozenset({"input"} if x is not None and x.name in outside else ()),
     )
 
 

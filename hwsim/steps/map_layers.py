@@ -62,12 +62,12 @@ class Search:
     propose: Callable[[Problem, Sequence[Level], str], Iterator[Chain]]
     objective: str
     appraise: Appraise
-    known: dict[Any, tuple[Work, Chain]] = field(default_factory=dict)
+    known: dict[Any, tuple[int, Chain]] = field(default_factory=dict)
 
     def layer(self, layer: Layer, index: int) -> Mapping:
         """The mapping of one layer."""
         if layer.unit == FREE or layer.loops is None:
-            return _unmapped(layer, index, self.arch, self.residency)
+            return _untiled(layer, index, self.arch, self.residency)
         crossings = crossings_of(layer, index, self.arch, self.residency, self.prices)
         mapped = _Layout(layer, index, self.arch, self.residency, crossings)
         alike = (
@@ -80,32 +80,41 @@ class Search:
         )
         if alike not in self.known:
             self.known[alike] = self._search(mapped)
-        return mapped.mapping(*self.known[alike])
+        option, chain = self.known[alike]
+        return mapped.mapping(works(self.arch, layer)[option], chain)
 
-    def _search(self, layout: _Layout) -> tuple[Work, Chain]:
+    def _search(self, layout: _Layout) -> tuple[int, Chain]:
         """The best of what the mapper proposes; where that is more than one chain, every way to unroll is tried with the best of them."""
         levels = [c.level for c in layout.crossings if c.level is not None]
         chains = self.propose(problem_of(layout.layer), levels, self.objective)
         options = works(self.arch, layout.layer)
-        best, others = (options[0], next(chains)), list(chains)
+
+        def worth(choice: tuple[int, Chain]) -> tuple[bool, float, float]:
+            return self._worth(layout, options[choice[0]], choice[1])
+
+        best, others = (0, next(chains)), list(chains)
         if others:
-            best = min([best, *((best[0], c) for c in others)], key=lambda choice: self._worth(layout, choice))
-            best = min([best, *((w, best[1]) for w in options[1:])], key=lambda choice: self._worth(layout, choice))
+            best = min([best, *((0, c) for c in others)], key=worth)
+            best = min([best, *((i, best[1]) for i in range(1, len(options)))], key=worth)
         return best
 
-    def _worth(self, layout: _Layout, choice: tuple[Work, Chain]) -> tuple[bool, float, float]:
-        mapping = layout.mapping(*choice)
+    def _worth(self, layout: _Layout, work: Work, chain: Chain) -> tuple[bool, float, float]:
+        mapping = layout.mapping(work, chain)
         cycles, energy_pj = self.appraise(layout.layer, mapping)
         first = {"latency": cycles, "energy": energy_pj, "edp": cycles * energy_pj}[self.objective]
         return not mapping.fits, first, cycles if self.objective == "energy" else energy_pj
 
 
-def _unmapped(layer: Layer, index: int, arch: Arch, residency: Residency) -> Mapping:
-    """Layers without products stream through the memories; free ones do nothing."""
+def _untiled(layer: Layer, index: int, arch: Arch, residency: Residency) -> Mapping:
+    """Layers without products stream through the memories, into an array where it has them; free ones do nothing."""
     traffic = {name: Traffic() for name in arch.memories}
-    if layer.unit != FREE:
-        _stream(layer, arch, residency, traffic)
-    return Mapping(NO_WORK, (), traffic, int(layer.unit != FREE), residency.fits[index])
+    if layer.unit == FREE:
+        return Mapping(NO_WORK, (), traffic, 0, residency.fits[index])
+    work = works(arch, layer)[0]
+    if layer.unit in arch.arrays:
+        _feed_array(layer, arch, work, traffic)
+    _stream(layer, arch, residency, traffic, near=layer.unit not in arch.arrays)
+    return Mapping(work, (), traffic, 1, residency.fits[index])
 
 
 @dataclass(frozen=True)
@@ -141,24 +150,25 @@ def works(arch: Arch, layer: Layer) -> list[Work]:
         return [NO_WORK]
     kind = load("arrays", array.kind)
     found: list[Work] = kind.options(array, layer, arch.clock_hz) if hasattr(kind, "options") else [kind.work(array, layer, arch.clock_hz)]
-    assert layer.loops is not None
-    macs = layer.loops.macs
+    macs = layer.loops.macs if layer.loops else 0
     assert all(w.slots >= w.mapped_slots >= macs for w in found), "an array cannot do more MACs than it has slots"
     return found
 
 
 def _feed_array(layer: Layer, arch: Arch, work: Work, traffic: dict[str, Traffic]) -> None:
     """What the array reads from and writes to the nearest memories; partial sums that do not stay in it go out and come back."""
-    bits = {
-        "weights": formats.get(layer.weight).bits,
-        "inputs": formats.get(layer.activation).bits,
-        "sums": layer.steps[0].accumulator.bits,
-    }
-    homes = {**{o: arch.path(o)[0] for o in OPERANDS}, "sums": arch.path("outputs")[0]}
+    homes = {**{o: arch.path(o)[0] for o in OPERANDS}, "sums": arch.path("outputs")[0], "tables": arch.path("weights")[0]}
     for operand, count in work.reads.items():
-        traffic[homes[operand]].add("read", operand, count * bits[operand])
-    traffic[homes["sums"]].add("write", "sums", work.writes.get("sums", 0) * bits["sums"])
-    traffic[homes["outputs"]].add("write", "outputs", storage_bits(layer.output))
+        traffic[homes[operand]].add("read", operand, count * _element_bits(layer, operand))
+    traffic[homes["sums"]].add("write", "sums", work.writes.get("sums", 0) * layer.steps[0].accumulator.bits)
+    stored = storage_bits(layer.output)
+    traffic[homes["outputs"]].add("write", "outputs", max(work.laid_out * formats.get(layer.output.format).bits, stored))
+
+
+def _element_bits(layer: Layer, operand: str) -> int:
+    if operand in ("sums", "tables"):
+        return layer.steps[0].accumulator.bits if operand == "sums" else 8
+    return formats.get(layer.weight if operand == "weights" else layer.activation).bits
 
 
 def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
@@ -169,8 +179,11 @@ def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
     traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))
 
 
-def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, Traffic]) -> None:
-    """Operators without products read and write every element once, through all memories from the one in which it stays."""
+def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, Traffic], near: bool) -> None:
+    """Operators without products read and write every element once, through all memories from the one in which it stays.
+
+    `near`: from and to the nearest ones too.
+    """
     own = {t.name for s in layer.steps for t in s.outputs}
     for operand, tensors in (
         ("inputs", [t for s in layer.steps for t in s.inputs if t is not None and t.name not in own]),
@@ -179,7 +192,8 @@ def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, T
         path = arch.path(operand)
         for t in tensors:
             bits = storage_bits(t)
-            traffic[path[0]].add("read" if operand == "inputs" else "write", operand, bits)
+            if near:
+                traffic[path[0]].add("read" if operand == "inputs" else "write", operand, bits)
             for pair in pairwise(path):
                 if t.name not in residency.tensors or pair[0] != residency.memory:
                     move(traffic, operand, pair, bits)

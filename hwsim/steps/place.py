@@ -13,7 +13,7 @@ from hwsim import formats
 from hwsim.arch import Arch, MacArray, parse_precision
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, Tensor
-from hwsim.program import Step, mac_kind
+from hwsim.program import Step, function_name, mac_kind
 from hwsim.shelf import load
 from hwsim.steps.grids import grid_faults
 from hwsim.steps.step import step_of
@@ -121,10 +121,10 @@ def carry(array: MacArray, precision: str) -> Carried | None:
 def layer_kind(step: Step) -> str:
     """What an array's `efficiency` calls the operator: 1x1 convolutions are pointwise, those in groups of several channels grouped."""
     kind = mac_kind(step)
-    if kind == "conv" and step.node.attrs["group"] > 1:
-        return "grouped"
+    if kind != "conv":
+        return kind
     weights = step.inputs[1]
-    return "pointwise" if kind == "conv" and weights is not None and set(weights.shape[2:]) <= {1} else kind
+    return "grouped" if step.node.attrs["group"] > 1 else "pointwise" if weights is not None and set(weights.shape[2:]) <= {1} else kind
 
 
 def real_format(arch: Arch) -> str:
@@ -219,7 +219,10 @@ def _place_vector(arch: Arch, graph: Graph, node: Node, step: Step) -> Placement
     if _touches_reals(step) and unit.real == 0:
         return _fall_back(node, step, "", "it computes real numbers and the vector unit has integers only")
     broken = _rescale_fault(step) if step.integer and node.op in ("binary", "average_pool", "reduce") else ""
-    return _fall_back(node, step, "", broken) if broken else Placement(node, step, name)
+    if broken:
+        return _fall_back(node, step, "", broken)
+    own = function_name(step)
+    return Placement(node, step, next((a for a, spec in arch.arrays.items() if step.integer and own in spec.runs), name))
 
 
 def _rescale_fault(step: Step) -> str:
