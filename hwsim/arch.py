@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from hwsim import units
-from hwsim.blocks import Block, Share, Strict
+from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.evidence import Prior, Validation
 from hwsim.mac_array import MacArray, PrecisionName, parse_precision
 from hwsim.quantities import Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
@@ -153,6 +153,8 @@ class Fallback(Block):
 
 class EnergySpec(Block):
     table: str = Field(description="a technology of archs/costs/")
+    scale: MoreThan0 = Field(1.0, description="the table's energies times this: how far the chip's circuits are from the table's")
+    clock: Energy = Field(0.0, description="of clocks, control and instruction fetch in a cycle, at the table's node and supply")
     leakage: Power = Field(0.0, description="static power while an inference runs")
 
 

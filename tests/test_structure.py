@@ -389,6 +389,8 @@ FIELDS: dict[str, Change] = {
     "fallback.handover": ("snpe_dsp", HOST, {"fallback.handover": "1 us"}),
     "fallback.energy_per_op": ("snpe_dsp", HOST, {"fallback.energy_per_op": "1 pJ"}),
     "energy.table": ("snpe_dsp", {}, {"energy.table": "horowitz_45nm"}),
+    "energy.scale": ("snpe_dsp", {}, {"energy.scale": "2.0"}),
+    "energy.clock": ("snpe_dsp", {}, {"energy.clock": "1 nJ"}),
     "energy.leakage": ("snpe_dsp", {}, {"energy.leakage": "1 W"}),
     "validation.status": ("snpe_dsp", {}, {"validation.status": "MODELLED"}),
     "validation.arithmetic": ("snpe_dsp", {}, {"validation.arithmetic": "other"}),

@@ -116,7 +116,7 @@ def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
         {},
         {},
         {},
-        {"leakage": _leakage(chip, cycles)},
+        _while_running(chip, cycles),
         0,
         0,
         True,
@@ -124,8 +124,11 @@ def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
     )
 
 
-def _leakage(chip: Chip, cycles: int) -> float:
-    return grid_pj(chip.arch.energy.leakage * cycles / chip.arch.clock_hz * 1e12)
+def _while_running(chip: Chip, cycles: int) -> dict[str, float]:
+    """What time costs: leakage, and the clock tree where the chip states it."""
+    spent = {"leakage": grid_pj(chip.arch.energy.leakage * cycles / chip.arch.clock_hz * 1e12)}
+    clock = chip.prices.clock(chip.arch.energy.clock)
+    return spent | ({"clock": grid_pj(clock * cycles)} if clock else {})
 
 
 def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, switches: bool) -> LayerCost:
@@ -134,7 +137,7 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
     cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
     energy = _energy(chip, layer, mapping, actions, work)
-    energy["leakage"] = _leakage(chip, sum(cycles.values()))
+    energy |= _while_running(chip, sum(cycles.values()))
     mac = layer.loops is not None
     tile = mapping.tilings[0].resident_bits if mapping.tilings else {}
     onchip = sum(tile.values()) if tile and not mapping.resident else live_bits if mapping.resident else 0

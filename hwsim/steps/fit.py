@@ -68,7 +68,9 @@ class Fit:
         return "identified" if left < MOVED else "not identifiable: prior" if left > STUCK else "partly identified"
 
 
-def fit(prior: Arch, parameters: Sequence[Parameter], samples: Sequence[Sample], start: Sequence[float] | None = None) -> Fit:
+def fit(
+    prior: Arch, parameters: Sequence[Parameter], samples: Sequence[Sample], start: Sequence[float] | None = None, noise: float = NOISE
+) -> Fit:
     """The chip whose numbers explain the samples best; `prior` is the chip with every parameter at its prior."""
     from scipy.optimize import least_squares
 
@@ -78,7 +80,7 @@ def fit(prior: Arch, parameters: Sequence[Parameter], samples: Sequence[Sample],
 
     def residuals(x: Array) -> Array:
         arch = moved(prior, parameters, x)
-        data = (np.log([s.predict(arch) for s in samples]) - measured) / NOISE
+        data = (np.log([s.predict(arch) for s in samples]) - measured) / noise
         return np.concatenate([_robust(data), x / widths])
 
     def slopes(x: Array) -> Array:

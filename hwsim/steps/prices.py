@@ -17,10 +17,19 @@ __all__ = ["Prices", "prices_of"]
 
 @dataclass(frozen=True)
 class Prices:
-    """Energy per action in pJ, at the chip's node and supply."""
+    """Energy per action in pJ: the table's at the chip's node and supply (`gate`), times the chip's own scale."""
 
     table: CostTable
-    factor: float
+    gate: float
+    scale: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        return self.gate * self.scale
+
+    def clock(self, at_table: float) -> float:
+        """An energy that the chip states for itself at the table's node and supply."""
+        return at_table * self.gate
 
     def multiply(self, weight_bits: int, activation_bits: int) -> float:
         """An integer multiply of two widths."""
@@ -73,9 +82,9 @@ def _at_widths(law: Law, a: int, b: int) -> float:
 
 
 def prices_of(arch: Arch, table: CostTable, scaling: Scaling) -> Prices:
-    """The table's prices at the chip's own node and supply."""
+    """The table's prices at the chip's own node and supply, times the chip's own scale."""
     here = gate_energy(scaling, arch.process.node, arch.process.voltage)
-    return Prices(table, here / gate_energy(scaling, table.node, table.voltage))
+    return Prices(table, here / gate_energy(scaling, table.node, table.voltage), arch.energy.scale)
 
 
 @lru_cache(maxsize=256)
