@@ -62,13 +62,13 @@ def test_unknown_names_are_told(tmp_path: Path) -> None:
         read_table(tmp_path / "bad.csv")
 
 
-@pytest.mark.parametrize("family", ["bitfusion", "scalesim"])
+@pytest.mark.parametrize("family", ["bitfusion", "nvdla", "scalesim"])
 def test_equal_to_the_simulators(family: str) -> None:
     """Cycle by cycle and access by access; the large tables where they are."""
     tables = load_tables(ROOT if ROOT.is_dir() else None)
     (found,) = validate([family], tables)
     assert [(g.name, g.worst) for g in found.figures if g.value not in (None, 0)] == []
-    assert ROOT.is_dir() is all(g.value == 0 for g in found.figures)
+    assert all(g.value == 0 or "needs the peer table" in g.absent for g in found.figures)
 
 
 def test_the_table_of_haq() -> None:

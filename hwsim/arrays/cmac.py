@@ -2,7 +2,7 @@
 
 Strided convolutions fold the stride into the channels: C' = ru(C s s, block.C), and outputs pad to block.K:
 cycles = C' OY OX ru(K, block.K) FY FX / (s s multipliers speed), with the Winograd speed for its kernel size at any stride.
-A fully-connected layer works on its whole batch: ru(K N, block.K) / N.
+A fully-connected layer works on its whole batch at a time: ru(K N, block.K) / N per frame.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from hwsim.program import Layer
 __all__ = ["folded_channels", "uses_winograd", "work"]
 
 
-def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
-    """Cycles by the sheet's formula; slots are the MACs of direct convolution that they could have done."""
+def work(array: MacArray, layer: Layer, clock_hz: float, batch: int = 1) -> Work:
+    """Cycles by the sheet's formula; slots are the MACs of direct convolution that they could have done.
+
+    `batch` frames share the weights of a fully-connected layer; the cycles are one frame's.
+    """
     p, u, loops = product(layer), array.unroll[0], loops_of(layer)
     granule = (array.block or BlockSize(C=u.C, K=u.K)).K
     fast = uses_winograd(array, layer)
     speed = array.winograd.speed if fast and array.winograd else 1.0
-    outputs = -(-p.n * p.m // granule) * granule if layer.op == "matmul" else p.m * -(-p.n // granule) * granule
+    frames = p.m * batch if layer.op == "matmul" else 1
+    outputs = p.m * -(-p.n * frames // granule) * granule / frames
     padded = p.groups * folded_channels(array, layer) * loops.FY * loops.FX * outputs
     cycles = ceil(padded / (stride_of(layer) ** 2 * u.multipliers * layer.rate * u.rate * speed))
     slots = max(ceil(cycles * u.multipliers * layer.rate * speed), p.outputs * p.k)

@@ -7,7 +7,7 @@ inner loops for as long as all that they index of it fits.  Outputs and partial 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations, product
 from math import ceil
@@ -61,6 +61,7 @@ class Found:
     writes: tuple[int, int, int]
     dram: tuple[int, int]
     lead: tuple[int, int]
+    fits: bool = True
 
 
 def lay_out(layer: Layer, arch: Arch, given: object) -> Mapping:
@@ -76,7 +77,7 @@ def lay_out(layer: Layer, arch: Arch, given: object) -> Mapping:
     traffic[dram].add("read", "all", groups * found.dram[0])
     traffic[dram].add("write", "outputs", groups * found.dram[1])
     lead = {dram: (groups * found.lead[0], groups * found.lead[1])}
-    return Mapping(_work(layer, shape, found, groups), (), traffic, groups * found.tiles, lead=lead)
+    return Mapping(_work(layer, shape, found, groups), (), traffic, groups * found.tiles, fits=found.fits, lead=lead)
 
 
 def _work(layer: Layer, shape: Shape, found: Found, groups: int) -> Work:
@@ -125,14 +126,14 @@ def _halved(full: int, rounds: int, unit: int = 1) -> list[int]:
 
 @lru_cache(maxsize=4096)
 def search(s: Shape) -> Found:
-    """The best of all legal tiles and loop orders."""
+    """The best of all legal tiles and loop orders; the smallest tile where none is."""
     span = max(s.height, s.width)
     outputs = _halved(s.outputs, s.outputs) if s.im2col else _halved(s.outputs, ceil(s.outputs / s.columns), s.columns)
     grid = np.array(list(product(_halved(s.batch, s.batch), _halved(span, span), _halved(s.channels, s.channels), outputs)), np.int64)
     tiles = _Tiles(s, *grid.T)
     legal = np.logical_and.reduce([v <= h for v, h in zip(tiles.volumes, s.halves, strict=True)])
-    tiles = _Tiles(s, *grid[legal].T)
-    return tiles.best()
+    fits = bool(legal.any())
+    return replace(_Tiles(s, *grid[legal if fits else slice(1)].T).best(), fits=fits)
 
 
 class _Tiles:

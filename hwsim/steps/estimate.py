@@ -14,6 +14,7 @@ from hwsim.mapping import Mapping, Traffic
 from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
 from hwsim.steps.place import FALLBACK, FREE, layer_kind
+from hwsim.steps.ports import port_cycles
 from hwsim.steps.prices import Prices
 from hwsim.steps.residency import Residency, storage_bits, weight_bits
 from hwsim.steps.vector_time import step_work, vector_cycles
@@ -233,24 +234,18 @@ def _array_busy(chip: Chip, array: MacArray, layer: Layer, mapping: Mapping) -> 
 
 
 def _memory_busy(chip: Chip, mapping: Mapping) -> dict[str, int]:
-    """Cycles of each memory's port: on chip reads and writes go side by side, off chip they share the pins."""
+    """Cycles of each memory's port, without what came before the layer."""
     found = {}
     for name, t in mapping.traffic.items():
         read, write = mapping.prefetched.get(name, (0, 0))
-        found[name] = _port_cycles(chip, name, t.read_bits - read, t.write_bits - write)
+        found[name] = port_cycles(chip.arch, name, t.read_bits - read, t.write_bits - write)
     return found
-
-
-def _port_cycles(chip: Chip, name: str, read_bits: int, write_bits: int) -> int:
-    memory, hz = chip.arch.memories[name], chip.arch.clock_hz
-    read, write = read_bits / memory.read.per_cycle(hz), write_bits / memory.write.per_cycle(hz)
-    return ceil((max(read, write) if memory.on_chip and not memory.one_port else read + write) / memory.efficiency)
 
 
 def _hidden_cycles(chip: Chip, mapping: Mapping, name: str) -> int:
     """Cycles of a memory's port beside which units work: all but the first tiles in, the last ones out, and what came before."""
     traffic, apart = mapping.traffic[name], [p.get(name, (0, 0)) for p in (mapping.lead, mapping.prefetched)]
-    return _port_cycles(chip, name, traffic.read_bits - sum(r for r, _ in apart), traffic.write_bits - sum(w for _, w in apart))
+    return port_cycles(chip.arch, name, traffic.read_bits - sum(r for r, _ in apart), traffic.write_bits - sum(w for _, w in apart))
 
 
 def _transfers(mapping: Mapping, name: str) -> tuple[int, int]:
@@ -267,10 +262,10 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     arch = chip.arch
     compute = busy.get(layer.unit, 0) if layer.unit in (*arch.arrays, FALLBACK) else 0
     vector = sum(busy.get(v, 0) for v in arch.vector)
-    fed = {m: _port_cycles(chip, m, *mapping.feed.get(m, (0, 0))) for m in arch.memories}
+    fed = {m: port_cycles(chip.arch, m, *mapping.feed.get(m, (0, 0))) for m in arch.memories}
     hidden = max(_hidden_cycles(chip, mapping, m) if spec.double_buffered else fed[m] for m, spec in arch.memories.items())
-    exposed = sum(_port_cycles(chip, m, *side) for m, (r, w) in mapping.lead.items() for side in ((r, 0), (0, w)))
-    exposed += sum(_port_cycles(chip, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
+    exposed = sum(port_cycles(chip.arch, m, *side) for m, (r, w) in mapping.lead.items() for side in ((r, 0), (0, w)))
+    exposed += sum(port_cycles(chip.arch, m, *_transfers(mapping, m)) for m, spec in arch.memories.items() if not spec.double_buffered)
     touched = [m for m, t in mapping.traffic.items() if t.read_bits or t.write_bits]
     latency = sum(ceil(chip.cycles(arch.memories[m].latency)) for m in touched)
     off_chip = any(not arch.memories[m].on_chip for m in touched)
