@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import hwsim
+from hwsim.steps.assemble import assemble
+from hwsim.steps.lower import as_written
 from tests.litert import Judged, in_file_order
 from tests.tflite_models import CASES
 
@@ -36,3 +38,15 @@ def test_equals_litert(case: str) -> None:
     found = [disagreements(case, seed) for seed in range(4)]
     assert [f for f in found if f and f != ["refused"]] == []
     assert any(not f for f in found)
+
+
+LEFT_TO_NUMPY = ("BATCH_MATMUL int16", "QUANTIZE int32 int16")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_runs_compiled(case: str) -> None:
+    """Every operator has a kernel, but for the two that are named."""
+    rng = np.random.default_rng([3, sum(map(ord, case))])
+    assembly = assemble(as_written(Judged(CASES[case](rng).bytes(), case).graph))
+    left = [s.step.op for s in assembly.segments if s.step is not None]
+    assert bool(left) == (case in LEFT_TO_NUMPY), left

@@ -12,22 +12,23 @@ import numpy as np
 
 from hwsim.arithmetics._fixed_point import interpolation_table
 from hwsim.arithmetics._litert_pairs import multiplier
-from hwsim.arithmetics._rounding import quantized_multiplier, rdbp, round_away, to_int32, wrap32
+from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, round_away, to_int32, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
+from hwsim.kernels import numbers
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["STORED", "quantize"]
+__all__ = ["QUANTIZE", "STORED"]
 
 f32, f64 = np.float32, np.float64
 Function = Callable[[Array, QuantParams, QuantParams, Mapping[str, Any]], Array]
 
 
-def quantize(x: Array, y: QuantParams) -> Array:
+def _store(x: Any, scale: Any, zero_point: Any, low: Any, high: Any) -> Any:
     """QUANTIZE of real numbers: round(x / scale) half away, + zero point in int32, clamped (AffineQuantize)."""
-    with np.errstate(all="ignore"):
-        whole = round_away((x.astype(f32) / y.spread(y.scale, x.shape).astype(f32)).astype(f32))
-        stored = wrap32(to_int32(whole.astype(f64)) + y.spread(y.zero_point, x.shape))
-    return np.clip(stored, y.qmin, y.qmax).astype(y.format.dtype)
+    return clamp(wrap32(to_int32(numbers.f64(round_away(x / scale))) + zero_point), low, high)
+
+
+QUANTIZE = (f32, _store)
 
 
 def _requantize(q: Array, x: QuantParams, y: QuantParams, params: Mapping[str, Any]) -> Array:

@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 
 from hwsim.arithmetics import _litert_mean, _litert_shifts, float64_half_away, gemmlowp, gemmlowp_float32, gemmlowp_int64
-from hwsim.arithmetics._litert_activations import STORED, quantize
+from hwsim.arithmetics._litert_activations import QUANTIZE, STORED
 from hwsim.arithmetics._litert_lstm import lstm
 from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
@@ -23,12 +23,12 @@ __all__ = [
     "BINARY",
     "MULTIPLIER",
     "PARAMETERS",
+    "QUANTIZE",
     "STORED",
     "accumulator_bits",
     "lstm",
     "mean_parameters",
     "parameters",
-    "quantize",
     "requantize",
     "resize",
     "softmax",

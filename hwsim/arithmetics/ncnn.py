@@ -9,9 +9,9 @@ import numpy as np
 from hwsim.arithmetics._rounding import clamp, round_away
 from hwsim.arithmetics.tensorrt import PARAMETERS, parameters
 from hwsim.kernels.numbers import f32, i32
-from hwsim.quant import Array, QuantParams
+from hwsim.quant import Array
 
-__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "REAL", "parameters", "quantize", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "QUANTIZE", "REAL", "parameters", "requantize"]
 
 BIAS = "float32"
 MULTIPLIER = "fp32"
@@ -23,8 +23,13 @@ def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
     return i32(clamp(round_away(real * f32(p[2])), f32(low - zero_point), f32(high - zero_point))) + zero_point
 
 
-def quantize(x: Array, y: QuantParams) -> Array:
+def _inverse(scale: Array) -> Array:
+    return np.float32(1) / np.asarray(scale, np.float32)
+
+
+def _store(x: Any, inverse: Any, zero_point: Any, low: Any, high: Any) -> Any:
     """float2int8(x scale) with scale = 1 / y_scale."""
-    v = round_away(x.astype(np.float32) * y.spread(np.float32(1) / y.scale, x.shape))
-    zero_point = y.spread(y.zero_point, x.shape)
-    return (np.clip(v, y.qmin - zero_point, y.qmax - zero_point) + zero_point).astype(y.format.dtype)
+    return i32(clamp(round_away(x * inverse), f32(low - zero_point), f32(high - zero_point))) + zero_point
+
+
+QUANTIZE = (_inverse, _store)

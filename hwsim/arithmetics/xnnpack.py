@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics import litert_ref
+from hwsim.arithmetics._litert_activations import QUANTIZE
 from hwsim.arithmetics._litert_activations import STORED as REFERENCE
 from hwsim.arithmetics._litert_pairs import BINARY as REFERENCE_PAIRS
 from hwsim.arithmetics._rounding import clamp
 from hwsim.arithmetics.fbgemm import FAR
-from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, mean_parameters, quantize, resize, softmax
+from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, mean_parameters, resize, softmax
 from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, parameters, requantize
 from hwsim.kernels.numbers import f32, i32, i64
 from hwsim.program import Step
@@ -28,12 +29,12 @@ __all__ = [
     "BINARY",
     "MULTIPLIER",
     "PARAMETERS",
+    "QUANTIZE",
     "STORED",
     "accumulator_bits",
     "lstm",
     "mean_parameters",
     "parameters",
-    "quantize",
     "requantize",
     "resize",
     "softmax",

@@ -11,7 +11,18 @@ from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.moving import Operand, walk, walk_args
 
-__all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "SOFTMAX_ARGS", "Table", "interpolate", "pairs", "reduce", "softmax"]
+__all__ = [
+    "PAIR_PARAMETERS",
+    "REDUCE_ARGS",
+    "RESIZE_ARGS",
+    "SOFTMAX_ARGS",
+    "Table",
+    "interpolate",
+    "pairs",
+    "quantize",
+    "reduce",
+    "softmax",
+]
 
 PAIR_PARAMETERS = 10
 REDUCE_ARGS = ("x", "y", "outputs", "terms", "starts", "offsets", "x_zero", *WAY_ARGS)
@@ -35,6 +46,13 @@ def pairs(a: Operand, b: Operand, y: Operand, function: Callable[..., Any]) -> s
         return function(left.to("i32") + a_bias, right.to("i32") + b_bias, p, low, high).to("i32") - y_bias
 
     return walk(k, (a, b, y), body)
+
+
+def quantize(x: Operand, y: Operand, function: Callable[..., Any]) -> str:
+    """Kernel of walk_args, the grid's number (float32 bits), zero point, low, high, bias of y: y = function(x, number, zero, low, high)."""
+    k = Code((*walk_args((x.name, y.name)), "number", "zero", "low", "high", "y_bias"))
+    number, (zero, low, high, bias) = k["number"].to("i32").bits("f32"), (k[n].to("i32") for n in ("zero", "low", "high", "y_bias"))
+    return walk(k, (x, y), lambda v: function(v, number, zero, low, high).to("i32") - bias)
 
 
 def reduce(kind: str, way: Way) -> str:

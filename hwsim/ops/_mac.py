@@ -9,6 +9,7 @@ import numpy as np
 
 from hwsim.arithmetics import arithmetic_of
 from hwsim.arithmetics._rounding import wrap32
+from hwsim.ops._regrid import stored
 from hwsim.program import Accumulator, Step
 from hwsim.quant import Array, QuantParams
 
@@ -77,9 +78,8 @@ def bounds(step: Step) -> tuple[int, int]:
     low, high = int(y.qmin), int(y.qmax)
     clip = step.node.attrs.get("clip")
     if clip is not None:
-        store = getattr(arithmetic_of(step), "quantize", None) or (lambda real, q: q.quantize(real))
-        stored = store(np.where(np.isfinite(clip), clip, 0).astype(np.float32), y)
-        low, high = (int(v) if np.isfinite(real) else end for v, real, end in zip(stored, clip, (low, high), strict=True))
+        ends = stored(step, np.where(np.isfinite(clip), clip, 0).astype(np.float32), y)
+        low, high = (int(v) if np.isfinite(real) else end for v, real, end in zip(ends, clip, (low, high), strict=True))
     return low, high
 
 

@@ -10,11 +10,11 @@ from hwsim import formats
 from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import moving
+from hwsim.kernels import integers, moving
 from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
-from hwsim.ops._regrid import regrid
+from hwsim.ops._regrid import regrid, stored
 from hwsim.ops._tables import emit_table
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
@@ -71,8 +71,7 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
     if source.quant is not None and "rounding" not in step.node.attrs:
         return regrid(step, x, source.quant, target, "requantize")
     real = x if source.quant is None else source.quant.dequantize(x)
-    own = getattr(arithmetic_of(step), "quantize", None)
-    return own(real, target) if own and target.format.is_integer else store(step.node, real, target)
+    return store(step.node, real, target) if "rounding" in step.node.attrs else stored(step, real, target)
 
 
 def store(node: Node, real: Array, target: QuantParams) -> Array:
@@ -81,7 +80,7 @@ def store(node: Node, real: Array, target: QuantParams) -> Array:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """float32 by ONNX's rule, and stored numbers through a table; one scale."""
+    """float32 by the arithmetic's rule, else ONNX's, and stored numbers through a table; one scale."""
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
     q = y.quant
@@ -89,8 +88,12 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     if x.quant is not None:
         return emit_table(step, desk, lambda v: integer(step, v))
-    if hasattr(arithmetic_of(step), "quantize") or "rounding" in step.node.attrs or q.format.name == "bipolar":
+    if "rounding" in step.node.attrs or q.format.name == "bipolar":
         return False
+    own = getattr(arithmetic_of(step), "QUANTIZE", None)
     source, target, zero = desk.operand(desk.place(x)), desk.operand(desk.place(y)), int(q.zero_point)
+    if own is not None:
+        limits = {"zero": zero, "low": int(q.qmin), "high": int(q.qmax), "y_bias": target.bias}
+        return desk.walk(integers.quantize, x.shape, [source], target, own[1], number=float_bits(own[0](q.scale)), **limits)
     numbers = {"scale": float_bits(q.scale), "low": int(q.qmin) - zero, "high": int(q.qmax) - zero, "offset": zero - target.bias}
     return desk.walk(moving.quantize, x.shape, [source], target, **numbers)
