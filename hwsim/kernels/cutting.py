@@ -19,7 +19,25 @@ from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.dots import Dot, Sums
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["CUT_ARGS", "Cut", "EachMac", "EachTile", "EachWord", "Wrapped", "block_steps", "count"]
+__all__ = [
+    "CUT_ARGS",
+    "Bench",
+    "Cut",
+    "EachMac",
+    "EachTile",
+    "Held",
+    "Wrapped",
+    "all_of",
+    "blocks",
+    "changed",
+    "clamped",
+    "count",
+    "flatten",
+    "held_from",
+    "limits",
+    "put",
+    "values",
+]
 
 CUT_ARGS = (
     "bits",  # of the accumulator
@@ -27,6 +45,7 @@ CUT_ARGS = (
     "shift",  # address of int32 [panel][block][output]: what the offset adds to a block
     "above",  # the same shape: a sum above this before a block might saturate in it
     "below",
+    "might",  # address of uint8 [panel][block]: whether a pair of products of the block can saturate
     "flags",  # arena offset of a tile's worth of int32
     "overflowed",  # arena offset of the count (int64)
 )
@@ -40,6 +59,7 @@ class Cut:
     steps: int = 1
     registers: int = 1
     shifted: bool = False
+    reserved: int = 0  # registers that the cut itself needs
     most: int = 0  # vectors of outputs in a tile; 0: as for plain sums
     even: bool = False  # whether they must be an even number
 
@@ -53,10 +73,6 @@ def limits(k: Code, like: Lanes) -> tuple[Lanes, Lanes]:
     half = (k.number("i64", 1) << (k["bits"] - 1)).to("i64")
     low, high = (v.to(like.kind).spread(like.lanes) for v in (-half, half - 1))
     return low, high
-
-
-def block_steps(products: int, dot: Dot) -> int:
-    return max(products // dot.channels, 1)
 
 
 def held_from(k: Code, rows: int, start: list[Lanes]) -> Held:
@@ -79,14 +95,18 @@ def changed(flags: Held, before: Sums, after: Sums) -> None:
 
 
 @contextmanager
-def blocks(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, width: int, steps: int) -> Iterator[tuple[list[Lanes], Lanes, Lanes]]:
-    """All blocks in order: addresses of the activations, address of the weights, and the block's number."""
+def blocks(
+    k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, width: int, steps: int
+) -> Iterator[tuple[list[Lanes], Lanes, Lanes, Lanes]]:
+    """All blocks in order: addresses of the activations, address of the weights, the block's number, and its steps (the last block of a
+    run may have fewer)."""
     at, number = k.variable(weights), k.variable(k.number("i64", 0))
     with k.loop(k["taps"]) as tap:
         offset = k.load("i32", k["tap_table"] + 4 * tap, align=4).to("i64")
         with k.loop(k["steps"], step=steps) as first:
-            yield [p + offset + dot.x_bytes * first for p in pixels], at.get(), number.get()
-            at.set(at.get() + steps * width * dot.w_bytes)
+            count = (k["steps"] - first).at_most(steps)
+            yield [p + offset + dot.x_bytes * first for p in pixels], at.get(), number.get(), count
+            at.set(at.get() + count * (width * dot.w_bytes))
             number.set(number.get() + 1)
 
 
@@ -124,7 +144,7 @@ class Wrapped(Cut):
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         held = held_from(k, len(pixels), start)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, _):
+        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
             put(held, dot.step(k, values(held), here, w))
         away = (32 - k["bits"]).to("i32").spread(host.lanes())
         whole = values(held)
@@ -137,6 +157,8 @@ class EachTile(Cut):
     """Saturated after every block of `steps` (a systolic column of as many rows)."""
 
     registers: int = 2
+    reserved: int = 6
+    most: int = 2
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
@@ -144,7 +166,7 @@ class EachTile(Cut):
         held = held_from(k, len(pixels), first)
         flags = held_from(k, len(pixels), [s ^ c for s, c in zip(start, first, strict=True)])
         count = k["taps"] * (k["steps"] // self.steps)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, number):
+        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, number, _):
             add_block(k, dot, held, here, w, self.steps)
             if self.shifted:
                 add_row(held, table(k, "shift", panel, number, count, len(start)))
@@ -156,24 +178,31 @@ class EachTile(Cut):
 
 @dataclass(frozen=True)
 class EachMac(Cut):
-    """Saturated after every product: whole blocks at once where none of the tile's sums can reach a limit, else one by one."""
+    """Saturated after every product: whole blocks at once where none of the tile's sums can reach a limit, else one by one.
+
+    The blocks that must go one by one are few, so what they need lies in memory (`Bench`) and leaves the registers to the others.
+    """
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
         first = clamped([start], low, high)[0]
         held, vectors = held_from(k, len(pixels), first), len(start)
-        self._set_flags(k, len(pixels), [s ^ c for s, c in zip(start, first, strict=True)])
+        memory = Bench(k, len(pixels), vectors)
+        memory.put(0, [[s ^ c for s, c in zip(start, first, strict=True)]] * len(pixels))
         count = k["taps"] * (k["steps"] // self.steps)
-        with blocks(k, dot, pixels, weights, vectors * host.lanes(), self.steps) as (here, w, number):
+        with blocks(k, dot, pixels, weights, vectors * host.lanes(), self.steps) as (here, w, number, _):
             rows = [k[n] + (panel * count + number) * (4 * vectors * host.lanes()) for n in ("above", "below")]
             with k.otherwise(self._might(k, values(held), *rows)) as (slow, fast):
                 with slow:
-                    self._one_by_one(k, held, here, w, low, high)
+                    memory.put(1, values(held))
+                    memory.put_pixels(here)
+                    self._one_by_one(k, memory, w)
+                    put(held, memory.get(1))
                 with fast:
                     add_block(k, dot, held, here, w, self.steps)
                     if self.shifted:
                         add_row(held, table(k, "shift", panel, number, count, vectors))
-        return values(held), self._flags(k, len(pixels), vectors)
+        return values(held), memory.get(0)
 
     def _might(self, k: Code, sums: Sums, above: Lanes, below: Lanes) -> Lanes:
         """Whether any sum of the tile might saturate in the block."""
@@ -185,97 +214,66 @@ class EachMac(Cut):
             found = found | (most > k.load("i32", above + 4 * lanes * j, lanes)) | (least < k.load("i32", below + 4 * lanes * j, lanes))
         return found.reduce("or")
 
-    def _one_by_one(self, k: Code, held: Held, here: list[Lanes], weights: Lanes, low: Lanes, high: Lanes) -> None:
-        lanes, vectors = host.lanes(), len(held[0])
-        flags = held_from(k, len(here), [low.constant(0)] * vectors)
-        offset = k["offset"].to("i32")
-        with k.loop(k.number("i64", self.steps)) as i, k.loop(k.number("i64", 4)) as s:
-            row, up = weights + i * (4 * vectors * lanes), (24 - 8 * s).to("i32").spread(lanes)
-            columns = [(k.load("i32", row + 4 * lanes * j, lanes) << up) >> 24 for j in range(vectors)]
-            before = []
-            for sums, pixel in zip(values(held), here, strict=True):
+    def _one_by_one(self, k: Code, memory: Bench, weights: Lanes) -> None:
+        lanes, vectors, offset = host.lanes(), memory.vectors, k["offset"].to("i32")
+        with k.loop(k.number("i64", memory.rows)) as r:
+            sums, flags, pixel = memory.row(1, r), memory.row(0, r), memory.pixel(r)
+            low, high = limits(k, sums[0].get())
+            with k.loop(k.number("i64", self.steps)) as i, k.loop(k.number("i64", 4)) as s:
+                row, up = weights + i * (4 * vectors * lanes), (24 - 8 * s).to("i32").spread(lanes)
                 number = (k.load("u8", pixel + 4 * i + s).to("i32") - offset).spread(lanes)
-                before.append([v + number * w for v, w in zip(sums, columns, strict=True)])
-            put(held, clamped(before, low, high))
-            changed(flags, before, values(held))
-        for at, old, new in zip(self._places(k, len(here), vectors), self._all(k, len(here), vectors), flatten(values(flags)), strict=True):
-            k.store(old | new, at)
+                for j, (total, flag) in enumerate(zip(sums, flags, strict=True)):
+                    before = total.get() + number * ((k.load("i32", row + 4 * lanes * j, lanes) << up) >> 24)
+                    total.set(before.at_least(low).at_most(high))
+                    flag.set(flag.get() | (before ^ total.get()))
+            memory.put_row(1, r, sums)
+            memory.put_row(0, r, flags)
 
-    def _places(self, k: Code, rows: int, vectors: int) -> list[Lanes]:
-        """Flags lie in memory: the blocks that need them are few, and registers are dear in the others."""
-        return [k.arena + k["flags"] + 4 * host.lanes() * i for i in range(rows * vectors)]
 
-    def _set_flags(self, k: Code, rows: int, first: list[Lanes]) -> None:
-        for i, at in enumerate(self._places(k, rows, len(first))):
-            k.store(first[i % len(first)], at)
+class Bench:
+    """Memory for one tile: planes of vectors [row][vector], and the addresses of the rows' activations."""
 
-    def _all(self, k: Code, rows: int, vectors: int) -> list[Lanes]:
-        return [k.load("i32", at, host.lanes()) for at in self._places(k, rows, vectors)]
+    def __init__(self, k: Code, rows: int, vectors: int) -> None:
+        self.k, self.rows, self.vectors, self.base = k, rows, vectors, k.arena + k["flags"]
+        self.pixels = self.base + 2 * rows * vectors * 4 * host.lanes()
 
-    def _flags(self, k: Code, rows: int, vectors: int) -> Sums:
-        found = self._all(k, rows, vectors)
-        return [found[r * vectors : (r + 1) * vectors] for r in range(rows)]
+    def _at(self, plane: int, row: int | Lanes, vector: int) -> Lanes:
+        first = row * (4 * host.lanes() * self.vectors)
+        return self.base + (plane * self.rows * self.vectors + vector) * 4 * host.lanes() + first
+
+    def put(self, plane: int, sums: Sums) -> None:
+        for r, row in enumerate(sums):
+            for j, v in enumerate(row):
+                self.k.store(v, self._at(plane, r, j))
+
+    def get(self, plane: int) -> Sums:
+        return [[self.k.load("i32", self._at(plane, r, j), host.lanes()) for j in range(self.vectors)] for r in range(self.rows)]
+
+    def row(self, plane: int, row: Lanes) -> list[Variable]:
+        return [self.k.variable(self.k.load("i32", self._at(plane, row, j), host.lanes())) for j in range(self.vectors)]
+
+    def put_row(self, plane: int, row: Lanes, held: list[Variable]) -> None:
+        for j, v in enumerate(held):
+            self.k.store(v.get(), self._at(plane, row, j))
+
+    def put_pixels(self, pixels: list[Lanes]) -> None:
+        for r, p in enumerate(pixels):
+            self.k.store(p, self.pixels + 8 * r)
+
+    def pixel(self, row: Lanes) -> Lanes:
+        return self.k.load("i64", self.pixels + 8 * row)
+
+
+def all_of(flags: list[Lanes]) -> Lanes:
+    """Whether no lane is 0."""
+    found = flags[0] != 0
+    for f in flags[1:]:
+        found = found & (f != 0)
+    return found.reduce("and")
 
 
 def flatten(sums: Sums) -> list[Lanes]:
     return [v for row in sums for v in row]
-
-
-@dataclass(frozen=True)
-class EachWord(Cut):
-    """Saturated after every product in 16-bit lanes, for accumulators of 16 bits or less and products that fit into as many.
-
-    Words of activations by words of weights; `steps` products are compared with their plain sum at once, where no two of them can
-    undo each other's saturation.
-    """
-
-    registers: int = 2
-    most: int = 8
-    even: bool = True
-    narrow: bool = False
-
-    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
-        low, high = limits(k, start[0])
-        words = [joined(start[j].at_least(low).at_most(high) for j in (i, i + 1)) for i in range(0, len(start), 2)]
-        beyond = [joined((start[j] > high) | (start[j] < low) for j in (i, i + 1)) for i in range(0, len(start), 2)]
-        held = held_from(k, len(pixels), words)
-        flags = held_from(k, len(pixels), [m.to("i16") for m in beyond])
-        narrow = tuple(v.to("i16").spread(words[0].lanes) for v in (low.lane(0), high.lane(0))) if self.narrow else ()
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, _):
-            self._add(k, dot, held, flags, here, w, narrow)
-        return halves(values(held)), halves(values(flags))
-
-    def _add(self, k: Code, dot: Dot, held: Held, flags: Held, here: list[Lanes], weights: Lanes, narrow: tuple[Lanes, ...]) -> None:
-        lanes, vectors = held[0][0].get().lanes, len(held[0])
-        sums = before = values(held)
-        for i in range(self.steps):
-            columns = [k.load("i16", weights + 2 * lanes * (i * vectors + j), lanes) for j in range(vectors)]
-            made, plain = [], []
-            for row, whole, pixel in zip(sums, before, here, strict=True):
-                number = k.load("i16", pixel + dot.x_bytes * i)
-                number = (number - k["offset"].to("i16") if self.shifted else number).spread(lanes)
-                products = [number * w for w in columns]
-                cut = [v.call("sadd.sat", p) for v, p in zip(row, products, strict=True)]
-                made.append(clamped([cut], *narrow)[0] if narrow else cut)
-                plain.append([v + p for v, p in zip(whole, products, strict=True)])
-            sums, before = made, plain
-        put(held, sums)
-        changed(flags, before, sums)
-
-
-def joined(parts: Iterator[Lanes]) -> Lanes:
-    """Two vectors of 32-bit lanes (or of truth) as one of 16-bit lanes."""
-    first, second = (p.to("i16") for p in parts)
-    return first.shuffle(list(range(2 * first.lanes)), second)
-
-
-def halves(sums: Sums) -> Sums:
-    """Vectors of 16-bit lanes as twice as many of 32-bit lanes."""
-    found = []
-    for row in sums:
-        lanes = row[0].lanes // 2
-        found.append([v.shuffle(list(range(i, i + lanes))).to("i32") for v in row for i in (0, lanes)])
-    return found
 
 
 def count(k: Code, flags: Sums, pixel: Lanes, left: Lanes) -> None:

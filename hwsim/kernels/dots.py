@@ -77,7 +77,7 @@ def pairs(total: Lanes, numbers: Lanes, weights: Lanes) -> Lanes:
 
 U8S8 = Dot("u8s8", 4, 4, 4, _u8s8, multiply=quads)
 PAIRS = Dot("pairs", 2, 4, 4, _pairs, multiply=pairs)
-WORDS = Dot("words", 1, 2, 2, _pairs)
+WORDS = Dot("words", 1, 4, 2, _pairs)
 
 
 def best() -> Dot:

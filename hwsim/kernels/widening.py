@@ -1,13 +1,14 @@
-"""Bytes made signed words, for processors that multiply words."""
+"""Bytes made signed words, for kernels that multiply words."""
 
 from __future__ import annotations
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
 
-__all__ = ["WIDEN_ARGS", "widen"]
+__all__ = ["TWICE_ARGS", "WIDEN_ARGS", "twice", "widen"]
 
 WIDEN_ARGS = ("x", "y", "count")
+TWICE_ARGS = (*WIDEN_ARGS, "offset")
 
 
 def widen() -> str:
@@ -16,4 +17,14 @@ def widen() -> str:
     lanes = 2 * host.lanes()
     with k.loop(k["count"], step=lanes) as i:
         k.store(k.load("u8", k.arena + k["x"] + i, lanes).to("i16"), k.arena + k["y"] + 2 * i)
+    return k.finished()
+
+
+def twice() -> str:
+    """Kernel: the `count` unsigned bytes at arena offset x less `offset`, each as two equal words at y; both may be passed by a vector."""
+    k = Code(TWICE_ARGS)
+    lanes = host.lanes()
+    with k.loop(k["count"], step=lanes) as i:
+        number = k.load("u8", k.arena + k["x"] + i, lanes).to("i32") - k["offset"].to("i32")
+        k.store((number << 16) | (number & 65535), k.arena + k["y"] + 4 * i)
     return k.finished()

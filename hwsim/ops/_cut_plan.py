@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.kernels.cutting import Cut, EachMac
+from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.dots import Dot
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
@@ -39,7 +40,18 @@ class CutPlan:
             up, down = (f(0, f(w * self.low, w * self.high)).sum(-1) for f in (np.maximum, np.minimum))
             limit = 1 << (self.bits - 1)
             found |= {"above": desk.keep(_table(limit - 1 - up, width)), "below": desk.keep(_table(-limit - down, width))}
+        if isinstance(self.cut, EachPair):
+            found["might"] = desk.keep(self._might(runs, width))
         return found
+
+    def _might(self, runs: Array, width: int) -> Array:
+        """For each panel and step of four products whether any pair of them can leave 16 bits."""
+        pairs = runs.reshape(len(runs), -1, 2, 2).astype(np.int64)
+        up, down = (f(0, f(pairs * self.low, pairs * self.high)).sum(-1) for f in (np.maximum, np.minimum))
+        beyond = ((up > 32767) | (down < -32768)).any(-1)
+        full = np.zeros((-(-len(runs) // width) * width, beyond.shape[1]), bool)
+        full[: len(runs)] = beyond
+        return np.asarray(full.reshape(-1, width, beyond.shape[1]).any(1), np.uint8)
 
 
 def _table(values: Array, width: int) -> Array:

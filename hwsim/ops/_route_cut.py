@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwsim.kernels.cutting import Cut, EachMac, EachTile, EachWord, Wrapped
+from hwsim.kernels.compiling import Kernel
+from hwsim.kernels.cutting import Cut, EachMac, EachTile, Wrapped
+from hwsim.kernels.cutting_pairs import EachPair
+from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import U8S8, WORDS, Dot, best
+from hwsim.kernels.widening import TWICE_ARGS, twice
 from hwsim.ops._cut_plan import CutPlan
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
-from hwsim.ops._route_tiles import emit_tiles, runs_of, widened
+from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled
 from hwsim.quant import Array
 
 __all__ = ["cut"]
@@ -35,9 +39,16 @@ def cut(mac: Mac, desk: Desk) -> bool:
         return False
     how, dot = made
     plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS))
-    words = mac if dot is U8S8 else replace(mac, x=widened(mac.x, desk))
-    emit_tiles(words, desk, dot, w, cut=plan)
+    emit_tiles(_doubled(mac, desk, offset) if dot is WORDS else mac, desk, dot, w, cut=plan)
     return True
+
+
+def _doubled(mac: Mac, desk: Desk, offset: int) -> Mac:
+    """The product with each input as two words, less the offset, in scratch memory."""
+    x = mac.x
+    start = desk.work(4 * x.bytes + 256)
+    desk.call_named(Kernel(twice), TWICE_ARGS, {"x": x.start, "y": start, "count": x.bytes, "offset": offset})
+    return replace(mac, x=scaled(x, 4, "i32", start))
 
 
 def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | None:
@@ -45,7 +56,11 @@ def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | 
     a, shifted = mac.step.accumulator, bool(offset)
     if a.any_order:
         return (Wrapped(), best()) if mac.exact_in(32) else None
-    if a.overflow != "saturate" or best() is not U8S8:
+    if best() is not U8S8:
+        return None
+    if a.every == "pair":
+        return (EachPair(), U8S8) if not shifted and a.bits == 32 and mac.exact_in(32) else None
+    if a.overflow != "saturate":
         return None
     if a.every == "mac" and a.bits <= 16 and largest * int(np.abs(w).max(initial=0)) <= 32767:
         return EachWord(_group(mac, w, largest) if a.bits == 16 else 1, shifted=shifted, narrow=a.bits < 16), WORDS

@@ -19,7 +19,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac, Phase, Plane, way_out
 from hwsim.quant import Array
 
-__all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "tiles", "widened", "wrapped32"]
+__all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "scaled", "tiles", "widened", "wrapped32"]
 
 Pack = Callable[[Array, Dot, int], Array]
 CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
@@ -49,8 +49,13 @@ def widened(x: Plane, desk: Desk) -> Plane:
     """The input as signed words, halo included, in scratch memory."""
     start = desk.work(2 * x.bytes + 128)
     desk.call_named(Kernel(widen), WIDEN_ARGS, {"x": x.start, "y": start, "count": x.bytes})
-    strides = {n: 2 * getattr(x, n) for n in ("image", "row", "column")}
-    return replace(x, offset=start + 2 * (x.offset - x.start), kind="i16", start=start, bytes=2 * x.bytes, **strides)
+    return scaled(x, 2, "i16", start)
+
+
+def scaled(x: Plane, times: int, kind: str, start: int) -> Plane:
+    """A plane of bytes copied to `start` with so many bytes for each."""
+    strides = {n: times * getattr(x, n) for n in ("image", "row", "column")}
+    return replace(x, offset=start + times * (x.offset - x.start), kind=kind, start=start, bytes=times * x.bytes, **strides)
 
 
 def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed, offset: int = 0, cut: CutPlan | None = None) -> None:
@@ -97,7 +102,7 @@ def _emit(
         "block": max(CACHED // panel_bytes, 1),
         **way_args,
     }
-    tiled = (dot, _rows(vectors, pixels, cut.cut.registers if cut else 1), vectors, way)
+    tiled = (dot, _rows(vectors, pixels, cut.cut if cut else Cut()), vectors, way)
     if cut is None:
         desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
     else:
@@ -141,7 +146,7 @@ def _vectors(outputs: int, pixels: int, cut: Cut) -> int:
     return min(range(every, most + 1, every), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
 
 
-def _rows(vectors: int, pixels: int, registers: int = 1) -> int:
-    """Pixels in a tile: what the registers hold (so many for a sum), or less where that wastes fewer."""
-    most = max(min((host.registers() - vectors - 2) // (vectors * registers), LARGEST_TILE), 1)
+def _rows(vectors: int, pixels: int, cut: Cut) -> int:
+    """Pixels in a tile: what the registers hold, or less where that wastes fewer."""
+    most = max(min((host.registers() - vectors - 2 - cut.reserved) // (vectors * cut.registers), LARGEST_TILE), 1)
     return pixels if pixels <= 2 else min(range(max(most - 2, 1), most + 1), key=lambda r: (-(-pixels // r) * (r + 0.3), -r))
