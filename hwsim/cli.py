@@ -147,6 +147,27 @@ def diff(
 
 
 @app.command()
+def explain(
+    arch: ArchOption,
+    model: ModelOption,
+    layer: Annotated[str, typer.Option("--layer", help="a layer, or a node fused into one")],
+    latency: Annotated[bool, typer.Option("--latency", help="only where the time goes")] = False,
+    energy: Annotated[bool, typer.Option("--energy", help="only where the energy goes")] = False,
+    set_: SetOption = None,
+    shape: ShapeOption = None,
+    mapper: MapperOption = "",
+    objective: ObjectiveOption = "latency",
+    format: FormatOption = Format.table,
+) -> None:
+    """Why a layer takes its time and energy: actions x prices with sources, what binds, which widths ran, and what changes would do."""
+    from hwsim.explain import explain as explain_layer
+    from hwsim.io.explain_report import print_explanation
+
+    found = explain_layer(chip_of(arch, set_), graph_of(model, shape, "integer", None), layer, mapper, objective)
+    print_explanation(found, latency or not energy, energy or not latency, format.value)
+
+
+@app.command()
 def validate(
     families: Annotated[list[str] | None, typer.Argument(help="outside sources (see `hwsim list validations`); left out: all")] = None,
     peers: Annotated[

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["CYCLE_PARTS", "Cost", "LayerCost", "grid_pj", "total"]
+__all__ = ["CYCLE_PARTS", "Cost", "LayerCost", "Priced", "grid_pj", "total"]
 
 CYCLE_PARTS = ("compute", "vector", "memory", "overhead")
 _GRID = 1024.0
@@ -23,6 +24,20 @@ def total(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
         for name, value in p.items():
             sums[name] = sums.get(name, 0) + value
     return sums
+
+
+class Priced(NamedTuple):
+    """So many actions of one kind at a price each; `price` names the block where the price stands."""
+
+    part: str
+    action: str
+    number: int
+    each_pj: float
+    price: str
+
+    @property
+    def total_pj(self) -> float:
+        return self.number * self.each_pj
 
 
 @dataclass(frozen=True)

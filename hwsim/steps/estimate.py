@@ -8,11 +8,12 @@ from math import ceil
 
 from hwsim import formats
 from hwsim.arch import Arch, MacArray, parse_precision
-from hwsim.cost import Cost, LayerCost, grid_pj
+from hwsim.cost import Cost, LayerCost, Priced
 from hwsim.graph import Tensor
-from hwsim.mapping import Mapping, Traffic
-from hwsim.program import Layer, Program, Step
+from hwsim.mapping import Mapping
+from hwsim.program import Layer, Program
 from hwsim.shelf import load
+from hwsim.steps.energy import by_part, layer_energy, time_energy
 from hwsim.steps.place import FALLBACK, FREE, layer_kind
 from hwsim.steps.ports import port_cycles
 from hwsim.steps.prices import Prices
@@ -20,7 +21,7 @@ from hwsim.steps.residency import Residency, storage_bits, weight_bits
 from hwsim.steps.vector_time import step_work, vector_cycles
 from hwsim.units import Rate
 
-__all__ = ["appraiser", "estimate", "latency_s"]
+__all__ = ["appraiser", "energy_lines", "estimate", "latency_s"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,13 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
     if start:
         rows.append(_overhead_row(chip, start))
     return Cost(arch.clock_hz, tuple(rows), residency.problems)
+
+
+def energy_lines(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, cycles: int) -> list[Priced]:
+    """A layer's energy, action by action; they add up to its row."""
+    work = _work(Chip(arch, prices), layer, mapping)
+    lines = layer_energy(arch, prices, layer, mapping, _actions(layer, mapping, work), work)
+    return [*lines, *time_energy(arch, prices, cycles)]
 
 
 def appraiser(arch: Arch, prices: Prices) -> Callable[[Layer, Mapping], tuple[int, float]]:
@@ -117,7 +125,7 @@ def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
         {},
         {},
         {},
-        _while_running(chip, cycles),
+        by_part(time_energy(chip.arch, chip.prices, cycles)),
         0,
         0,
         True,
@@ -125,20 +133,12 @@ def _overhead_row(chip: Chip, cycles: int) -> LayerCost:
     )
 
 
-def _while_running(chip: Chip, cycles: int) -> dict[str, float]:
-    """What time costs: leakage, and the clock tree where the chip states it."""
-    spent = {"leakage": grid_pj(chip.arch.energy.leakage * cycles / chip.arch.clock_hz * 1e12)}
-    clock = chip.prices.clock(chip.arch.energy.clock)
-    return spent | ({"clock": grid_pj(clock * cycles)} if clock else {})
-
-
 def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, switches: bool) -> LayerCost:
     work = _work(chip, layer, mapping)
     busy = _busy_units(chip, layer, mapping, work)
     cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
-    energy = _energy(chip, layer, mapping, actions, work)
-    energy |= _while_running(chip, sum(cycles.values()))
+    energy = by_part(energy_lines(chip.arch, chip.prices, layer, mapping, sum(cycles.values())))
     mac = layer.loops is not None
     tile = mapping.tilings[0].resident_bits if mapping.tilings else {}
     onchip = sum(tile.values()) if tile and not mapping.resident else live_bits if mapping.resident else 0
@@ -300,63 +300,3 @@ def _actions(layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, 
         if w is not None and w.quant is not None:
             actions["scale"] = int(w.quant.scale.size)
     return actions
-
-
-def _energy(chip: Chip, layer: Layer, mapping: Mapping, actions: dict[str, int], work: dict[str, int]) -> dict[str, float]:
-    arch, prices = chip.arch, chip.prices
-    energy: dict[str, float] = {}
-    if layer.unit == FALLBACK:
-        assert arch.fallback is not None
-        energy["fallback"] = (actions.get("mac", 0) + sum(work.values())) * arch.fallback.energy_per_op
-    else:
-        energy |= _array_energy(arch, prices, layer, mapping, actions)
-        energy |= _vector_energy(chip, layer, work)
-    for name, traffic in mapping.traffic.items():
-        energy[name] = _access_energy(chip, name, traffic)
-    return {k: grid_pj(v) for k, v in energy.items()}
-
-
-def _array_energy(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, actions: dict[str, int]) -> dict[str, float]:
-    """Products one by one at the widths that they run, or the whole array by its busy cycles."""
-    if layer.loops is None:
-        return {}
-    whole = arch.arrays[layer.unit].cycle_energy
-    if whole is not None:
-        return {"mac": mapping.work.cycles * whole}
-    accumulator = layer.steps[0].accumulator.bits
-    weight, activation = parse_precision(layer.precision)
-    operand_bits = sum(p if isinstance(p, int) else {"fp32": 32, "fp8": 8}.get(p, 16) for p in (weight, activation))
-    return {
-        "mac": actions["mac"] * prices.mac(layer.precision, accumulator),
-        "register": actions["mac"] * prices.register(operand_bits + accumulator, accumulator),
-        "zero_point": actions.get("zero_point", 0) * prices.add(accumulator),
-    }
-
-
-def _vector_energy(chip: Chip, layer: Layer, work: dict[str, int]) -> dict[str, float]:
-    """Requantization by what multiplies in it; other vector work by lane time, at one multiply and add per element of `default`."""
-    prices, unit = chip.prices, next(iter(chip.arch.vector.values()))
-    step = layer.steps[0]
-    requantize = _requantize_pj(prices, step, 32 if layer.loops is None else step.accumulator.bits)
-    bits = max(_stored_bits(layer.output), 8)
-    real = not step.integer and layer.output.format.startswith(("float", "bfloat"))
-    element = prices.mac("fp16" if real else f"w{min(bits, 32)}a{min(bits, 32)}", bits)
-    hz, default = chip.arch.clock_hz, unit.rates["default"].per_cycle(chip.arch.clock_hz)
-    other = sum(
-        n * element * default / unit.rates.get(op, unit.rates["default"]).per_cycle(hz)
-        for op, n in work.items()
-        if op not in ("requantize", "unpack")
-    )
-    return {"requantize": work.get("requantize", 0) * requantize, "unpack": work.get("unpack", 0) * prices.add(8), "vector": other}
-
-
-def _requantize_pj(prices: Prices, step: Step, accumulator_bits: int) -> float:
-    kind = load("arithmetics", step.arithmetic).MULTIPLIER
-    if kind.startswith("fp"):
-        return prices.mac(kind, 32)
-    return (prices.multiply(accumulator_bits, int(kind.removeprefix("int"))) if kind else 0.0) + prices.add(accumulator_bits)
-
-
-def _access_energy(chip: Chip, name: str, traffic: Traffic) -> float:
-    memory = chip.arch.memories[name]
-    return traffic.read_bits * chip.prices.memory(memory, "read", name) + traffic.write_bits * chip.prices.memory(memory, "write", name)

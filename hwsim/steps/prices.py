@@ -47,6 +47,10 @@ class Prices:
         kind = str(activation)
         return (self.table.floats.multiply[kind] + self.table.floats.add["fp32"]) * self.factor
 
+    def real_add(self, kind: str) -> float:
+        """A floating-point add."""
+        return self.table.floats.add[kind] * self.factor
+
     def register(self, read_bits: int, write_bits: int) -> float:
         """Reading and writing bits of registers next to a multiplier."""
         prices = self.table.register_access.prices
@@ -66,6 +70,11 @@ class Prices:
             raise HwsimError(f"memories.{name}", "must have a size, a kind or its own read_energy and write_energy, to be priced")
         ratio = 1.0 if direction == "read" else self.table.sram.write_ratio
         return self._sram(memory.size / memory.banks) * ratio * self.factor
+
+    def memory_source(self, memory: Memory, direction: str, name: str) -> str:
+        """The block in which that price stands."""
+        own = memory.read_energy if direction == "read" else memory.write_energy
+        return f"memories.{name}" if own is not None else "off_chip" if memory.kind is not None else "sram"
 
     def _sram(self, bits: float) -> float:
         """A power law between the table's sizes and beyond them."""
