@@ -61,8 +61,8 @@ class _OneImage:
         return next(self.rows, None)
 
 
-def quantized_by_onnxruntime(name: str, signed: bool, folder: Path, x: Array) -> Path:
-    """A classic network with random weights in QOperator form, by ONNX Runtime's own quantizer."""
+def quantized_by_onnxruntime(name: str, signed: bool, folder: Path, x: Array, form: str = "QOperator") -> Path:
+    """A classic network with random weights in QOperator or QDQ form, by ONNX Runtime's own quantizer."""
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     source, target = folder / f"{name}.onnx", folder / f"{name}.quantized.onnx"
@@ -71,7 +71,7 @@ def quantized_by_onnxruntime(name: str, signed: bool, folder: Path, x: Array) ->
         source,
         target,
         _OneImage(x),
-        quant_format=QuantFormat.QOperator,
+        quant_format=QuantFormat[form],
         per_channel=True,
         activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
         weight_type=QuantType.QInt8,

@@ -21,7 +21,7 @@ from typing import Any
 
 from hwsim.kernels.host import host_cpu
 
-__all__ = ["Kernel", "address", "cache_folder", "call"]
+__all__ = ["Kernel", "address", "cache_folder", "call", "entry"]
 
 KEPT_FOLDERS = 16
 _objects: list[Any] = []
@@ -169,9 +169,15 @@ def _compile_function(function: Callable[..., Any], arity: int) -> tuple[list[st
     return [compiled._wrapper_name, *sorted(d for d in set(declared) if not d.startswith("llvm."))], data[0]
 
 
-def call(entry: int, *args: int) -> None:
+def call(place: int, *args: int) -> None:
     """Call a kernel by its address; other Python threads run meanwhile."""
-    _signature(len(args))(entry)(*args)
+    _signature(len(args))(place)(*args)
+
+
+def entry(kernel: Kernel) -> Callable[..., None]:
+    """A kernel as a function of words."""
+    function: Callable[..., None] = _signature(kernel.arity)(address(kernel))
+    return function
 
 
 @cache

@@ -58,10 +58,10 @@ def _execute_reference(program: Program, feeds: Mapping[str, Array], all_tensors
 
 def held_outputs(program: Program, value: Callable[[Tensor], Array], all_tensors: bool, overflowed: Mapping[str, int]) -> Execution:
     """The network's outputs, or every computed tensor, with constant outputs among them."""
-    computed = {t.name for layer in program.layers for s in layer.steps for t in s.outputs} | set(program.graph.inputs)
-    wanted = [*program.graph.inputs, *computed] if all_tensors else program.graph.outputs
+    computed = (t.name for layer in program.layers for s in layer.steps for t in s.outputs)
+    wanted = (*program.graph.inputs, *computed, *program.graph.outputs) if all_tensors else program.graph.outputs
     found = {}
-    for name in dict.fromkeys((*wanted, *program.graph.outputs)):
+    for name in dict.fromkeys(wanted):
         t = program.tensors[name]
         found[name] = t.constant.array if t.constant is not None else value(t)
     return Execution(found, dict(overflowed))

@@ -1,0 +1,68 @@
+"""Interleaved measurements of one thread's CPU time, and the table that shows them against what is wanted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number beside the least that is wanted and the aim; smaller is better where `less`."""
+
+    what: str
+    measured: float
+    must: float
+    aim: float
+    detail: str
+    unit: str = "x"
+    less: bool = False
+
+    @property
+    def verdict(self) -> str:
+        reached = [self.measured <= v if self.less else self.measured >= v for v in (self.must, self.aim)]
+        return "aim" if reached[1] else "must" if reached[0] else "MISSED"
+
+
+def interleaved(*calls: Call, rounds: int = 31) -> np.ndarray[Any, Any]:
+    """Seconds of this thread's CPU time, (calls, rounds): one call after the other, again and again, so that all meet the same machine."""
+    for call in calls:
+        call()
+    taken = np.empty((len(calls), rounds))
+    for i in range(rounds):
+        for j, call in enumerate(calls):
+            start = time.thread_time()
+            call()
+            taken[j, i] = time.thread_time() - start
+    return taken
+
+
+def ratio(theirs: Call, ours: Call, rounds: int = 31) -> tuple[float, str]:
+    """How many times as fast ours is: the median of the rounds' ratios; and both medians in words."""
+    taken = interleaved(theirs, ours, rounds=rounds)
+    a, b = np.median(taken, 1) * 1e3
+    return float(np.median(taken[0] / taken[1])), f"{_ms(a)} against {_ms(b)}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3g} ms" if value < 100 else f"{value:.0f} ms"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown."""
+    lines = ["| what | must | aim | measured | | theirs against ours |", "|---|---|---|---|---|---|"]
+    for r in rows:
+        bound = "<= " if r.less else ">= "
+        wanted = " | ".join(f"{bound}{v:g}{_unit(r.unit)}" for v in (r.must, r.aim))
+        lines.append(f"| {r.what} | {wanted} | {r.measured:.3g}{_unit(r.unit)} | {r.verdict} | {r.detail} |")
+    return "\n".join(lines)
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""
