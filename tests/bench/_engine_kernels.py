@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from pathlib import Path
+
 import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
-from hwsim.kernels.compiling import Kernel, address, call
+from hwsim.kernels.compiling import Kernel, entry
 from hwsim.kernels.dots import PAIRS, Dot, best
 from tests.bench import _engine_models as models
-from tests.bench._clock import Row, interleaved, ratio
+from tests.bench._clock import Call, Row, interleaved, ratio
 
 PEAK_STEPS = 300_000
-CHAINS = 24
 
 
-def peak(dot: Dot) -> str:
-    """Kernel: products of registers alone, in enough independent sums to fill every unit."""
+def peak(dot: Dot, source: str) -> str:
+    """Kernel: products of numbers in the first-level cache with weights in registers, in enough independent sums to fill every unit.
+
+    `source` tells versions of this function apart in the cache of object code, which knows only hwsim's own.
+    """
     k = Code(("steps",))
     lanes, kind = host.lanes(), "u8" if dot.channels == 4 else "i16"
-    chains = CHAINS if host.registers() > 16 else 12
-    ones = [k.load(kind, k.words[1] + 64 * i, 4 * lanes // k.size(kind)) for i in range(2)]
-    sums = [k.variable(k.number("i32", i, lanes)) for i in range(chains)]
-    with k.loop(k["steps"]):
-        for s in sums:
+    weights = [k.load(kind, k.words[1] + 64 * i, 4 * lanes // k.size(kind)) for i in range(2)]
+    sums = [k.variable(k.number("i32", i, lanes)) for i in range(_chains())]
+    with k.loop(k["steps"]) as step:
+        for i, s in enumerate(sums):
+            numbers = k.load("i32", k.words[1] + (step & 63) * 4 + 64 * (2 + i // 2)).spread(lanes).bits(kind)
             assert dot.multiply is not None
-            s.set(dot.multiply(s.get(), ones[0], ones[1]))
+            s.set(dot.multiply(s.get(), numbers, weights[i % 2]))
     for i, s in enumerate(sums):
-        k.store(s.get(), k.words[1] + 128 + 64 * i)
+        k.store(s.get(), k.words[1] + 2048 + 64 * i)
     return k.finished()
 
 
-def peak_macs(dot: Dot) -> tuple[object, float]:
+def _chains() -> int:
+    return 24 if host.registers() > 16 else 12
+
+
+def peak_macs(dot: Dot) -> tuple[Call, float]:
     """A call of the peak kernel, and the products that it makes."""
-    args, arena = np.array([PEAK_STEPS], np.int64), np.ones(128 + 64 * CHAINS, np.uint8)
-    entry, chains = address(Kernel(peak, (dot,))), CHAINS if host.registers() > 16 else 12
-    return (lambda: call(entry, args.ctypes.data, arena.ctypes.data)), float(PEAK_STEPS * chains * host.lanes() * dot.channels)
+    args, arena = np.array([PEAK_STEPS], np.int64), np.random.default_rng(0).integers(0, 256, 4096).astype(np.uint8)
+    run = entry(Kernel(peak, (dot, sha256(Path(__file__).read_bytes()).hexdigest())))
+    return (lambda: run(args.ctypes.data, arena.ctypes.data)), float(PEAK_STEPS * _chains() * host.lanes() * dot.channels)
 
 
 def gemm() -> list[Row]:
