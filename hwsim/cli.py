@@ -214,7 +214,7 @@ def build(
 @app.command()
 def quantize(
     arch: ArchOption,
-    model: Annotated[Path, typer.Option("--model", help="a float ONNX file")],
+    model: Annotated[Path, typer.Option("--model", help="a float ONNX or TFLite file")],
     out: Annotated[Path, typer.Option("-o", "--out", help="the QDQ ONNX file to write")],
     data: Annotated[Path | None, typer.Option(help="an .npz file with calibration inputs x; left out: batch-norm statistics alone")] = None,
     bits: Annotated[str, typer.Option(help="w4a8, or `w4a8 except fc: w8a8`, or a precision's JSON file")] = "w8a8",
@@ -227,14 +227,17 @@ def quantize(
 ) -> None:
     """Quantize a float network for a chip: ranges, rounding and corrections by its rules, written as standard QDQ."""
     from hwsim.io.files import check_folder
-    from hwsim.io.onnx_model import read_onnx, write_onnx
+    from hwsim.io.model import read_model
+    from hwsim.io.onnx_model import write_onnx
     from hwsim.quantizing import layer_rows, quantize_for
 
     check_folder(out.parent)
     dataset = dataset_of(data, samples, labels=False)
     with progress_of("quantizing") as step:
-        done = quantize_for(chip_of(arch, set_), read_onnx(model), None if dataset is None else dataset.x, bits, method, seed, step)
+        done = quantize_for(chip_of(arch, set_), read_model(model), None if dataset is None else dataset.x, bits, method, seed, step)
     write_onnx(done.network, out)
+    if done.needs:
+        print(f"hwsim: note: {done.needs}", file=sys.stderr)
     if report:
         print_rows(*layer_rows(done), format)
 

@@ -170,3 +170,21 @@ def test_smoothing_changes_no_output(chain: SourceGraph) -> None:
     """M11: the factors taken out of a channel come back in its readers."""
     x = normal(2, 3, 8, 8)
     np.testing.assert_allclose(outputs(smooth(chain, {"input": x}), x), outputs(chain, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n in names("quantizers") if hasattr(load("quantizers", n), "approximate")])
+def test_weights_on_other_levels_are_carried_by_integers(name: str, digits: SourceGraph, digits_images: Array) -> None:
+    """On a chip with 8-bit symmetric weights: multiples of a unit as they are, other levels rounded again; what it lacks is told."""
+    done = quantize_for(load_arch("tensorrt_t4"), digits, digits_images[:8], "w4a8", f"minmax+{name}+bias")
+    held = [t for k, t in done.network.tensors.items() if k.endswith(".stored") and ".w" in k]
+    assert held and all(t.format in ("int2", "int4", "int8") for t in held)
+    assert np.isfinite(outputs(done.network, digits_images[:2])).all()
+    assert done.needs.startswith(f"{name} needs ")
+
+
+def test_levels_that_the_chip_cannot_carry_are_refused(digits: SourceGraph, digits_images: Array) -> None:
+    """INQ's 5 bits span 2^7: nine bits of integers; and ternary scales are no powers of two."""
+    with pytest.raises(HwsimError, match="shifts instead of multipliers, or 16-bit weights, not 8 bits"):
+        quantize_for(load_arch("tensorrt_t4"), digits, digits_images[:8], "w5a8", "minmax+inq")
+    with pytest.raises(HwsimError, match="scales must be powers of two on this chip, and those of twn are not"):
+        quantize_for(load_arch("tvm_arm_a72"), digits, digits_images[:8], "w4a8", "minmax+twn")

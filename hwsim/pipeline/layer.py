@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwsim.graph import Node
+from hwsim.pipeline.levels import on_levels
 from hwsim.pipeline.linear import batches, bias_of, output, rows, weight_rows, weights_from_rows
 from hwsim.pipeline.recipe import Recipe
 from hwsim.quant import Array, QuantParams
@@ -68,6 +69,8 @@ def _rounded(plan: Plan, node: Node, w: Array, gram: tuple[Array, Array] | None,
     fmt, scheme = weight_scheme(plan, node.name)
     axis = layer_axis(plan, node)
     flat = w.reshape(1 if axis is None else -1, w.shape[-1] if axis is not None else w.size)
+    if hasattr(load("quantizers", recipe.weights), "approximate"):
+        return on_levels(plan, node, w, flat, recipe)
     scale, zero = load("quantizers", recipe.weights).fit(flat, scheme)
     spread = (1, 1, 1) if axis is None else (*w.shape[:2], 1)
     scale_rows, zero_rows = scale.astype(np.float64).reshape(spread), zero.reshape(spread)

@@ -10,6 +10,7 @@ from hwsim.graph import SourceGraph
 from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.free_batch import free_batch
+from hwsim.pipeline.levels import needs_of
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
 from hwsim.pipeline.walk import LayerReport, Progress, walk
@@ -25,12 +26,13 @@ __all__ = ["Outcome", "quantize_network"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A quantized network with what was done to get it."""
+    """A quantized network with what was done to get it; `needs` is hardware that its weights ask for and the chip lacks."""
 
     network: SourceGraph
     recipe: Recipe
     dead: Mapping[str, int]
     layers: list[LayerReport]
+    needs: str = ""
 
 
 def quantize_network(
@@ -51,4 +53,4 @@ def quantize_network(
         source = smooth(source, {source.inputs[0]: x})
     plan = plan_quantizers(read(source, shapes), rules, precision)
     choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress)
-    return Outcome(write_qdq(source, plan, choices), recipe, dead, layers)
+    return Outcome(write_qdq(source, plan, choices), recipe, dead, layers, needs_of(recipe))

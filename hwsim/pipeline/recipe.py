@@ -33,7 +33,7 @@ class Recipe:
         """A recipe by its parts, or by a name of METHODS.
 
         Parts joined by `+`: stages (dead, cle, smooth, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
-        alone), one of rounding.  Raises HwsimError for an unknown part.
+        alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
         """
         found = cls()
         for part in METHODS.get(text, text).split("+"):
@@ -45,6 +45,8 @@ class Recipe:
                 raise HwsimError("--method", f"must be made of {', '.join(known)}", repr(part), suggest(part, known))
             elif hasattr(load("quantizers", name), "fit"):
                 found = replace(found, activations=name) if name != part else replace(found, weights=name, activations=name)
+            elif hasattr(load("quantizers", name), "approximate"):
+                found = replace(found, weights=name)
             else:
                 found = replace(found, rounding=name)
         return found
@@ -61,4 +63,8 @@ def _with_stage(recipe: Recipe, name: str) -> Recipe:
     return replace(recipe, **stage)
 
 
-METHODS = {"dfq": "dead+cle+absorb+minmax+bias", "full": "dead+cle+mse+adaround+bias"}
+METHODS = {
+    "dfq": "dead+cle+absorb+minmax+bias",
+    "full": "dead+cle+mse+adaround+bias",
+    "smoothed": "dead+smooth+mse+coordinate_descent+bias",  # for chips with a scale per channel, and few bits of activations
+}

@@ -15,6 +15,7 @@ from hwsim.pipeline.linear import is_linear
 from hwsim.pipeline.recipe import Recipe
 from hwsim.quant import Array, QuantParams
 from hwsim.quantizers._affine import Scheme, fake
+from hwsim.shelf import load
 from hwsim.steps.plan_quantizers import Plan
 from hwsim.steps.quantize import activation_quant, nearest_weights
 from hwsim.steps.write_qdq import Choices, StoredWeights
@@ -125,13 +126,21 @@ def _quant(plan: Plan, t: str, recipe: Recipe, state: _State) -> QuantParams:
 
 
 def _picker(recipe: Recipe) -> Callable[[Array], Array]:
-    """What of a tensor's values decides its range: the extremes for min-max, a sample for the others."""
-    return _extremes if recipe.activations == "minmax" else partial(_sampled, seed=recipe.seed)
+    """What of a tensor's values decides its range: the extremes for min-max, those of batches for averages, else a sample."""
+    if recipe.activations == "minmax":
+        return _extremes
+    batches = getattr(load("quantizers", recipe.activations), "BATCHES", 0)
+    return partial(_extremes_of_parts, parts=batches) if batches else partial(_sampled, seed=recipe.seed)
 
 
 def _sampled(values: Array, seed: int) -> Array:
     """At most 40,000 of some values, drawn at random."""
     return values if values.size <= SAMPLES else values[np.random.default_rng(seed).integers(0, values.size, SAMPLES)]
+
+
+def _extremes_of_parts(values: Array, parts: int) -> Array:
+    """Smallest and largest of consecutive parts, in order."""
+    return np.concatenate([_extremes(part) for part in np.array_split(values, min(parts, values.size))])
 
 
 def _extremes(values: Array) -> Array:

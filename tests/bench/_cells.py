@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,28 +15,28 @@ from hwsim.quantizing import quantize_for
 from tests.bench._judge import Verdict, judge
 from tests.bench._networks import Case, case
 
-__all__ = ["FLOAT", "Cell", "chip", "measure", "quantized"]
+__all__ = ["Cell", "chip", "kept", "measure", "quantized"]
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("pipeline", "quantizers", "arithmetics", "ops", "steps")
+PLAIN = {"quantization.graph": "1", "quantization.weights.symmetric": "true"}
 VARIANTS = {
-    "per_channel": ("acl_ascend310", {"quantization.weights.symmetric": "true"}),
-    "per_tensor": ("acl_ascend310", {"quantization.weights.symmetric": "true", "quantization.weights.granularity": "per_tensor"}),
+    "per_channel": ("fbgemm_x86", PLAIN),
+    "per_tensor": ("fbgemm_x86", {**PLAIN, "quantization.weights.granularity": "per_tensor"}),
+    "power_of_two": (
+        "fbgemm_x86",
+        {**PLAIN, "quantization.weights.granularity": "per_tensor", "quantization.weights.power_of_two": "true"},
+    ),
 }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`chip` is a preset, or one of VARIANTS: the plain graph-1 chip that method comparisons are made on."""
+    """`chip` is a preset, or one of VARIANTS: a plain chip of graph rule 1, on which everything but one thing is equal."""
 
     network: str
     chip: str = ""
     bits: str = ""
     method: str = ""
     rows: int = 0
-
-
-FLOAT = Cell("")
 
 
 def chip(name: str):  # type: ignore[no-untyped-def]
@@ -50,25 +49,29 @@ def quantized(cell: Cell, c: Case) -> SourceGraph:
     return quantize_for(chip(cell.chip), c.source, c.calibration, cell.bits, cell.method).network
 
 
+def kept(cell: Cell, folder: Path) -> Verdict | None:
+    """The verdict of a cell from the folder, None when it is not there."""
+    file = _file(cell, folder)
+    if not file.exists():
+        return None
+    held = np.load(file)
+    return Verdict(held["hits"], held["answer"], str(held["metric"]))
+
+
 def measure(cell: Cell, folder: Path) -> Verdict:
     """The verdict of a cell, from the folder where it was kept or newly measured."""
-    file = folder / f"{_key(cell)}.npz"
-    if file.exists():
-        held = np.load(file)
-        return Verdict(held["hits"], held["answer"], str(held["metric"]))
+    found = kept(cell, folder)
+    if found is not None:
+        return found
     c = case(cell.network).first(cell.rows) if cell.rows else case(cell.network)
     found = judge(quantized(cell, c), c, chip(cell.chip)) if cell.chip else judge(free_batch(c.source), c)
     folder.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(f".{os.getpid()}.npz")
+    part = folder / f"{os.getpid()}.part.npz"
     np.savez_compressed(part, hits=found.hits, answer=found.answer.astype(np.int16), metric=found.metric)
-    part.replace(file)
+    part.replace(_file(cell, folder))
     return found
 
 
-def _key(cell: Cell) -> str:
-    """Of the cell and of the sources that decide it."""
-    digest = hashlib.sha256(repr(astuple(cell)).encode())
-    for part in SOURCES:
-        for file in sorted((ROOT / "hwsim" / part).glob("*.py")) if cell.chip else ():
-            digest.update(file.read_bytes())
-    return f"{cell.network}-{cell.chip}-{cell.bits}-{digest.hexdigest()[:16]}"
+def _file(cell: Cell, folder: Path) -> Path:
+    name = f"{cell.network}-{cell.chip or 'float'}-{cell.bits}-{cell.method.replace(':', '_')}-{cell.rows or 'all'}"
+    return folder / f"{name}.npz"
