@@ -43,6 +43,11 @@ def _ne16(acc: int, real: Fraction) -> int:
     return naive.half_up(acc * min(naive.half_even(real * Fraction(2) ** shift), 255) / Fraction(2) ** shift)
 
 
+def _gemmlowp_half_up(acc: int, real: Fraction) -> int:
+    m, e = naive.tflite_multiplier(real)
+    return naive.half_up(Fraction(naive.srdhm(naive.wrap(acc << max(e, 0), 32), m), 2 ** max(-e, 0)))
+
+
 MEANING: dict[str, Callable[[int, Fraction], int]] = {
     "onnxruntime": lambda a, r: naive.float_scale(naive.half_even, a, r),
     "fbgemm": lambda a, r: naive.float_scale(naive.half_even, a, r),
@@ -53,6 +58,7 @@ MEANING: dict[str, Callable[[int, Fraction], int]] = {
     "gemmlowp": naive.gemmlowp,
     "gemmlowp_int64": naive.reduced_multiplier,
     "gemmlowp_float32": naive.gemmlowp,
+    "gemmlowp_half_up": _gemmlowp_half_up,
     "litert_ref": naive.gemmlowp,
     "float64_half_away": lambda a, r: naive.half_away(Fraction(float(a) * float(r))),
     "xnnpack": lambda a, r: naive.float_scale(naive.half_even, a, r),

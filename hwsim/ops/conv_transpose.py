@@ -86,7 +86,15 @@ def _as_conv(node: Node, x: Array, w: Array, fill: Any) -> tuple[Node, Array, Ar
     if min(before) < 0:
         cut = tuple(slice(max(-b, 0), None) for b in before)
         wide, before = wide[(slice(None), slice(None), *cut)], tuple(max(b, 0) for b in before)
-    attrs = {"group": groups, "kernel": kernel, "strides": (1,) * rank, "dilations": a["dilations"], "before": before, "after": after}
+    attrs = {
+        "group": groups,
+        "kernel": kernel,
+        "strides": (1,) * rank,
+        "up": a["strides"],
+        "dilations": a["dilations"],
+        "before": before,
+        "after": after,
+    }
     return replace(node, attrs={**node.attrs, **attrs}), wide, turned
 
 
