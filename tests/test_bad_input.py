@@ -930,7 +930,8 @@ CHIPS: list[tuple[str, str, str, str]] = [
         "operator_of_an_array",
         "[conv, matmul]",
         "[convolution, matmul]",
-        "<tmp>/c.yaml:12:12 arrays.mac.runs.0: must be 'conv', 'depthwise', 'conv_transpose', 'matmul' or 'lstm', not 'convolution'",
+        "<tmp>/c.yaml:12:12 arrays.mac.runs.0: must be 'conv', 'depthwise', 'conv_transpose', 'matmul', 'lstm', "
+        "'max_pool', 'average_pool', 'add' or 'softmax', not 'convolution'",
     ),
     (
         "loop",

@@ -69,7 +69,9 @@ def depthwise() -> list[Row]:
         x = np.random.default_rng(4).integers(0, 256, (1, channels, size, size)).astype(np.uint8)
         theirs, _ = models.both(model, {"x": x})
         found, words = ratio(theirs, models.layer_alone(model, {"x": x}))
-        rows.append(Row(f"depthwise 3x3, {channels} channels, {size} x {size}, stride {stride}, against ONNX Runtime u8", found, 1.8, 2.7, words))
+        rows.append(
+            Row(f"depthwise 3x3, {channels} channels, {size} x {size}, stride {stride}, against ONNX Runtime u8", found, 1.8, 2.7, words)
+        )
     return rows
 
 

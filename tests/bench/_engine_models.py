@@ -61,7 +61,13 @@ def gemm(rows: int, depth: int, columns: int) -> Any:
     """QLinearMatMul of uint8 by int8."""
     w = np.random.default_rng(1).integers(-127, 128, (depth, columns)).astype(np.int8)
     f32, u8 = TensorProto.FLOAT, TensorProto.UINT8
-    inputs = [("a", (rows, depth), u8), ("as", np.float32(0.02), f32), ("az", np.uint8(3), u8), ("b", w, None), ("bs", np.float32(0.01), f32)]
+    inputs = [
+        ("a", (rows, depth), u8),
+        ("as", np.float32(0.02), f32),
+        ("az", np.uint8(3), u8),
+        ("b", w, None),
+        ("bs", np.float32(0.01), f32),
+    ]
     inputs += [("bz", np.int8(0), None), ("ys", np.float32(3.0), f32), ("yz", np.uint8(120), u8)]
     return one_node("QLinearMatMul", inputs, u8)
 

@@ -63,9 +63,7 @@ def simulators() -> list[Row]:
     ours = models.assembled(file)
     reference, wrapper = ReferenceEvaluator(proto), ModelWrapper(proto)
     feeds = {"input": models.IMAGE}
-    taken = interleaved(
-        lambda: execute_onnx(wrapper, feeds), lambda: reference.run(None, feeds), lambda: ours.run(feeds), rounds=3
-    )
+    taken = interleaved(lambda: execute_onnx(wrapper, feeds), lambda: reference.run(None, feeds), lambda: ours.run(feeds), rounds=3)
     times = np.median(taken, 1) * 1e3
     return [
         Row(f"resnet50 against {name}", times[i] / times[2], must, aim, f"{times[i]:.0f} ms against {times[2]:.2f} ms")

@@ -41,4 +41,6 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         target = ROOT / "reports/engine.md"
         target.parent.mkdir(exist_ok=True)
-        target.write_text(f"# The integer engine beside its peers\n\n{platform.processor() or platform.machine()}, {peers}.\n\n{table(rows)}\n")
+        target.write_text(
+            f"# The integer engine beside its peers\n\n{platform.processor() or platform.machine()}, {peers}.\n\n{table(rows)}\n"
+        )
