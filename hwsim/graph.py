@@ -36,6 +36,9 @@ class Constant:
     def of(cls, array: Array, name: str = "") -> Constant:
         return cls(lambda: array, name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Constant, (None, self.name)) if self.load is None else (Constant.of, (self.array, self.name))
+
 
 @dataclass(frozen=True)
 class SourceTensor:

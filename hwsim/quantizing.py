@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,19 @@ def quantize_for(
     method: str | Recipe = "full",
     seed: int = 0,
     progress: Progress | None = None,
+    also: Sequence[Precision] = (),
 ) -> Outcome:
     """A float network as a QDQ network by the rules of a chip.
 
-    `x` are calibration inputs, samples first; `bits` a precision, in words or in a JSON file's name; `method` a recipe.
+    `x` are calibration inputs, samples first; `bits` a precision, in words or in a JSON file's name; `method` a recipe; `also` further
+    precisions for which to choose what each layer stores.
     Raises HwsimError for what cannot be.
     """
     recipe = Recipe.parse(method) if isinstance(method, str) else method
     precision = read_precision(bits) if isinstance(bits, str) else bits
     if x is None:
         raise HwsimError("--data", "must be given")
-    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), x.astype(np.float32), progress)
+    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), x.astype(np.float32), progress, also)
 
 
 def read_precision(text: str) -> Precision:

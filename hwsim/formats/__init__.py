@@ -6,6 +6,7 @@ float32, float8e4m3fn, float4e2m1 and so on.
 
 from __future__ import annotations
 
+import copyreg
 import re
 from functools import cache
 
@@ -23,3 +24,6 @@ def get(name: str) -> Format:
     if match is None or match[1] not in names("formats"):
         raise HwsimError("format", f"must start with one of {', '.join(names('formats'))}", repr(name), suggest(name, names("formats")))
     return load("formats", match[1]).parse(match[2] or "")
+
+
+copyreg.pickle(Format, lambda fmt: (get, (fmt.name,)))  # by name, so that networks go to worker processes

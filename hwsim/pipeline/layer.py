@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,6 +34,26 @@ class Layer:
     weights: Array
     bias: Array | None
 
+    @cached_property
+    def rows(self) -> Array:
+        """The weights as (groups, outputs of a group, K), float64."""
+        return weight_rows(self.node, self.weights).astype(np.float64)
+
+    @cached_property
+    def products(self) -> Array:
+        """The float layer's output without bias."""
+        return _apply(self.node, self.real, self.rows)
+
+    def gram(self, seed: int) -> tuple[Array, Array]:
+        """cov(xq, xq) and cov(xq, xf) of the unfolded inputs, (groups, K, K), at random positions; summed up once."""
+        if seed not in self._grams:
+            self._grams[seed], self.__dict__["products"] = _gram(self, self.rows, seed)
+        return self._grams[seed]
+
+    @cached_property
+    def _grams(self) -> dict[int, tuple[Array, Array]]:
+        return {}
+
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
@@ -47,9 +68,9 @@ class Quantized:
 
 def quantize_layer(plan: Plan, layer: Layer, recipe: Recipe) -> Quantized:
     """Choose the stored weights and the bias of a layer."""
-    node, w = layer.node, weight_rows(layer.node, layer.weights).astype(np.float64)
+    node, w = layer.node, layer.rows
     learns = hasattr(load("quantizers", recipe.rounding), "USES_DATA")
-    gram, real = _gram(layer, w, recipe.seed) if learns else (None, _apply(node, layer.real, w))
+    gram, real = layer.gram(recipe.seed) if learns else None, layer.products
     u, scale, quant = _rounded(plan, node, w, gram, recipe)
     found = _apply(node, layer.quantized, u * scale)
     if recipe.reestimate and quant.axis is not None and not plan.rules.weights.power_of_two:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from hwsim.arch import Rules
 from hwsim.graph import SourceGraph
@@ -17,18 +17,25 @@ from hwsim.pipeline.walk import LayerReport, Progress, walk
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.steps.fold import fold_batch_norm
-from hwsim.steps.plan_quantizers import plan_quantizers
+from hwsim.steps.plan_quantizers import Plan, plan_quantizers
 from hwsim.steps.read import read
-from hwsim.steps.write_qdq import write_qdq
+from hwsim.steps.write_qdq import Choices, write_qdq
 
 __all__ = ["Outcome", "quantize_network"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A quantized network with what was done to get it; `needs` is hardware that its weights ask for and the chip lacks."""
+    """A quantized network with what was done to get it.
+
+    `prepared` is the float network that was rounded, `plan` where its quantizers are, `choices` what is stored: by the plan, and by
+    each further precision.  `needs` is hardware that the weights ask for and the chip lacks.
+    """
 
     network: SourceGraph
+    prepared: SourceGraph
+    plan: Plan
+    choices: tuple[Choices, ...]
     recipe: Recipe
     dead: Mapping[str, int]
     layers: list[LayerReport]
@@ -36,9 +43,17 @@ class Outcome:
 
 
 def quantize_network(
-    source: SourceGraph, rules: Rules, precision: Precision, recipe: Recipe, x: Array, progress: Progress | None = None
+    source: SourceGraph,
+    rules: Rules,
+    precision: Precision,
+    recipe: Recipe,
+    x: Array,
+    progress: Progress | None = None,
+    also: Sequence[Precision] = (),
 ) -> Outcome:
     """Quantize a float network by a chip's rules on calibration inputs `x` (samples first).
+
+    `also` are further precisions for which to choose what each layer stores, in its place in the network of the first.
 
     Raises HwsimError for a network without layers to quantize, for more than one input, and for data that do not fit.
     """
@@ -52,5 +67,7 @@ def quantize_network(
     if recipe.smooth:
         source = smooth(source, {source.inputs[0]: x})
     plan = plan_quantizers(read(source, shapes), rules, precision)
-    choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress)
-    return Outcome(write_qdq(source, plan, choices), recipe, dead, layers, needs_of(recipe))
+    others = [(replace(plan, precision=p), Choices()) for p in also]
+    choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress, others)
+    stored = choices, *(c for _, c in others)
+    return Outcome(write_qdq(source, plan, choices), source, plan, stored, recipe, dead, layers, needs_of(recipe))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -45,6 +45,7 @@ class _State:
     real: dict[str, Array]
     quantized: dict[str, Array]
     samples: Mapping[str, Array]
+    others: Sequence[tuple[Plan, Choices]] = ()
     activations: dict[str, QuantParams] = field(default_factory=dict)
     rounded: dict[tuple[str, str], Array] = field(default_factory=dict)
     weights: dict[str, StoredWeights] = field(default_factory=dict)
@@ -52,14 +53,17 @@ class _State:
     reports: list[LayerReport] = field(default_factory=list)
 
 
-def walk(plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progress | None = None) -> tuple[Choices, list[LayerReport]]:
+def walk(
+    plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progress | None = None, others: Sequence[tuple[Plan, Choices]] = ()
+) -> tuple[Choices, list[LayerReport]]:
     """What to store for each activation, weight and bias, decided layer by layer on the calibration inputs `feeds`.
 
     Each layer is fitted on the inputs that it gets from the layers already quantized, and corrected towards the float network's
     output; transposed convolutions and batched products are rounded to nearest.  Ranges of activations are set on the quantized
-    network's own values; tensors that share a quantizer with a later one see its float values.
+    network's own values; tensors that share a quantizer with a later one see its float values.  `others` are plans of other widths, to
+    be filled with what each layer would store there, given the inputs that it has in this plan.
     """
-    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe)))
+    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe)), others)
     last = last_uses(plan.graph)
     for i, node in enumerate(plan.graph.nodes):
         _step(plan, node, recipe, state)
@@ -88,10 +92,17 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
         outputs = done.real, done.quantized
         if done.bias is not None:
             state.biases[node.name] = done.bias
+        for other, chosen in state.others:
+            again = done if other.weight_bits(node.name) == plan.weight_bits(node.name) else quantize_layer(other, layer, recipe)
+            chosen.weights[node.name] = again.weights
+            if again.bias is not None:
+                chosen.biases[node.name] = again.bias
         state.reports.append(_report(node, state, done.weight_sqnr_db, sqnr_db(done.real, done.quantized)))
     else:
         if node.name in plan.layers:
             held = state.weights[node.name] = nearest_weights(plan, node)
+            for other, chosen in state.others:
+                chosen.weights[node.name] = nearest_weights(other, node)
             taken[1] = held.quant.dequantize(held.stored)
         outputs = compute(node, real), compute(node, taken)
     for values, found in zip((state.real, state.quantized), outputs, strict=True):
@@ -122,6 +133,8 @@ def _quant(plan: Plan, t: str, recipe: Recipe, state: _State) -> QuantParams:
         values = np.concatenate([_picker(recipe)(a.reshape(-1)) for a in held])[None]
         chosen = activation_quant(plan, t, values, recipe.activations)
         state.activations.update(dict.fromkeys(same, chosen))
+        for other, choices in state.others:
+            choices.activations.update(dict.fromkeys(same, activation_quant(other, t, values, recipe.activations)))
     return state.activations[t]
 
 

@@ -28,9 +28,9 @@ class StoredWeights:
 class Choices:
     """What calibration decided: quantizers of activations by tensor, weights by layer, and biases by layer where they changed."""
 
-    activations: Mapping[str, QuantParams]
-    weights: Mapping[str, StoredWeights]
-    biases: Mapping[str, Array] = field(default_factory=dict)
+    activations: dict[str, QuantParams] = field(default_factory=dict)
+    weights: dict[str, StoredWeights] = field(default_factory=dict)
+    biases: dict[str, Array] = field(default_factory=dict)
 
 
 def write_qdq(source: SourceGraph, plan: Plan, choices: Choices) -> SourceGraph:
