@@ -134,10 +134,11 @@ def test_softmax_rows(fmt: str) -> None:
     low = 0 if fmt == "uint8" else -128
     for n in (1, 2, 3, 10, 100, 1000):
         for sx in (0.001, 0.02, 0.1, 0.7):
-            x = rng.integers(low, low + 256, (12, n)).astype(fmt)
-            qx, qy = quant(fmt, np.float32(sx), types(fmt)[1]), quant(fmt, np.float32(1 / 256), low)
-            theirs = OneNode("QLinearSoftmax", MICROSOFT, axis=-1, opset=13).feed(x).quant(qx).quant(qy).run()
-            check("softmax", {"axes": (1,), "log": False}, x, qx, x.shape, qy, theirs)
+            for sy, zy in ((1 / 256, low), (1 / 255, low), (1 / 1000, low + 3), (1e-9, low + 255)):
+                x = rng.integers(low, low + 256, (12, n)).astype(fmt)
+                qx, qy = quant(fmt, np.float32(sx), types(fmt)[1]), quant(fmt, np.float32(sy), zy)
+                theirs = OneNode("QLinearSoftmax", MICROSOFT, axis=-1, opset=13).feed(x).quant(qx).quant(qy).run()
+                check("softmax", {"axes": (1,), "log": False}, x, qx, x.shape, qy, theirs)
 
 
 @pytest.mark.parametrize("fmt", ["uint8", "int8"])

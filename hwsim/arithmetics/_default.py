@@ -42,7 +42,7 @@ def average_scale(x: QuantParams, y: QuantParams, count: int) -> Any:
     return np.float64(x.scale) / (np.float64(y.scale) * count)
 
 
-def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float, int]:
-    """Exponentials of (number - row maximum) in float32, the factor 1 / y_scale, and 0 for an overflow that cannot happen."""
+def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float]:
+    """Exponentials of (number - row maximum) in float32, and the factor 1 / y_scale."""
     table = np.exp(-np.arange(1 << x.bits).astype(np.float64) * np.float64(x.scale)).astype(np.float32)
-    return table, float(np.float32(1) / np.float32(y.scale)), 0
+    return table, float(np.float32(1) / np.float32(y.scale))

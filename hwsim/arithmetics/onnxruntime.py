@@ -79,10 +79,10 @@ def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
     return value
 
 
-def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float, int]:
-    """QLinearSoftmax: exponentials of (number - row maximum) scaled to just below overflow, the factor floor(1 / y_scale), and what
-    an overflow becomes before the zero point is added."""
+def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float]:
+    """QLinearSoftmax since release 1.32: exponentials of (number - row maximum) scaled to just below overflow of their sum, and the
+    factor floor(1 / y_scale).  Before, quotients were float32 and a product over its range became undefined numbers."""
     shift = max(0.0, float(np.log(f32(np.finfo(np.float32).max) / f32(n))) - 5) / float(x.scale)
     with np.errstate(over="ignore"):
         table = np.exp((-np.arange(256) + shift) * float(x.scale)).astype(np.float32)
-    return table, float(np.floor(f32(1) / f32(y.scale))), -(2**31) if x.format.is_signed else 0
+    return table, float(np.floor(f32(1) / f32(y.scale)))

@@ -15,8 +15,8 @@ def softmax(x_type: str) -> Any:
     """Kernel: softmax of rows through a table of exponentials, sequential float32 sum.
 
     args: x, y, rows, columns, table address (float32, for row maximum minus number), table size, address of (factor, y_zero, low,
-    high, y_bias, stored number of an overflow) in float64, scratch (columns float32), element stride, row address table (int64).
-    y = rint(float32(float32(t factor) / sum)) + y_zero.
+    high, y_bias) in float64, scratch (columns float32), element stride, row address table (int64).
+    y = rint(float64(t) factor / sum) + y_zero.
     """
     from hwsim.kernels import raw
 
@@ -26,8 +26,7 @@ def softmax(x_type: str) -> Any:
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 10)
         columns, stride = a[3], a[8]
-        table, p, e, starts = f32(a[4], a[5]), f64(a[6], 6), f32(arena + a[7], columns), i64(a[9], 2 * a[2])
-        factor = np.float32(p[0])
+        table, p, e, starts = f32(a[4], a[5]), f64(a[6], 5), f32(arena + a[7], columns), i64(a[9], 2 * a[2])
         for r in range(a[2]):
             x = view(arena + a[0] + size * starts[2 * r], (columns - 1) * stride + 1)
             y = view(arena + a[1] + size * starts[2 * r + 1], (columns - 1) * stride + 1)
@@ -39,10 +38,8 @@ def softmax(x_type: str) -> Any:
                 e[i] = table[top - np.int64(x[i * stride])]
                 total = np.float32(total + e[i])
             for i in range(columns):
-                v = np.rint(np.float32(np.float32(e[i] * factor) / total))
-                whole = np.int64(v) if np.isfinite(v) else np.int64(p[5])
-                whole = ((whole + np.int64(p[1]) + 2147483648) & 4294967295) - 2147483648
-                y[i * stride] = min(max(whole, np.int64(p[2])), np.int64(p[3])) - np.int64(p[4])
+                v = np.rint(np.float64(e[i]) * p[0] / np.float64(total)) + p[1]
+                y[i * stride] = np.int64(min(max(v, p[2]), p[3])) - np.int64(p[4])
 
     return kernel
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics import _default, arithmetic_of
-from hwsim.arithmetics._rounding import wrap32
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
@@ -52,7 +51,7 @@ def compute(node: Node, x: Array) -> Array:
 
 
 def integer(step: Step, x: Array) -> Array:
-    """Rows through a table of exponentials with a sequential float32 sum; logarithms dequantize, compute and quantize."""
+    """Rows through a table of exponentials, a sequential float32 sum, quotients in float64; logarithms dequantize, compute and quantize."""
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
     own = getattr(arithmetic_of(step), "softmax", None)
@@ -61,13 +60,11 @@ def integer(step: Step, x: Array) -> Array:
     if not _by_table(step):
         return target.quantize(compute(step.node, source.quant.dequantize(x)))
     rows, back = _rows(step, x)
-    table, factor, over = _table(step, rows.shape[-1])
+    table, factor = _table(step, rows.shape[-1])
     entry = table[rows.max(-1, keepdims=True) - rows]
     total = np.add.accumulate(entry, -1, dtype=np.float32)[..., -1:]
-    with np.errstate(over="ignore"):
-        v = np.rint(((entry * np.float32(factor)).astype(np.float32) / total).astype(np.float32))
-    whole = wrap32(np.where(np.isfinite(v), np.where(np.isfinite(v), v, 0).astype(np.int64), over) + int(target.zero_point))
-    return back(np.clip(whole, target.qmin, target.qmax).astype(target.format.dtype))
+    v = np.rint(entry.astype(np.float64) * factor / total) + int(target.zero_point)
+    return back(np.clip(v, target.qmin, target.qmax).astype(target.format.dtype))
 
 
 def _rows(step: Step, x: Array) -> tuple[Array, Callable[[Array], Array]]:
@@ -96,7 +93,7 @@ def _by_table(step: Step) -> bool:
     return not step.node.attrs["log"] and source.quant.bits <= 8 and target.bits <= 8
 
 
-def _table(step: Step, n: int) -> tuple[Array, float, int]:
+def _table(step: Step, n: int) -> tuple[Array, float]:
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
     make = getattr(arithmetic_of(step), "softmax_table", _default.softmax_table)
@@ -121,8 +118,8 @@ def kernel(step: Step, desk: Desk) -> bool:
         _emit_integers(step, desk, source, target, axis, np.stack(starts, 1).astype(np.int64), own)
         desk.reorder(target, desk.place(y))
         return True
-    table, factor, over = _table(step, columns)
-    numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias, over]
+    table, factor = _table(step, columns)
+    numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias]
     desk.call(
         Kernel(elementwise.softmax, (source.kind,)),
         [
