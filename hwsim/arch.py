@@ -17,7 +17,7 @@ from hwsim import units
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.evidence import Prior, Validation
 from hwsim.mac_array import MacArray, PrecisionName, parse_precision
-from hwsim.quantities import Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
+from hwsim.quantities import Area, Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
 
 __all__ = ["OPERANDS", "Arch", "Block", "Fallback", "Grid", "MacArray", "Memory", "Rules", "Vector", "WeightGrid", "parse_precision"]
 
@@ -45,6 +45,7 @@ class Vector(Block):
     rescale: float = Field(
         1.0, ge=1, description="how many times longer an integer operator takes that changes the scale: dequantize, compute, requantize"
     )
+    area: Area | None = Field(None, description="of the whole unit; left out: from the table of areas, by rate")
     fuses: list[str] = Field(default_factory=list, description="operators done in registers behind another one: relu, quantize, ...")
 
     @model_validator(mode="after")
@@ -70,6 +71,7 @@ class Memory(Block):
     keeps_weights: bool = Field(False, description="whether weights stay in it from one inference to the next when all of them fit")
     read_energy: EnergyPerBit | None = Field(None, description="left out: from the cost table, by size or `kind`")
     write_energy: EnergyPerBit | None = None
+    area: Area | None = Field(None, description="left out: from the table of areas, by size and banks; off-chip memories have none")
     kind: str | None = Field(None, description="row of the cost table's memories for off-chip ones: lpddr4, ddr3, flash, ...")
 
 

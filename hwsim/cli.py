@@ -292,8 +292,13 @@ def archs(format: FormatOption = Format.table) -> None:
 
 @app.command()
 def show(arch: Annotated[str, typer.Argument(help="a preset's name or a YAML file")], set_: SetOption = None) -> None:
-    """A chip as hwsim understands it: every field in inside units (bits, cycles, pJ, Hz), as JSON."""
-    print(chip_of(arch, set_).model_dump_json(indent=1))
+    """A chip as hwsim understands it: every field in inside units (bits, cycles, pJ, Hz), as JSON, and its area by part."""
+    import json
+
+    from hwsim.simulate import area_of
+
+    chip = chip_of(arch, set_)
+    print(json.dumps({**chip.model_dump(mode="json"), "area_mm2": area_of(chip)}, indent=1))
 
 
 @app.command("list")
@@ -308,7 +313,7 @@ def list_(
 
 
 @app.command()
-def schema(kind: Annotated[str, typer.Argument(help="arch, costs or scaling")] = "arch") -> None:
+def schema(kind: Annotated[str, typer.Argument(help="arch, costs, area or scaling")] = "arch") -> None:
     """The JSON schema of a kind of file, for editors."""
     import json
 

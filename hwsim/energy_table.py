@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hwsim.blocks import Block, Strict
+from hwsim.blocks import Block, MoreThan0, Strict
 from hwsim.quantities import Energy, EnergyPerBit, Length, Voltage
 
 __all__ = ["CostTable", "Law", "Scaling"]
@@ -50,17 +50,18 @@ class CostTable(Strict):
     off_chip: Prices
 
 
-class Polynomial(Strict):
-    """E = a V^2 + b V + c."""
+class Node(Strict):
+    """A process node: E = a V^2 + b V + c, and the area of a gate relative to 45 nm."""
 
     a: float
     b: float
     c: float
+    area: MoreThan0
 
 
 class Scaling(Strict):
-    """Energy of a gate against process node and supply voltage."""
+    """Energy of a gate against process node and supply voltage, and its area."""
 
     name: str
     source: str
-    nodes: dict[str, Polynomial] = Field(min_length=2)
+    nodes: dict[str, Node] = Field(min_length=2)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.program import Accumulator
-from hwsim.quantities import Bandwidth, Count, Duration, Energy, Size
+from hwsim.quantities import Area, Bandwidth, Count, Duration, Energy, Size
 
 __all__ = [
     "LAYER_KINDS",
@@ -197,6 +197,7 @@ class MacArray(Block):
     cycle_energy: Energy | None = Field(
         None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"
     )
+    area: Area | None = Field(None, description="of the whole array; left out: from the table of areas, by widths and multipliers")
     dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(
         description="which operand stays in the multipliers' registers while others stream"
     )

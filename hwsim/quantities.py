@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 from hwsim import units
 from hwsim.errors import HwsimError
 
-__all__ = ["Bandwidth", "Count", "Duration", "Energy", "EnergyPerBit", "Frequency", "Length", "Power", "Size", "Voltage"]
+__all__ = ["Area", "Bandwidth", "Count", "Duration", "Energy", "EnergyPerBit", "Frequency", "Length", "Power", "Size", "Voltage"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def _some(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
+Area = Annotated[float, _Printed(_in("area"), "282 um2")]
 Size = Annotated[int, _Printed(_some(lambda t: round(units.parse(t, "size"))), "512 KiB")]
 Frequency = Annotated[float, _Printed(_some(_in("frequency")), "1.2 GHz")]
 Energy = Annotated[float, _Printed(_in("energy"), "0.2 pJ")]

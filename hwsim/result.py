@@ -74,6 +74,7 @@ class Result:
     timeline: tuple[Slice, ...]
     onchip_capacity_bytes: int | None
     multipliers: int
+    area_mm2: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     accuracy: Score | None = None
     reference_accuracy: Score | None = None
@@ -154,6 +155,7 @@ class Result:
             "weight_bytes": self.cost.weight_bytes,
             "peak_onchip_bytes": self.cost.peak_onchip_bytes,
             "onchip_capacity_bytes": self.onchip_capacity_bytes,
+            "area_mm2": dict(self.area_mm2),
             "fits": self.cost.fits,
             "problems": list(self.cost.problems),
             "traffic_bytes": self.traffic_bytes,

@@ -14,12 +14,13 @@ from hwsim.arch import Arch
 from hwsim.cost import Cost
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
-from hwsim.io.arch_yaml import load_costs, load_scaling
+from hwsim.io.arch_yaml import load_areas, load_costs, load_scaling
 from hwsim.io.dataset import Dataset
 from hwsim.mapping import Given, Mapping
 from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.result import Result
+from hwsim.steps.area import areas
 from hwsim.steps.check import CheckReport, check
 from hwsim.steps.estimate import appraiser, estimate
 from hwsim.steps.execute import execute
@@ -33,7 +34,7 @@ from hwsim.steps.score import agreement, choose_metric, score
 from hwsim.steps.staging import stage_weights
 from hwsim.steps.timeline import timeline
 
-__all__ = ["LaidOut", "check_fit", "lay_out", "price", "simulate"]
+__all__ = ["LaidOut", "area_of", "check_fit", "lay_out", "price", "simulate"]
 
 Progress = Callable[[int, int], None]
 
@@ -84,6 +85,11 @@ def price(
     return estimate(program, arch, laid.mappings, laid.residency, laid.prices)
 
 
+def area_of(arch: Arch) -> dict[str, float]:
+    """mm2 of every part of a chip that its file describes."""
+    return areas(arch, load_areas(), load_scaling())
+
+
 @dataclass(frozen=True)
 class LaidOut:
     """A program in its place on a chip: all that an estimate needs beside the two."""
@@ -126,6 +132,7 @@ def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> 
         timeline(cost),
         capacity,
         sum(a.multipliers for a in arch.arrays.values()),
+        area_of(arch),
         findings,
     )
 

@@ -35,7 +35,7 @@ _DIMENSIONS: dict[str, tuple[dict[str, float], str]] = {
     "energy_per_bit": (_PER_BIT, "an energy per bit such as 15 pJ/bit"),
     "power": (_si("W", prefixes="nuµmk"), "a power such as 2.5 W"),
     "voltage": (_si("V", prefixes="mu"), "a voltage such as 0.9 V"),
-    "length": (_si("m", 1e9, "nu"), "a process node such as 45 nm"),
+    "length": (_si("m", 1e9, "num"), "a length such as 45 nm"),
     "area": ({"um2": 1e-6, "um^2": 1e-6, "mm2": 1.0, "mm^2": 1.0}, "an area such as 36 um2"),
 }
 _NUMBER = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*$")

@@ -48,6 +48,7 @@ LEVELS = (
         "blocks",
         "mac_array",
         "energy_table",
+        "area_table",
         "evidence",
         "measured",
         "quantities",
@@ -97,7 +98,16 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jinja2": ("io/pages.py",),
     "rich": ("io/",),
     "typer": ("cli",),
-    "pydantic": ("arch.py", "blocks.py", "mac_array.py", "energy_table.py", "evidence.py", "quantities.py", "io/arch_yaml.py"),
+    "pydantic": (
+        "arch.py",
+        "blocks.py",
+        "mac_array.py",
+        "energy_table.py",
+        "area_table.py",
+        "evidence.py",
+        "quantities.py",
+        "io/arch_yaml.py",
+    ),
     "pydantic_core": ("quantities.py", "io/arch_yaml.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
@@ -213,7 +223,7 @@ def test_presets(name: str) -> None:
     assert (preset_folder() / f"{name}.yaml").read_text("utf-8").splitlines()[0] == "# yaml-language-server: $schema=arch.schema.json"
 
 
-@pytest.mark.parametrize("kind", ["arch", "costs", "scaling"])
+@pytest.mark.parametrize("kind", ["arch", "costs", "area", "scaling"])
 def test_schemas_are_current(kind: str) -> None:
     """`hwsim schema <kind> > archs/<kind>.schema.json` after every change of the schema."""
     assert json.loads((preset_folder() / f"{kind}.schema.json").read_text("utf-8")) == schema(kind)
@@ -315,6 +325,9 @@ FIELDS: dict[str, Change] = {
     "dma.stages.memory": ("ethos_u55_256", {}, {"dma.stages.memory": "flash"}),
     "dma.stages.latency": ("ethos_u55_256", {}, {"dma.stages.latency": "9999 cycles"}),
     "arrays.*.cycle_energy": ("snpe_dsp", {}, {f"{HVX}.cycle_energy": "9 pJ"}),
+    "arrays.*.area": ("snpe_dsp", {}, {f"{HVX}.area": "9 mm2"}),
+    "vector.*.area": ("snpe_dsp", {}, {f"{ALU}.area": "9 mm2"}),
+    "memories.*.area": ("snpe_dsp", {}, {f"{VTCM}.area": "9 mm2"}),
     "arrays.*.dataflow": ("snpe_dsp", {}, {f"{HVX}.dataflow": "weight_stationary"}),
     "arrays.*.rates": ("snpe_dsp", {}, {f"{HVX}.rates": "{w8a8: 0.5}"}),
     "arrays.*.serial.weights": ("snpe_dsp", SERIAL, {f"{HVX}.serial.weights": "2"}),
@@ -520,10 +533,10 @@ def _doubled(block: Any, field: str) -> Any:
     return block.model_copy(update={name: new})
 
 
-@pytest.mark.parametrize("field", ["a", "b", "c"])
+@pytest.mark.parametrize("field", ["a", "b", "c"])  # `area`: tests/test_area.py
 def test_every_coefficient_of_the_scaling_law_matters(field: str) -> None:
     scaling = load_scaling()
-    assert set(leaves(Scaling)) == {"name", "nodes.*.a", "nodes.*.b", "nodes.*.c"}
+    assert set(leaves(Scaling)) == {"name", "nodes.*.a", "nodes.*.b", "nodes.*.c", "nodes.*.area"}
     nodes = {n: p.model_copy(update={field: 1.1 * getattr(p, field)}) for n, p in scaling.nodes.items()}
     changed = scaling.model_copy(update={"nodes": nodes})
     assert gate_energy(scaling, 45, 0.9) != gate_energy(changed, 45, 0.9)

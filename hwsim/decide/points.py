@@ -25,7 +25,7 @@ from hwsim.io.model import read_model
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.quantizing import quantize_for
-from hwsim.simulate import simulate
+from hwsim.simulate import area_of, simulate
 from hwsim.steps.read import read
 
 __all__ = ["Context", "Outcome", "Points", "evaluate", "failure", "mixed_points", "source_version"]
@@ -63,7 +63,16 @@ class Context:
         """The context as the store keeps it."""
         fields = json.dumps(dict(self.fields))
         where = (self.chip.name, self.chip.hash, fields, Path(self.model).stem, digest(self.model))
-        return (self.hash.hex(), source_version(), *where, self.method, Path(self.data).stem, digest(self.data), self.samples)
+        return (
+            self.hash.hex(),
+            source_version(),
+            *where,
+            self.method,
+            Path(self.data).stem,
+            digest(self.data),
+            self.samples,
+            sum(area_of(self.chip).values()),
+        )
 
 
 @dataclass(frozen=True, eq=False)

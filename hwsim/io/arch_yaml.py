@@ -14,12 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from hwsim import formats
 from hwsim.arch import Arch, parse_precision
+from hwsim.area_table import AreaTable
 from hwsim.energy_table import CostTable, Scaling
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import read_whole
 from hwsim.shelf import names
 
-__all__ = ["arch_path", "field_places", "load_arch", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
+__all__ = ["arch_path", "field_places", "load_arch", "load_areas", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
 
 M = TypeVar("M", bound=BaseModel)
 Where = dict[tuple[Any, ...], str]
@@ -195,13 +196,19 @@ def load_costs(name: str) -> CostTable:
 def load_scaling(name: str = "stillmaker_baas_2017") -> Scaling:
     """How energies scale between process nodes and supplies."""
     path = preset_folder() / "costs" / "scaling" / f"{name}.yaml"
-    tree, where = _parse(path)
-    return _validated(Scaling, tree, where, path)
+    return _validated(Scaling, *_parse(path), path)
+
+
+@cache
+def load_areas(name: str = "cells_45nm") -> AreaTable:
+    """Areas of cells and memories."""
+    path = preset_folder() / "costs" / "area" / f"{name}.yaml"
+    return _validated(AreaTable, *_parse(path), path)
 
 
 def schema(kind: str) -> dict[str, Any]:
-    """The JSON schema of `arch`, `costs` or `scaling` files."""
-    models: dict[str, type[BaseModel]] = {"arch": Arch, "costs": CostTable, "scaling": Scaling}
+    """The JSON schema of `arch`, `costs`, `area` or `scaling` files."""
+    models: dict[str, type[BaseModel]] = {"arch": Arch, "costs": CostTable, "area": AreaTable, "scaling": Scaling}
     if kind not in models:
         raise HwsimError("schema", f"must be one of {', '.join(models)}", repr(kind), suggest(kind, models))
     return {"$schema": "http://json-schema.org/draft-07/schema#", **_draft7(models[kind].model_json_schema())}

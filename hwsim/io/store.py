@@ -17,15 +17,16 @@ from hwsim.errors import HwsimError
 
 __all__ = ["CONTEXT", "POINT", "Store", "open_store", "read_sweep"]
 
-SCHEMA = 1
-CONTEXT = ("id", "version", "arch", "arch_hash", "fields", "model", "model_hash", "method", "data", "data_hash", "samples")
+SCHEMA = 2
+CONTEXT = ("id", "version", "arch", "arch_hash", "fields", "model", "model_hash", "method", "data", "data_hash", "samples", "area_mm2")
 POINT = (
     *("key", "context", "precision", "weight_bits", "activation_bits", "status", "message", "seconds"),
     *("latency_s", "energy_j", "cycles", "size_bytes", "offchip_bytes", "bitops", "peak_onchip_bytes", "metric", "accuracy", "scored"),
 )
+_TYPES = {"id": "id TEXT PRIMARY KEY", "area_mm2": "area_mm2 REAL"}
 _CREATE = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS context ({", ".join(f"{c} TEXT" if c != "id" else "id TEXT PRIMARY KEY" for c in CONTEXT)});
+CREATE TABLE IF NOT EXISTS context ({", ".join(_TYPES.get(c, f"{c} TEXT") for c in CONTEXT)});
 CREATE TABLE IF NOT EXISTS point ({", ".join(POINT)});
 CREATE VIEW IF NOT EXISTS sweep AS SELECT {", ".join(f"c.{n}" for n in CONTEXT[1:])}, {", ".join(f"p.{n}" for n in POINT[2:])}
   FROM point p JOIN context c ON c.id = p.context;

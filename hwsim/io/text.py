@@ -161,6 +161,12 @@ def print_result(result: Result, offchip: Sequence[str]) -> None:
     print_table(columns, rows, wide=True)
 
 
+def area_text(result: Result) -> str:
+    """The whole and its parts, the largest first; parts without an area are left out."""
+    parts = sorted(((n, a) for n, a in result.area_mm2.items() if a), key=lambda p: -p[1])
+    return f"{sum(result.area_mm2.values()):.3g} mm2: " + ", ".join(f"{name} {area:.3g}" for name, area in parts)
+
+
 def summary_rows(result: Result) -> list[tuple[str, str]]:
     """The figures of the whole network, as label and text."""
     cost = result.cost
@@ -174,6 +180,7 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
         ("average power", format_si(cost.average_power_w, "W")),
         ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %"),
         ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),
+        ("area", area_text(result)),
         ("weights", format_bytes(cost.weight_bytes)),
         ("peak on-chip memory", f"{format_bytes(cost.peak_onchip_bytes)}{capacity}: {'fits' if cost.fits else 'DOES NOT FIT'}"),
         (

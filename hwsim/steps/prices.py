@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -12,7 +13,7 @@ from hwsim.energy_table import CostTable, Law, Scaling
 from hwsim.errors import HwsimError
 from hwsim.units import parse
 
-__all__ = ["Prices", "prices_of"]
+__all__ = ["Prices", "gate_area", "gate_energy", "power_law", "prices_of"]
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,12 @@ class Prices:
         if memory.size is None:
             raise HwsimError(f"memories.{name}", "must have a size, a kind or its own read_energy and write_energy, to be priced")
         ratio = 1.0 if direction == "read" else self.table.sram.write_ratio
-        return self._sram(memory.size / memory.banks) * ratio * self.factor
+        return power_law(self.table.sram.read, memory.size / memory.banks) * ratio * self.factor
 
     def memory_source(self, memory: Memory, direction: str, name: str) -> str:
         """The block in which that price stands."""
         own = memory.read_energy if direction == "read" else memory.write_energy
         return f"memories.{name}" if own is not None else "off_chip" if memory.kind is not None else "sram"
-
-    def _sram(self, bits: float) -> float:
-        """A power law between the table's sizes and beyond them."""
-        points = sorted((parse(k, "size"), v) for k, v in self.table.sram.read.items())
-        pair = next(((a, b) for a, b in pairwise(points) if bits <= b[0]), (points[-2], points[-1]))
-        (x0, y0), (x1, y1) = pair
-        slope = log(y1 / y0) / log(x1 / x0)
-        return y0 * exp(slope * (log(bits) - log(x0)))
 
 
 def _at_widths(law: Law, a: int, b: int) -> float:
@@ -97,20 +90,30 @@ def prices_of(arch: Arch, table: CostTable, scaling: Scaling) -> Prices:
 
 
 @lru_cache(maxsize=256)
-def _curve(nodes: tuple[tuple[float, tuple[float, float, float]], ...], node: float, voltage: float) -> float:
-    def at(c: tuple[float, float, float]) -> float:
-        return c[0] * voltage**2 + c[1] * voltage + c[2]
-
-    known = sorted(nodes)
+def _curve(points: tuple[tuple[float, float], ...], node: float) -> float:
+    """A value between known nodes, by logarithms; beyond them that of the nearest."""
+    known = sorted(points)
     node = min(max(node, known[0][0]), known[-1][0])
-    for (n0, c0), (n1, c1) in pairwise(known):
+    for (n0, v0), (n1, v1) in pairwise(known):
         if n0 <= node <= n1:
             share = (log(node) - log(n0)) / (log(n1) - log(n0))
-            return exp((1 - share) * log(at(c0)) + share * log(at(c1)))
+            return exp((1 - share) * log(v0) + share * log(v1))
     raise AssertionError("the nodes cover the clipped node")
 
 
 def gate_energy(scaling: Scaling, node_nm: float, voltage: float) -> float:
     """Relative energy of a gate (Stillmaker and Baas 2017): a V^2 + b V + c per node, log-interpolated between nodes."""
-    nodes = tuple((parse(k, "length"), (v.a, v.b, v.c)) for k, v in scaling.nodes.items())
-    return _curve(nodes, node_nm, voltage)
+    at = ((parse(k, "length"), v.a * voltage**2 + v.b * voltage + v.c) for k, v in scaling.nodes.items())
+    return _curve(tuple(at), node_nm)
+
+
+def gate_area(scaling: Scaling, node_nm: float) -> float:
+    """Relative area of a gate (Stillmaker and Baas 2017, table 2), log-interpolated between nodes."""
+    return _curve(tuple((parse(k, "length"), v.area) for k, v in scaling.nodes.items()), node_nm)
+
+
+def power_law(points: Mapping[str, float], bits: float) -> float:
+    """A value at a capacity from those at known ones: a power law between them, and beyond them that of the last two."""
+    known = sorted((parse(k, "size"), v) for k, v in points.items())
+    (x0, y0), (x1, y1) = next(((a, b) for a, b in pairwise(known) if bits <= b[0]), (known[-2], known[-1]))
+    return y0 * exp(log(y1 / y0) / log(x1 / x0) * (log(bits) - log(x0)))
