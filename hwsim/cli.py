@@ -236,8 +236,8 @@ def quantize(
     with progress_of("quantizing") as step:
         done = quantize_for(chip_of(arch, set_), read_model(model), None if dataset is None else dataset.x, bits, method, seed, step)
     write_onnx(done.network, out)
-    if done.needs:
-        print(f"hwsim: note: {done.needs}", file=sys.stderr)
+    for note in done.notes:
+        print(f"hwsim: note: {note}", file=sys.stderr)
     if report:
         print_rows(*layer_rows(done), format)
 

@@ -28,6 +28,11 @@ class Precision:
         """(weight bits, activation bits) of a layer; the activation is the one that the layer reads."""
         return self.layers.get(layer, self.default)
 
+    @property
+    def least(self) -> int:
+        """The least width of anything."""
+        return min(min(w) for w in (self.default, *self.layers.values()))
+
     def __str__(self) -> str:
         others = ", ".join(f"{name}: {_printed(w)}" for name, w in self.layers.items() if w != self.default)
         return _printed(self.default) + (f" except {others}" if others else "")

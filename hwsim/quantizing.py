@@ -12,6 +12,7 @@ import numpy as np
 from hwsim.arch import Arch
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
+from hwsim.io.onnx_model import upgraded
 from hwsim.pipeline.quantize import Outcome, quantize_network
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.walk import Progress
@@ -19,6 +20,8 @@ from hwsim.precision import Precision
 from hwsim.quant import Array
 
 __all__ = ["layer_rows", "quantize_for", "read_precision"]
+
+PER_CHANNEL, SAME, WRITTEN = 13, 18, 21  # opsets with a scale for each channel; as the newest but for formats; with 4 bits
 
 
 def quantize_for(
@@ -33,15 +36,17 @@ def quantize_for(
 ) -> Outcome:
     """A float network as a QDQ network by the rules of a chip.
 
-    `x` are calibration inputs, samples first; `bits` a precision, in words or in a JSON file's name; `method` a recipe; `also` further
-    precisions for which to choose what each layer stores.
+    `x` are calibration inputs, samples first (None: what batch normalization remembers of the training data); `bits` is a
+    precision, in words or in a JSON file's name; `method` a recipe; `also` further precisions for which to choose what each layer
+    stores.
     Raises HwsimError for what cannot be.
     """
     recipe = Recipe.parse(method) if isinstance(method, str) else method
     precision = read_precision(bits) if isinstance(bits, str) else bits
-    if x is None:
-        raise HwsimError("--data", "must be given")
-    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), x.astype(np.float32), progress, also)
+    inputs = None if x is None else x.astype(np.float32)
+    if source.opset < (SAME if min(p.least for p in (precision, *also)) < 8 else PER_CHANNEL):
+        source = upgraded(source, WRITTEN)
+    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), inputs, progress, also)
 
 
 def read_precision(text: str) -> Precision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import erf
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ import pytest
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
 from hwsim.io.arch_yaml import load_arch
+from hwsim.pipeline.absorb_bias import absorb_biases
 from hwsim.pipeline.channels import channel_readers, input_channels, output_channels
 from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
+from hwsim.pipeline.free_batch import free_batch
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
+from hwsim.pipeline.statistics import batch_norm_statistics, measured_statistics, noise
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.quantizers import adaround
@@ -49,11 +53,11 @@ def chain() -> SourceGraph:
 def test_equalization_changes_no_output_and_evens_the_ranges(chain: SourceGraph) -> None:
     """Q19: the output is the same, and r1 = r2 for every pair."""
     x = normal(2, 3, 8, 8)
-    done = equalize(chain)
+    layers = Layers.of(chain)
+    equalize(layers)
+    done = layers.written()
     np.testing.assert_allclose(outputs(done, x), outputs(chain, x), rtol=1e-4, atol=1e-5)
-    graph = read(done)
-    layers = Layers(done, graph)
-    pairs = [(n, channel_readers(graph, n, layers.weights)) for n in graph.nodes if n.name in layers.weights]
+    pairs = [(n, channel_readers(layers.graph, n, layers.weights)) for n in layers.nodes]
     assert sum(bool(r) for _, r in pairs) == 3
     for node, readers in pairs:
         for reader in readers or ():
@@ -63,12 +67,14 @@ def test_equalization_changes_no_output_and_evens_the_ranges(chain: SourceGraph)
 
 def test_equalization_stops_at_sums(residual: SourceGraph) -> None:
     folded = fold_batch_norm(residual)
-    np.testing.assert_allclose(outputs(equalize(folded), normal(1, 3, 8, 8)), outputs(folded, normal(1, 3, 8, 8)), rtol=1e-4, atol=1e-5)
+    layers, x = Layers.of(folded), normal(1, 3, 8, 8)
+    equalize(layers)
+    np.testing.assert_allclose(outputs(layers.written(), x), outputs(folded, x), rtol=1e-4, atol=1e-5)
 
 
 def test_dead_channels_are_found_and_change_nothing(chain: SourceGraph) -> None:
     """Channel 2 of the first layer is silent (bias below 0), channel 5 of the depthwise layer is read by nobody."""
-    layers = Layers(chain, read(chain))
+    layers = Layers.of(chain)
     first, depthwise, pointwise = list(layers.weights)[:3]
     layers.weights[first][2] *= 1e-30
     layers.biases[first][2] = -0.5
@@ -76,11 +82,79 @@ def test_dead_channels_are_found_and_change_nothing(chain: SourceGraph) -> None:
     layers.biases[depthwise][2] = 1.0  # says always the same, and is read
     layers.weights[pointwise][:, 5] = 0
     noisy = layers.written()
-    clean, counts = remove_dead_channels(noisy)
+    counts, clean = remove_dead_channels(layers), layers.written()
     assert (counts[first], counts[depthwise]) == (2, 1)  # the first layer's channel 5 feeds only the depthwise layer's channel 5
     np.testing.assert_array_equal(outputs(clean, normal(2, 3, 8, 8)), outputs(noisy, normal(2, 3, 8, 8)))
-    w = Layers(clean, read(clean)).weights
+    w = layers.weights
     assert not w[first][2].any() and not w[depthwise][2].any() and not w[depthwise][5].any()
+
+
+def pointwise_pair(x: Array) -> Layers:
+    """Two 1 x 1 convolutions with a ReLU between, of one, two and three channels; the first has high biases."""
+    net, rng = Net("pair", seed=1), np.random.default_rng(3)
+    shape = (1, 1, 4, 4)
+    w1 = net.constant("w1", np.array([1.0, -0.5], np.float32).reshape(2, 1, 1, 1))
+    y = net.node("Conv", [net.input("input", shape), w1, net.constant("b1", np.array([9.0, 7.0], np.float32))], (1, 2, 4, 4), "first")
+    w2 = net.constant("w2", rng.standard_normal((3, 2, 1, 1), np.float32))
+    z = net.node("Conv", [net.relu(y), w2, net.constant("b2", np.zeros(3, np.float32))], (1, 3, 4, 4), "second")
+    return Layers.of(free_batch(net.finish(z)), {"input": x.shape})
+
+
+def test_absorbed_biases_change_nothing_above_the_shift() -> None:
+    """Q20: c = mean - 3 deviations of the first layer's output; uniform inputs never fall below it, and the output stays."""
+    x = np.random.default_rng(0).uniform(-1, 1, (8, 1, 4, 4)).astype(np.float32)
+    layers = pointwise_pair(x)
+    before = outputs(layers.written(), x)
+    assert absorb_biases(layers, {"input": x}) == 2
+    c = np.array([9.0, 7.0]) + np.array([1, -0.5]) * x.mean() - 3 * np.array([1, 0.5]) * x.std()
+    np.testing.assert_allclose(layers.biases["first"], np.array([9.0, 7.0]) - c, rtol=1e-5)
+    np.testing.assert_allclose(outputs(layers.written(), x), before, rtol=1e-4, atol=1e-4)
+
+
+def test_absorbed_biases_stay_within_their_bound() -> None:
+    """Q20: of a Gaussian, 0.13 % lie below the shift, and only their outputs change."""
+    x = np.random.default_rng(0).standard_normal((2000, 1, 4, 4)).astype(np.float32)
+    layers = pointwise_pair(x)
+    before = outputs(layers.written(), x)
+    absorb_biases(layers, {"input": x})
+    changed = np.abs(outputs(layers.written(), x) - before).max(1) > 1e-3
+    assert 0 < changed.mean() < 2 * 0.0016  # two channels
+
+
+def test_without_data_batch_normalization_tells_the_statistics(digits: SourceGraph) -> None:
+    """Q22, and Q21's closed form: behind a ReLU, E = gamma phi(-beta / gamma) + beta Phi(beta / gamma) of what normalization gives."""
+    known = batch_norm_statistics(digits)
+    graph = read(fold_batch_norm(free_batch(digits)), {digits.inputs[0]: (64, 1, 8, 8)})
+    relus = {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op == "unary" and n.inputs[0] in known}
+    found = measured_statistics(graph, {digits.inputs[0]: noise(digits, 0)}, relus, known)
+    assert len(relus) >= 4
+    for t, (mean, _) in found.items():
+        beta, gamma = known[relus[t]]
+        a = beta / gamma
+        expected = gamma * np.exp(-a * a / 2) / np.sqrt(2 * np.pi) + beta * (1 + np.vectorize(erf)(a / np.sqrt(2))) / 2
+        np.testing.assert_allclose(mean, expected, atol=0.1 * gamma.max())
+
+
+@pytest.mark.parametrize("method", ["dfq", "full"])
+def test_quantizing_without_data(method: str, digits: SourceGraph, digits_images: Array) -> None:
+    """Q22: at w4a8 the network still gives the float network's answers; one without batch normalization is refused."""
+    done = quantize_for(load_arch("snpe_dsp"), digits, None, "w4a8", method)
+    same = outputs(done.network, digits_images).argmax(1) == outputs(digits, digits_images).argmax(1)
+    assert same.mean() >= 0.95
+    with pytest.raises(HwsimError, match=r"must be given: .* has no batch normalization to take statistics from"):
+        quantize_for(load_arch("snpe_dsp"), fold_batch_norm(digits), None)
+
+
+def test_reestimated_deviations(digits: SourceGraph, digits_images: Array) -> None:
+    """`bn`: scales take up each channel's deviation; a chip with one scale for the tensor is told no."""
+    seen, unseen = digits_images[:64], digits_images[64:]
+    real, error = outputs(digits, unseen), {}
+    for method in ("minmax+bias", "minmax+bias+bn"):
+        done = quantize_for(load_arch("fbgemm_x86"), digits, seen, "w3a8", method)
+        error[method] = float(np.square(outputs(done.network, unseen) - real).mean())
+    assert error["minmax+bias+bn"] < error["minmax+bias"]
+    with pytest.raises(HwsimError, match="bn must have a chip with one free scale for each channel"):
+        quantize_for(load_arch("snpe_dsp"), digits, seen, "w4a8", "minmax+bn")
 
 
 # Rounding ------------------------------------------------------------------------------------------------------------------------------
@@ -169,7 +243,9 @@ def test_the_full_pipeline_beats_minmax_on_digits(chip: str, digits: SourceGraph
 def test_smoothing_changes_no_output(chain: SourceGraph) -> None:
     """M11: the factors taken out of a channel come back in its readers."""
     x = normal(2, 3, 8, 8)
-    np.testing.assert_allclose(outputs(smooth(chain, {"input": x}), x), outputs(chain, x), rtol=1e-4, atol=1e-5)
+    layers = Layers.of(chain)
+    smooth(layers, {"input": x})
+    np.testing.assert_allclose(outputs(layers.written(), x), outputs(chain, x), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [n for n in names("quantizers") if hasattr(load("quantizers", n), "approximate")])

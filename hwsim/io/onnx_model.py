@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
+import onnx.version_converter
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
@@ -24,7 +26,7 @@ from hwsim.io.onnx_definitions import FORMATS, QONNX_DOMAINS, STANDARD, TYPES, c
 from hwsim.quant import Array
 from hwsim.steps.containers import widen
 
-__all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "write_onnx"]
+__all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "upgraded", "write_onnx"]
 
 MIN_OPSET, MAX_OPSET = 7, 28
 LARGEST_FILE = (1 << 31) - 1
@@ -42,6 +44,7 @@ _SMALL = {
     "uint2": ml_dtypes.uint2,
     "float16": np.float16,
 }
+_TFLITE_ALONE = {("Transpose", "layout"): None, ("Softmax", "beta"): 1.0}  # attributes, and what ONNX means; None: only a hint
 OPSET_OF = {"int16": 21, "uint16": 21, "int4": 21, "uint4": 21, "bfloat16": 22, "int2": 25, "uint2": 25}  # QuantizeLinear, Conv
 
 
@@ -56,6 +59,20 @@ def read_onnx(path: str | os.PathLike[str]) -> SourceGraph:
     except (DecodeError, ValueError):
         raise HwsimError(file, "must be an ONNX file", "a file of another kind, or a truncated one") from None
     return source_of(model, file.stem, hashlib.sha256(data).hexdigest(), file.parent)
+
+
+def upgraded(source: SourceGraph, opset: int) -> SourceGraph:
+    """The network in the words of a newer opset, as ONNX's own converter says it; a newer network stays as it is.
+
+    Raises HwsimError when the converter cannot.
+    """
+    if source.opset >= opset:
+        return source
+    try:
+        model = onnx.version_converter.convert_version(model_proto(source), opset)
+    except (RuntimeError, ValueError) as e:
+        raise HwsimError(source.name, f"must be of opset {opset} to be written", source.opset, str(e).strip().splitlines()[-1]) from None
+    return replace(source_of(model, source.name, source.sha256), arithmetic=source.arithmetic, absorbs=source.absorbs)
 
 
 def source_of(model: Any, name: str, sha256: str, folder: Path | None = None) -> SourceGraph:
@@ -337,10 +354,20 @@ def _value_info(t: SourceTensor) -> Any:
     return onnx.helper.make_tensor_value_info(t.name, TYPES[t.format], t.shape)
 
 
+def _check_plain(n: SourceNode, attr: str) -> None:
+    """What only TFLite's operators can say must be what ONNX's operators mean anyway."""
+    plain = _TFLITE_ALONE[n.kind, attr]
+    if plain is not None and n.attrs[attr] != plain:
+        raise HwsimError(n.where, f"{attr} must be {plain} to be written as ONNX", n.attrs[attr])
+
+
 def _node_proto(n: SourceNode) -> Any:
     domain, _, op_type = n.kind.rpartition(".")
     node = onnx.helper.make_node(op_type, list(n.inputs), list(n.outputs), n.name, domain=domain)
     for key, value in n.attrs.items():
+        if (op_type, key) in _TFLITE_ALONE:
+            _check_plain(n, key)
+            continue
         if key in ("to", "output_dtype"):
             value = TYPES.get(value, 0)
         elif isinstance(value, tuple) and isinstance(value[0], np.ndarray):

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.graph import Node, SourceGraph
-from hwsim.pipeline.channels import channel_readers, follows_relu, input_channels, output_channels, scale_inputs, scale_outputs
+from hwsim.graph import Node
+from hwsim.pipeline.channels import channel_readers, follows_relu, input_channels, output_channels
 from hwsim.pipeline.constants import Layers
 from hwsim.quant import Array
-from hwsim.steps.read import read
 
 __all__ = ["remove_dead_channels"]
 
 DEAD = 1e-7
 
 
-def remove_dead_channels(source: SourceGraph, shapes: dict[str, tuple[int, ...]] | None = None) -> tuple[SourceGraph, dict[str, int]]:
-    """The same function with dead channels zeroed, and how many output channels of each layer are dead.
+def remove_dead_channels(layers: Layers) -> dict[str, int]:
+    """Zero dead channels, the function staying the same; how many output channels of each layer are dead.
 
     Dead is an output channel whose weights are all below 1e-7 of its layer's largest and whose bias is not above 0, before a ReLU,
     and one that no reader gives a weight above 1e-7 of the reader's largest; repeated until nothing more dies.  The output is the
     same to the last bit of float32 sums.
     """
-    graph = read(source, shapes)
-    layers = Layers(source, graph)
-    nodes = [n for n in graph.nodes if n.name in layers.weights]
     counts: dict[str, int] = {}
     while True:
-        found = {n.name: _dead(layers, n) for n in nodes}
+        found = {n.name: _dead(layers, n) for n in layers.nodes}
         now = {name: int(dead.sum()) for name, dead in found.items()}
         if now == counts:
-            return layers.written(), {k: v for k, v in counts.items() if v}
+            return {k: v for k, v in counts.items() if v}
         counts = now
-        for n in nodes:
+        for n in layers.nodes:
             _zero(layers, n, found[n.name])
 
 
@@ -54,8 +50,6 @@ def _silent(rows: Array) -> Array:
 
 def _zero(layers: Layers, node: Node, dead: Array) -> None:
     keep = (~dead).astype(np.float64)
-    layers.weights[node.name] = scale_outputs(node, layers.weights[node.name], keep)
-    if node.name in layers.biases:
-        layers.biases[node.name] = layers.biases[node.name] * keep
+    layers.scale_outputs(node, keep)
     for reader in channel_readers(layers.graph, node, layers.weights) or ():
-        layers.weights[reader.name] = scale_inputs(reader, layers.weights[reader.name], keep)
+        layers.scale_inputs(reader, keep)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hwsim.graph import Node, SourceGraph
-from hwsim.pipeline.channels import channel_readers, input_channels, output_channels, scale_inputs, scale_outputs
+from hwsim.graph import Node
+from hwsim.pipeline.channels import channel_readers, input_channels, output_channels
 from hwsim.pipeline.constants import Layers
 from hwsim.quant import Array
-from hwsim.steps.read import read
 
 __all__ = ["equalize"]
 
@@ -16,21 +15,18 @@ ROUNDS = 20
 CONVERGED = 1e-4
 
 
-def equalize(source: SourceGraph, shapes: dict[str, tuple[int, ...]] | None = None) -> SourceGraph:
+def equalize(layers: Layers) -> None:
     """The same function with W1_i / s_i, b1_i / s_i and W2_i s_i, s_i = sqrt(r1_i r2_i) / r2_i, r = max|w| of the channel (eq. 11).
 
     Pairs are a layer and all layers that read it through ReLU, pools and resizing (several readers have one r2, their largest);
     not across sums and concatenations.  Depthwise layers are the second of one pair and the first of the next.  Swept until
     converged, 20 times at most.
     """
-    graph = read(source, shapes)
-    layers = Layers(source, graph)
-    pairs = [(n, channel_readers(graph, n, layers.weights)) for n in graph.nodes if n.name in layers.weights]
+    pairs = [(n, channel_readers(layers.graph, n, layers.weights)) for n in layers.nodes]
     for _ in range(ROUNDS):
         largest = max((_equalize(layers, node, readers) for node, readers in pairs if readers), default=1.0)
         if largest < 1 + CONVERGED:
             break
-    return layers.written()
 
 
 def _equalize(layers: Layers, node: Node, readers: list[Node]) -> float:
@@ -39,11 +35,9 @@ def _equalize(layers: Layers, node: Node, readers: list[Node]) -> float:
     r1 = np.abs(output_channels(node, weights[node.name])).max(1)
     r2 = np.max([np.abs(input_channels(r, weights[r.name])).max(1) for r in readers], 0)
     s = _scales(r1, r2)
-    weights[node.name] = scale_outputs(node, weights[node.name], 1 / s)
-    if node.name in layers.biases:
-        layers.biases[node.name] = layers.biases[node.name] / s
+    layers.scale_outputs(node, 1 / s)
     for r in readers:
-        weights[r.name] = scale_inputs(r, weights[r.name], s)
+        layers.scale_inputs(r, s)
     return float(np.maximum(s, 1 / s).max())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hwsim.graph import Graph, Node
+from hwsim.pipeline.align import Statistics, aligned
 from hwsim.quant import Array
 from hwsim.shelf import load
 
@@ -32,13 +33,16 @@ def last_uses(graph: Graph) -> dict[str, int]:
     return {t: i for i, n in enumerate(graph.nodes) for t in n.inputs}
 
 
-def forward(graph: Graph, feeds: Mapping[str, Array], watch: Callable[[str, Array], None]) -> None:
-    """Run a float network; `watch` sees every tensor with its name, and nothing is kept longer than it is needed."""
+def forward(graph: Graph, feeds: Mapping[str, Array], watch: Callable[[str, Array], None], statistics: Statistics) -> None:
+    """Run a float network; `watch` sees every tensor with its name, and nothing is kept longer than it is needed.
+
+    Tensors whose `statistics` are given are made to have them.
+    """
     values, last = dict(feeds), last_uses(graph)
     for i, node in enumerate(graph.nodes):
         found = compute(node, [constant_or(graph, t, values) for t in node.inputs])
         for t, array in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True):
-            values[t] = array
-            watch(t, array)
+            values[t] = aligned(array, array, statistics[t])[0] if t in statistics else array
+            watch(t, values[t])
         for t in [t for t in node.inputs if last.get(t) == i]:
             values.pop(t, None)

@@ -73,7 +73,7 @@ def quantize_layer(plan: Plan, layer: Layer, recipe: Recipe) -> Quantized:
     gram, real = layer.gram(recipe.seed) if learns else None, layer.products
     u, scale, quant = _rounded(plan, node, w, gram, recipe)
     found = _apply(node, layer.quantized, u * scale)
-    if recipe.reestimate and quant.axis is not None and not plan.rules.weights.power_of_two:
+    if recipe.reestimate:
         gain = _regain(real, found, node)
         scale, found = scale * gain.reshape(*w.shape[:2], 1), found * bias_of(node, gain)
         quant = _rescaled(quant, scale)

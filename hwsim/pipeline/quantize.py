@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwsim.arch import Rules
+from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
+from hwsim.pipeline.absorb_bias import absorb_biases
+from hwsim.pipeline.align import Statistics
+from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.free_batch import free_batch
 from hwsim.pipeline.levels import needs_of
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
+from hwsim.pipeline.statistics import batch_norm_statistics, noise
 from hwsim.pipeline.walk import LayerReport, Progress, walk
 from hwsim.precision import Precision
 from hwsim.quant import Array
@@ -28,8 +33,8 @@ __all__ = ["Outcome", "quantize_network"]
 class Outcome:
     """A quantized network with what was done to get it.
 
-    `prepared` is the float network that was rounded, `plan` where its quantizers are, `choices` what is stored: by the plan, and by
-    each further precision.  `needs` is hardware that the weights ask for and the chip lacks.
+    `prepared` is the float network that was rounded (folded, equalized and so on), `plan` where its quantizers are, `choices` what is
+    stored: by the plan, and by each further precision.  `needs` is hardware that the weights ask for and the chip lacks.
     """
 
     network: SourceGraph
@@ -41,33 +46,57 @@ class Outcome:
     layers: list[LayerReport]
     needs: str = ""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses the network should know."""
+        narrow = any(t.format in ("int2", "uint2") for t in self.network.tensors.values())
+        opens = "2-bit numbers open in ONNX Runtime up to 1.32 with its extended graph optimizations off" if narrow else ""
+        return tuple(n for n in (self.needs, opens) if n)
+
 
 def quantize_network(
     source: SourceGraph,
     rules: Rules,
     precision: Precision,
     recipe: Recipe,
-    x: Array,
+    x: Array | None,
     progress: Progress | None = None,
     also: Sequence[Precision] = (),
 ) -> Outcome:
     """Quantize a float network by a chip's rules on calibration inputs `x` (samples first).
 
+    Without inputs the network runs on noise whose channels are given the mean and deviation that batch normalization remembers.
     `also` are further precisions for which to choose what each layer stores, in its place in the network of the first.
 
     Raises HwsimError for a network without layers to quantize, for more than one input, and for data that do not fit.
     """
-    source = fold_batch_norm(free_batch(source))
-    shapes = {source.inputs[0]: x.shape}
-    dead: dict[str, int] = {}
-    if recipe.remove_dead:
-        source, dead = remove_dead_channels(source, {source.inputs[0]: (1, *x.shape[1:])})
-    if recipe.equalize:
-        source = equalize(source, {source.inputs[0]: (1, *x.shape[1:])})
-    if recipe.smooth:
-        source = smooth(source, {source.inputs[0]: x})
-    plan = plan_quantizers(read(source, shapes), rules, precision)
+    if recipe.reestimate and (rules.weights.granularity != "per_channel" or rules.weights.power_of_two):
+        raise HwsimError("--method", "bn must have a chip with one free scale for each channel, which takes up the new deviations")
+    if len(source.inputs) != 1:
+        raise HwsimError(source.name, "must have one input to be quantized", f"{len(source.inputs)} inputs")
+    statistics: Statistics = batch_norm_statistics(source) if x is None else {}
+    x = noise(source, recipe.seed) if x is None else x
+    prepared, dead, statistics = _prepared(source, rules, recipe, x, statistics)
+    plan = plan_quantizers(read(prepared, {prepared.inputs[0]: x.shape}), rules, precision)
     others = [(replace(plan, precision=p), Choices()) for p in also]
-    choices, layers = walk(plan, {source.inputs[0]: x}, recipe, progress, others)
+    choices, layers = walk(plan, {prepared.inputs[0]: x}, recipe, progress, others, statistics)
     stored = choices, *(c for _, c in others)
-    return Outcome(write_qdq(source, plan, choices), source, plan, stored, recipe, dead, layers, needs_of(recipe))
+    return Outcome(write_qdq(prepared, plan, choices), prepared, plan, stored, recipe, dead, layers, needs_of(recipe))
+
+
+def _prepared(
+    source: SourceGraph, rules: Rules, recipe: Recipe, x: Array, statistics: Statistics
+) -> tuple[SourceGraph, dict[str, int], Statistics]:
+    """The float network after the stages that change no function, its dead channels by layer, and the statistics as they are then."""
+    free = free_batch(source)
+    folded = fold_batch_norm(free) if rules.batch_norm == "folded" else free
+    feeds = {source.inputs[0]: x}
+    layers = Layers.of(folded, {source.inputs[0]: (1, *x.shape[1:])}, statistics)
+    dead = remove_dead_channels(layers) if recipe.remove_dead else {}
+    if recipe.equalize:
+        equalize(layers)
+    if recipe.smooth:
+        smooth(layers, feeds)
+    if recipe.absorb_bias:
+        absorb_biases(layers, feeds)
+    return layers.written(), dead, layers.statistics

@@ -30,13 +30,13 @@ class Recipe:
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """A recipe by its parts, or by a name of METHODS.
+        """A recipe by its parts, joined by `+`.
 
-        Parts joined by `+`: stages (dead, cle, smooth, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
+        Parts are names of METHODS, stages (dead, cle, smooth, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
         alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
         """
         found = cls()
-        for part in METHODS.get(text, text).split("+"):
+        for part in "+".join(METHODS.get(p, p) for p in text.split("+")).split("+"):
             name = part.removeprefix("act:")
             if part in STAGES:
                 found = _with_stage(found, STAGES[part])

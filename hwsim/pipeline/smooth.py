@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hwsim.graph import Node, SourceGraph
-from hwsim.pipeline.channels import channel_readers, input_channels, scale_inputs, scale_outputs
+from hwsim.graph import Node
+from hwsim.pipeline.channels import channel_readers, input_channels
 from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.forward import forward
 from hwsim.quant import Array
-from hwsim.steps.read import read
 
 __all__ = ["smooth"]
 
@@ -19,15 +18,14 @@ SHARE = 0.5  # of the unevenness that goes to the weights behind (eq. 4); all of
 OUTLIERS = 99.0  # percentile
 
 
-def smooth(source: SourceGraph, feeds: Mapping[str, Array]) -> SourceGraph:
+def smooth(layers: Layers, feeds: Mapping[str, Array]) -> None:
     """The same function with s_j = |X_j|^a / |W_j|^(1-a) taken out of channel j of a layer's output and into its readers.
 
     For chips with one scale for each output channel, which pay nothing for the factors in the layer before; |X_j| is the 99th
     percentile of the channel on the calibration inputs.
     """
-    graph = read(source, {t: x.shape for t, x in feeds.items()})
-    layers = Layers(source, graph)
-    pairs = {n.name: channel_readers(graph, n, layers.weights) for n in graph.nodes if n.name in layers.weights}
+    graph = Layers.of(layers.written(), {t: x.shape for t, x in feeds.items()}).graph
+    pairs = {n.name: channel_readers(graph, n, layers.weights) for n in layers.nodes}
     nodes = {n.outputs[0]: n for n in graph.nodes if pairs.get(n.name)}
     reach: dict[str, Array] = {}
 
@@ -36,10 +34,9 @@ def smooth(source: SourceGraph, feeds: Mapping[str, Array]) -> SourceGraph:
             channels = np.moveaxis(values, -1 if nodes[name].op == "matmul" else 1, 0)
             reach[name] = np.percentile(np.maximum(channels.reshape(len(channels), -1), 0), OUTLIERS, axis=1)
 
-    forward(graph, feeds, watch)
+    forward(graph, feeds, watch, layers.statistics)
     for t, node in nodes.items():
         _smooth(layers, node, pairs[node.name] or [], reach[t])
-    return layers.written()
 
 
 def _smooth(layers: Layers, node: Node, readers: list[Node], reach: Array) -> None:
@@ -49,8 +46,6 @@ def _smooth(layers: Layers, node: Node, readers: list[Node], reach: Array) -> No
     alive = (reach > 0) & (behind > 0)
     s = np.where(alive, np.where(alive, reach, 1.0) ** share / np.where(alive, behind, 1.0) ** (1 - share), 1.0)
     s = np.where(alive, s / np.exp(np.log(s[alive]).mean()) if alive.any() else 1.0, 1.0)
-    layers.weights[node.name] = scale_outputs(node, layers.weights[node.name], 1 / s)
-    if node.name in layers.biases:
-        layers.biases[node.name] = layers.biases[node.name] / s
+    layers.scale_outputs(node, 1 / s)
     for r in readers:
-        layers.weights[r.name] = scale_inputs(r, layers.weights[r.name], s)
+        layers.scale_inputs(r, s)

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from hwsim.graph import Node
+from hwsim.pipeline.align import Statistics, aligned
 from hwsim.pipeline.forward import Found, compute, constant_or, forward, last_uses
 from hwsim.pipeline.layer import Layer, quantize_layer
 from hwsim.pipeline.linear import is_linear
@@ -45,7 +46,8 @@ class _State:
     real: dict[str, Array]
     quantized: dict[str, Array]
     samples: Mapping[str, Array]
-    others: Sequence[tuple[Plan, Choices]] = ()
+    others: Sequence[tuple[Plan, Choices]]
+    statistics: Statistics
     activations: dict[str, QuantParams] = field(default_factory=dict)
     rounded: dict[tuple[str, str], Array] = field(default_factory=dict)
     weights: dict[str, StoredWeights] = field(default_factory=dict)
@@ -54,16 +56,22 @@ class _State:
 
 
 def walk(
-    plan: Plan, feeds: Mapping[str, Array], recipe: Recipe, progress: Progress | None = None, others: Sequence[tuple[Plan, Choices]] = ()
+    plan: Plan,
+    feeds: Mapping[str, Array],
+    recipe: Recipe,
+    progress: Progress | None,
+    others: Sequence[tuple[Plan, Choices]],
+    statistics: Statistics,
 ) -> tuple[Choices, list[LayerReport]]:
     """What to store for each activation, weight and bias, decided layer by layer on the calibration inputs `feeds`.
 
     Each layer is fitted on the inputs that it gets from the layers already quantized, and corrected towards the float network's
     output; transposed convolutions and batched products are rounded to nearest.  Ranges of activations are set on the quantized
-    network's own values; tensors that share a quantizer with a later one see its float values.  `others` are plans of other widths, to
-    be filled with what each layer would store there, given the inputs that it has in this plan.
+    network's own values; tensors that share a quantizer with a later one see its float values.  Tensors whose `statistics` are given
+    are made to have them.  `others` are plans of other widths, to be filled with what each layer would store there, given the inputs
+    that it has in this plan.
     """
-    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe)), others)
+    state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe), statistics), others, statistics)
     last = last_uses(plan.graph)
     for i, node in enumerate(plan.graph.nodes):
         _step(plan, node, recipe, state)
@@ -105,6 +113,9 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
                 chosen.weights[node.name] = nearest_weights(other, node)
             taken[1] = held.quant.dequantize(held.stored)
         outputs = compute(node, real), compute(node, taken)
+    known = state.statistics.get(node.outputs[0])
+    if known is not None and isinstance(outputs[0], np.ndarray) and isinstance(outputs[1], np.ndarray):
+        outputs = aligned(outputs[0], outputs[1], known)
     for values, found in zip((state.real, state.quantized), outputs, strict=True):
         values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
 
@@ -160,7 +171,7 @@ def _extremes(values: Array) -> Array:
     return np.array([values.min(), values.max()])
 
 
-def _shared_samples(plan: Plan, feeds: Mapping[str, Array], pick: Callable[[Array], Array]) -> dict[str, Array]:
+def _shared_samples(plan: Plan, feeds: Mapping[str, Array], pick: Callable[[Array], Array], statistics: Statistics) -> dict[str, Array]:
     """What is picked of the float values of the tensors that share a quantizer with another."""
     wanted = {t for t, same in plan.sharing.items() if len(same) > 1}
     if not wanted:
@@ -171,7 +182,7 @@ def _shared_samples(plan: Plan, feeds: Mapping[str, Array], pick: Callable[[Arra
         if name in wanted:
             samples[name] = pick(values.reshape(-1))
 
-    forward(plan.graph, feeds, watch)
+    forward(plan.graph, feeds, watch, statistics)
     return samples
 
 
