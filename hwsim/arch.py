@@ -65,6 +65,8 @@ class Memory(Block):
     latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
     efficiency: Share = Field(1.0, description="share of the bandwidth that transfers reach")
     banks: int = Field(1, ge=1)
+    word: Size | None = Field(None, description="of one access: what is read or written counts in whole words; left out: bit by bit")
+    in_array: bool = Field(False, description="whether it lies among the multipliers, so that wires lead to the memory beyond it")
     one_port: bool = Field(False, description="whether reads and writes share one port, as they do off the chip")
     double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
     on_chip: bool = True
@@ -193,11 +195,19 @@ class Arch(Strict):
             raise ValueError(f"vector must be one unit, not {len(self.vector)} ({', '.join(self.vector)}); give one the rates of all")
         if self.dma.stages and self.dma.stages.memory not in self.memories:
             raise ValueError(f"dma.stages.memory must be one of {', '.join(self.memories)}, not '{self.dma.stages.memory}'")
+        lender = next((a.shares for n, a in self.arrays.items() if a.shares is not None and a.shares not in {*self.arrays} - {n}), None)
+        if lender is not None:
+            raise ValueError(f"arrays.*.shares must be another array, not '{lender}'")
         units_ = [*self.arrays, *self.vector, *self.memories, "fallback"]
         twice = next((u for u in units_ if units_.count(u) > 1), None)
         if twice is not None:
             raise ValueError(f"arrays, vector units and memories must each have a name of their own, not '{twice}' twice")
         return self
+
+    @property
+    def multipliers(self) -> int:
+        """Of all arrays, those that share them counted once."""
+        return sum(a.multipliers for a in self.arrays.values() if a.shares is None)
 
     def path(self, operand: str) -> list[str]:
         """The memories that hold an operand, from the nearest to the farthest."""

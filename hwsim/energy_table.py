@@ -12,7 +12,15 @@ from hwsim.quantities import Energy, EnergyPerBit, Length, Voltage
 __all__ = ["CostTable", "Law", "Scaling"]
 
 
-class Law(Block):
+class Entry(Block):
+    """Prices with where they come from and how sure that is."""
+
+    trust: Literal["verified", "recalled", "assumed"] = Field(
+        description="verified: read in the source or a public copy of it; recalled: from the source, not read again; assumed: not in it"
+    )
+
+
+class Law(Entry):
     """An energy at one width and how it grows with the widths."""
 
     energy: Energy
@@ -20,20 +28,34 @@ class Law(Block):
     law: Literal["product", "linear"] = Field(description="product of the operand widths (multiplier), or linear in the width (adder)")
 
 
-class Floats(Block):
+class Floats(Entry):
     multiply: dict[str, Energy]
     add: dict[str, Energy]
 
 
-class Sram(Block):
+class Sram(Entry):
     """Energy of a read per bit against capacity; between the points it follows a power law, beyond them the last one."""
 
     read: dict[str, EnergyPerBit] = Field(min_length=2)
     write_ratio: float = Field(gt=0)
 
 
-class Prices(Block):
+class Prices(Entry):
     prices: dict[str, EnergyPerBit]
+
+
+class Splitting(Entry):
+    """Multipliers that split into narrower ones (BitFusion)."""
+
+    halving: float = Field(
+        ge=1, description="how many times more a product takes for every halving of the width that the multiplier can split to"
+    )
+
+
+class Wires(Entry):
+    """Wires across the chip; their energy follows the supply alone, a wire does not shrink with its node."""
+
+    per_mm: EnergyPerBit = Field(description="of a bit over a millimetre")
 
 
 class CostTable(Strict):
@@ -46,6 +68,8 @@ class CostTable(Strict):
     add: Law
     floats: Floats
     register_access: Prices
+    splitting: Splitting
+    wires: Wires
     sram: Sram
     off_chip: Prices
 

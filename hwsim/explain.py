@@ -71,10 +71,11 @@ def sources(arch: Arch, prices: Prices) -> dict[str, Source]:
     """Where each block of prices comes from: the chip's own, and those of its energy table at its node and supply."""
     found = {name: _source(name, block) for name, block in arch.blocks}
     table = prices.table
-    for block in ("multiply", "add", "floats", "register_access", "sram", "off_chip"):
+    for block in ("multiply", "add", "floats", "register_access", "wires", "sram", "off_chip"):
         plain = _source(f"archs/costs/{table.name}.yaml {block}", getattr(table, block))
-        scaled = 1.0 if block == "off_chip" else prices.factor
-        found[block] = replace(plain, node_nm=table.node, voltage=table.voltage, scaled=scaled)
+        scaled = {"off_chip": 1.0, "wires": prices.supply * prices.scale}.get(block, prices.factor)
+        trust = getattr(table, block).trust
+        found[block] = replace(plain, node_nm=table.node, voltage=table.voltage, scaled=scaled, trust=trust)
     return found
 
 

@@ -31,6 +31,7 @@ class Source:
     voltage: float | None = None
     scaled: float = 1.0
     assumed: bool = False
+    trust: str = ""
 
 
 @dataclass(frozen=True)

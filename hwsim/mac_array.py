@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.program import Accumulator
-from hwsim.quantities import Area, Bandwidth, Count, Duration, Energy, Size
+from hwsim.quantities import Area, Bandwidth, Count, Duration, Energy, Length, Size
 
 __all__ = [
     "LAYER_KINDS",
@@ -183,6 +183,7 @@ class MacArray(Block):
     """Multipliers that work together on the loops of a convolution or matrix product."""
 
     kind: str = Field("unrolled", description="how the array works: a file of arrays/ (see `hwsim list arrays`)")
+    shares: str | None = Field(None, description="the array whose multipliers these are, in another mode; left out: its own")
     unroll: list[Unroll] = Field(
         min_length=1, description="loops spread over the multipliers; of several unrollings the fastest is taken for each layer"
     )
@@ -196,6 +197,9 @@ class MacArray(Block):
     winograd: Winograd | None = Field(None, description="multiplication in the Winograd domain (cmac)")
     cycle_energy: Energy | None = Field(
         None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"
+    )
+    wires: Length | None = Field(
+        None, description="mean way of an operand between the multipliers and the nearest memory outside of the array; left out: no wires"
     )
     area: Area | None = Field(None, description="of the whole array; left out: from the table of areas, by widths and multipliers")
     dataflow: Literal["weight_stationary", "output_stationary", "input_stationary", "row_stationary", "none"] = Field(

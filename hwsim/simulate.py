@@ -131,7 +131,7 @@ def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> 
         cost,
         timeline(cost),
         capacity,
-        sum(a.multipliers for a in arch.arrays.values()),
+        arch.multipliers,
         area_of(arch),
         findings,
     )

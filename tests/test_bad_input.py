@@ -1389,7 +1389,7 @@ COMMANDS: list[tuple[str, str, str]] = [
         f"list: must be one of {', '.join(s for s in SHELVES if s != 'topologies')}, networks, operators, metrics, "
         "not 'network'; did you mean 'networks'?",
     ),
-    ("schema", "schema archs", "schema: must be one of arch, costs, scaling, not 'archs'; did you mean 'arch'?"),
+    ("schema", "schema archs", "schema: must be one of arch, costs, area, scaling, not 'archs'; did you mean 'arch'?"),
 ]
 
 

@@ -66,12 +66,12 @@ def _print_energy(e: Explanation) -> None:
     total = ("total", "", "", "", f"{e.layer.total_pj / 1e3:,.3f}", "")
     print_table(("part", "action", "count", "pJ each", "nJ", "price from"), [*rows, total], "actions x prices")
     used = [e.sources[p] for p in dict.fromkeys(x.price for x in lines) if p in e.sources]
-    print_table(("block", "node", "supply", "scaled by", "source"), [_provenance(s) for s in used], "sources")
+    print_table(("block", "node", "supply", "scaled by", "trust", "source"), [_provenance(s) for s in used], "sources")
 
 
-def _provenance(s: Any) -> tuple[str, str, str, str, str]:
+def _provenance(s: Any) -> tuple[str, str, str, str, str, str]:
     node, supply = (f"{s.node_nm:g} nm", f"{s.voltage:g} V") if s.node_nm else ("", "")
-    return s.block, node, supply, f"{s.scaled:.4g}" if s.node_nm else "", s.text
+    return s.block, node, supply, f"{s.scaled:.4g}" if s.node_nm else "", s.trust, s.text
 
 
 def _change(e: Explanation, w: WhatIf) -> tuple[str, ...]:

@@ -57,7 +57,11 @@ def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_mem
 
 def _roof(arch: Arch, offchip: Sequence[str]) -> tuple[float, str, float]:
     """MACs per cycle of all arrays at their best native rate, and the memory whose bandwidth is drawn: off chip, or the farthest."""
-    peak = sum(a.multipliers * max([*a.rates.values(), 1.0] if a.serial or a.compose else a.rates.values()) for a in arch.arrays.values())
+    peak = sum(
+        a.multipliers * max([*a.rates.values(), 1.0] if a.serial or a.compose else a.rates.values())
+        for a in arch.arrays.values()
+        if a.shares is None
+    )
     memory = offchip[-1] if offchip else list(arch.memories)[-1]
     return peak, memory, arch.memories[memory].read.per_cycle(arch.clock_hz) / 8
 

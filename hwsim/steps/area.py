@@ -22,11 +22,13 @@ LANE_BITS, LANE_REGISTERS, SUM_BITS = 16, 3, 32
 def areas(arch: Arch, table: AreaTable, scaling: Scaling) -> dict[str, float]:
     """mm2 of every part that the chip's file describes, at the chip's node; parts outside of it (cores, pads, interfaces) are not there.
 
-    An `area` that the chip states for a part is taken as it is.
+    An `area` that the chip states for a part is taken as it is; arrays that share multipliers are as large as the largest of them.
     """
     cells = gate_area(scaling, arch.process.node) / gate_area(scaling, table.node)
     placed = cells / table.placement.density
-    arrays = {name: _stated(a.area, _array(table, a) * placed) for name, a in arch.arrays.items()}
+    single = {name: _stated(a.area, _array(table, a) * placed) for name, a in arch.arrays.items()}
+    modes = {n: [n, *(m for m, a in arch.arrays.items() if a.shares == n)] for n, a in arch.arrays.items() if a.shares is None}
+    arrays = {name: max(single[m] for m in same) for name, same in modes.items()}
     vector = {name: _stated(u.area, _vector(table, u, arch.clock_hz) * placed) for name, u in arch.vector.items()}
     memories = {name: _stated(m.area, _memory(table, m) * cells) for name, m in arch.memories.items() if m.on_chip}
     logic = arrays | vector

@@ -1,7 +1,9 @@
 """What a layer's counted actions cost in energy: one line for each kind of action, with its price and where the price stands.
 
 A product of two integers costs as the cells of a multiplier do, with the product of the widths, and an addition with the width
-(Horowitz, ISSCC 2014: 8 to 32 bit multiply 15.5 times, add 3.3 times); `law` in the energy table states both.
+(Horowitz, ISSCC 2014: 8 to 32 bit multiply 15.5 times, add 3.3 times); `law` in the energy table states both.  Bit Fusion's synthesis
+(hsharma35/bitfusion systolic_array_synth.csv, 45 nm, 2 to 16 bits) says the same of a whole cell: n^2 for its multiplier and n for its
+adder and registers.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from hwsim import formats
-from hwsim.arch import Arch, Vector, parse_precision
+from hwsim.arch import OPERANDS, Arch, Vector, parse_precision
 from hwsim.cost import Priced, grid_pj
 from hwsim.mapping import Mapping
 from hwsim.program import Layer
@@ -48,6 +50,7 @@ def layer_energy(
     else:
         if layer.loops is not None:
             yield from _array(arch, prices, layer, mapping, actions)
+            yield from _wires(arch, prices, layer, mapping)
         yield from _vector(arch, prices, layer, work)
     yield from _memories(arch, prices, mapping)
 
@@ -61,7 +64,7 @@ def _array(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, actions: 
     macs, accumulator = actions["mac"], layer.steps[0].accumulator.bits
     weight, activation = parse_precision(layer.precision)
     if isinstance(weight, int) and isinstance(activation, int):
-        yield Priced("mac", f"multiply {weight} x {activation} bits", macs, prices.multiply(weight, activation), "multiply")
+        yield Priced("mac", f"multiply {weight} x {activation} bits", macs, _product(arch, prices, layer, weight, activation), "multiply")
         yield Priced("mac", f"accumulate in {accumulator} bits", macs, prices.add(accumulator), "add")
     else:
         yield Priced("mac", f"multiply-accumulate {activation}", macs, prices.mac(layer.precision, accumulator), "floats")
@@ -69,6 +72,12 @@ def _array(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, actions: 
     yield Priced("register", "read a bit", macs * (operands + accumulator), prices.register(1, 0), "register_access")
     yield Priced("register", "write a bit", macs * accumulator, prices.register(0, 1), "register_access")
     yield Priced("zero_point", f"add {accumulator} bits", actions.get("zero_point", 0), prices.add(accumulator), "add")
+
+
+def _product(arch: Arch, prices: Prices, layer: Layer, weight: int, activation: int) -> float:
+    """A multiply of two widths, dearer where the multiplier can split into narrower ones."""
+    compose = arch.arrays[layer.unit].compose
+    return prices.multiply(weight, activation) * (prices.split(compose.largest, compose.smallest) if compose else 1.0)
 
 
 def _vector(arch: Arch, prices: Prices, layer: Layer, work: dict[str, int]) -> Iterator[Priced]:
@@ -106,11 +115,34 @@ def _requantize(prices: Prices, layer: Layer, count: int) -> Iterator[Priced]:
         yield Priced("requantize", f"add {bits} bits", count, prices.add(bits), "add")
 
 
+def _wires(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping) -> Iterator[Priced]:
+    """Operands between an array's edge and its multipliers, and sums on their way back."""
+    length = arch.arrays[layer.unit].wires
+    if length is not None:
+        yield Priced("noc", f"carry a bit {length / 1e6:.3g} mm", _carried(arch, mapping), prices.wire(length), "wires")
+
+
+def _carried(arch: Arch, mapping: Mapping) -> int:
+    """Bits that pass between the array and the nearest memories outside of it."""
+    bits = sum(r + w for name, (r, w) in mapping.feed.items() if not arch.memories[name].in_array)
+    for operand in OPERANDS:
+        path = arch.path(operand)
+        inside = [m for m in path if arch.memories[m].in_array]
+        if inside and operand != "outputs":
+            bits += mapping.traffic[inside[-1]].write.get(operand, 0)
+        elif inside and inside != path:
+            beyond = mapping.traffic[path[len(inside)]]
+            bits += beyond.write.get(operand, 0) + beyond.read.get(operand, 0)
+    return bits
+
+
 def _memories(arch: Arch, prices: Prices, mapping: Mapping) -> Iterator[Priced]:
-    """Bits read and written at every memory, by operand."""
+    """What is read and written at every memory, by operand: words, or bits where the memory states no word."""
     for name, traffic in mapping.traffic.items():
         memory = arch.memories[name]
+        word = memory.word or 1
+        unit = "bit" if memory.word is None else f"word of {memory.word} bits"
         for direction, side in (("read", traffic.read), ("write", traffic.write)):
-            pj, where = prices.memory(memory, direction, name), prices.memory_source(memory, direction, name)
+            pj, where = word * prices.memory(memory, direction, name), prices.memory_source(memory, direction, name)
             for operand, bits in side.items() or [("nothing", 0)]:
-                yield Priced(name, f"{direction} a bit of {operand}", bits, pj, where)
+                yield Priced(name, f"{direction} a {unit} of {operand}", -(-bits // word), pj, where)

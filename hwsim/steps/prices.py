@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from math import exp, log
+from math import exp, log, log2
 
 from hwsim.arch import Arch, Memory, parse_precision
 from hwsim.energy_table import CostTable, Law, Scaling
@@ -18,11 +18,15 @@ __all__ = ["Prices", "gate_area", "gate_energy", "power_law", "prices_of"]
 
 @dataclass(frozen=True)
 class Prices:
-    """Energy per action in pJ: the table's at the chip's node and supply (`gate`), times the chip's own scale."""
+    """Energy per action in pJ: the table's at the chip's node and supply (`gate`), times the chip's own scale.
+
+    `supply` is the chip's over the table's, squared.
+    """
 
     table: CostTable
     gate: float
     scale: float = 1.0
+    supply: float = 1.0
 
     @property
     def factor(self) -> float:
@@ -57,6 +61,14 @@ class Prices:
         prices = self.table.register_access.prices
         return (prices["read"] * read_bits + prices["write"] * write_bits) * self.factor
 
+    def split(self, largest: int, smallest: int) -> float:
+        """How many times more a multiplier takes that splits down to `smallest` bits."""
+        return float(self.table.splitting.halving ** log2(largest / smallest))
+
+    def wire(self, length_nm: float) -> float:
+        """Carrying a bit over a wire."""
+        return self.table.wires.per_mm * length_nm / 1e6 * self.supply * self.scale
+
     def memory(self, memory: Memory, direction: str, name: str) -> float:
         """pJ per bit: the memory's own figure, the table's row of its `kind`, or the SRAM law at the size of one bank."""
         own = memory.read_energy if direction == "read" else memory.write_energy
@@ -86,7 +98,8 @@ def _at_widths(law: Law, a: int, b: int) -> float:
 def prices_of(arch: Arch, table: CostTable, scaling: Scaling) -> Prices:
     """The table's prices at the chip's own node and supply, times the chip's own scale."""
     here = gate_energy(scaling, arch.process.node, arch.process.voltage)
-    return Prices(table, here / gate_energy(scaling, table.node, table.voltage), arch.energy.scale)
+    gate = here / gate_energy(scaling, table.node, table.voltage)
+    return Prices(table, gate, arch.energy.scale, (arch.process.voltage / table.voltage) ** 2)
 
 
 @lru_cache(maxsize=256)
