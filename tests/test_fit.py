@@ -15,9 +15,10 @@ from hwsim.building import network_to_price
 from hwsim.cli import app
 from hwsim.errors import HwsimError
 from hwsim.fitting import fit_chip, prior_chip, samples_of
-from hwsim.io.arch_yaml import load_arch, preset_folder
+from hwsim.io.arch_yaml import load_arch
 from hwsim.io.fit_report import fitted_values
 from hwsim.io.fitted_yaml import printed, write_fitted
+from hwsim.io.shipped import shipped_folder
 from hwsim.measured import Measured, measured_rows
 from hwsim.steps.fit import Fitted, fit
 from hwsim.topologies import named, networks
@@ -36,7 +37,7 @@ TRUTH = {"arrays.hvx.efficiency.w8a8": 0.4, "overheads.per_inference": 5e-5, "ov
 @pytest.fixture(scope="module")
 def chip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The snpe_dsp preset with a `fit` block."""
-    text = (preset_folder() / "snpe_dsp.yaml").read_text()
+    text = (shipped_folder("archs") / "snpe_dsp.yaml").read_text()
     text = text.replace("    dataflow:", "    efficiency: {w8a8: 0.5, w4a4: 0.5}  # of what the data sheet says\n    dataflow:", 1)
     path = tmp_path_factory.mktemp("chip") / "snpe_dsp.yaml"
     path.write_text(text.replace("\nvalidation:", f"{FIT}\nvalidation:"))

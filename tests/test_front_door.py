@@ -255,14 +255,10 @@ def test_a_wheel_brings_chips_and_networks(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path)
-    done = subprocess.run(
-        [python.with_name("hwsim"), "run", "--arch", "snpe_dsp", "--model", str(MODEL), "--format", "json"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    words = ["run", "--arch", "snpe_dsp", "--model", MODEL.stem, "--data", DATA.name, "--samples", "8", "--format", "json"]
+    done = subprocess.run([python.with_name("hwsim"), *words], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout)["arch"] == "snpe_dsp"
+    assert json.loads(done.stdout)["samples"] == 8
     code = "import hwsim, pathlib; p = pathlib.Path(hwsim.__file__).parent; "
     code += "print(*(len(list(p.glob(g))) for g in ('archs/*.yaml', 'workloads/*')))"
     counts = subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hwsim.arch import Arch
 from hwsim.cost import Cost, LayerCost, total
 from hwsim.graph import Graph, SourceGraph
-from hwsim.io.arch_yaml import load_arch, load_costs, preset_folder, presets
+from hwsim.io.arch_yaml import load_arch, load_costs, presets
+from hwsim.io.shipped import shipped_folder
 from hwsim.shelf import load
 from hwsim.simulate import price, simulate
 from hwsim.steps.execute import execute
@@ -254,7 +255,7 @@ def port_cycles(arch: Arch, layers: Sequence[LayerCost]) -> float:
 
 @cache
 def energy_tables() -> tuple[str, ...]:
-    return tuple(sorted(p.stem for p in (preset_folder() / "costs").glob("*.yaml")))
+    return tuple(sorted(p.stem for p in (shipped_folder("archs") / "costs").glob("*.yaml")))
 
 
 def repriced(name: str, arch: Arch, factor: float) -> Overrides:

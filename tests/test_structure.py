@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from hwsim.arch import Arch
 from hwsim.energy_table import CostTable, Scaling
 from hwsim.graph import Graph, SourceGraph
-from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling, preset_folder, presets, schema
+from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling, presets, schema
+from hwsim.io.shipped import shipped_folder
 from hwsim.mac_array import LOOPS
 from hwsim.quant import Array
 from hwsim.shelf import load, names
@@ -178,7 +179,7 @@ def test_light_start(program: str) -> None:
 
 def test_no_path_of_this_machine() -> None:
     own = {f"{p}/" for p in (ROOT, Path.home(), sys.prefix) if str(p) != "/"}
-    for path in [*PACKAGE.rglob("*"), *preset_folder().rglob("*")]:
+    for path in [*PACKAGE.rglob("*"), *shipped_folder("archs").rglob("*")]:
         if path.is_file() and path.suffix in (".py", ".j2", ".yaml", ".json", ".typed"):
             text = path.read_text("utf-8")
             assert not any(p in text for p in own), f"{path.relative_to(ROOT)} must not name a folder of this machine"
@@ -220,16 +221,18 @@ def test_every_shelf_is_tested() -> None:
 def test_presets(name: str) -> None:
     arch = load_arch(name)
     assert arch.name == name
-    assert (preset_folder() / f"{name}.yaml").read_text("utf-8").splitlines()[0] == "# yaml-language-server: $schema=arch.schema.json"
+    assert (shipped_folder("archs") / f"{name}.yaml").read_text("utf-8").splitlines()[
+        0
+    ] == "# yaml-language-server: $schema=arch.schema.json"
 
 
 @pytest.mark.parametrize("kind", ["arch", "costs", "area", "scaling"])
 def test_schemas_are_current(kind: str) -> None:
     """`hwsim schema <kind> > archs/<kind>.schema.json` after every change of the schema."""
-    assert json.loads((preset_folder() / f"{kind}.schema.json").read_text("utf-8")) == schema(kind)
+    assert json.loads((shipped_folder("archs") / f"{kind}.schema.json").read_text("utf-8")) == schema(kind)
 
 
-@pytest.mark.parametrize("path", sorted((preset_folder() / "costs").rglob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted((shipped_folder("archs") / "costs").rglob("*.yaml")), ids=lambda p: p.stem)
 def test_tables_name_their_schema(path: Path) -> None:
     first = path.read_text("utf-8").splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")

@@ -18,9 +18,10 @@ from hwsim.area_table import AreaTable
 from hwsim.energy_table import CostTable, Scaling
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import read_whole
+from hwsim.io.shipped import shipped_folder
 from hwsim.shelf import names
 
-__all__ = ["arch_path", "field_places", "load_arch", "load_areas", "load_costs", "load_scaling", "preset_folder", "presets", "schema"]
+__all__ = ["arch_path", "field_places", "load_arch", "load_areas", "load_costs", "load_scaling", "presets", "schema"]
 
 M = TypeVar("M", bound=BaseModel)
 Where = dict[tuple[Any, ...], str]
@@ -60,15 +61,9 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.v
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value.replace(".inf", "inf").replace(".nan", "nan")))
 
 
-def preset_folder() -> Path:
-    """Where the chips that come with hwsim lie: in the wheel beside the package, in a checkout at the top."""
-    inside = Path(__file__).resolve().parent.parent / "archs"
-    return inside if inside.is_dir() else inside.parent.parent / "archs"
-
-
 def presets() -> tuple[str, ...]:
     """The names of the chips that come with hwsim."""
-    return tuple(sorted(p.stem for p in preset_folder().glob("*.yaml")))
+    return tuple(sorted(p.stem for p in shipped_folder("archs").glob("*.yaml")))
 
 
 def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch:
@@ -105,7 +100,7 @@ def arch_path(name: str) -> Path:
         return path
     if name not in presets():
         raise HwsimError("arch", f"must be a path to a YAML file or one of {', '.join(presets())}", repr(name), suggest(name, presets()))
-    return preset_folder() / f"{name}.yaml"
+    return shipped_folder("archs") / f"{name}.yaml"
 
 
 Unknown = tuple[tuple[str, ...], str, str | None, str | None]
@@ -180,7 +175,7 @@ def _unpriced(arch: Arch) -> Iterator[Unknown]:
 
 def cost_tables() -> tuple[str, ...]:
     """The technologies whose energies come with hwsim."""
-    return tuple(sorted(p.stem for p in (preset_folder() / "costs").glob("*.yaml")))
+    return tuple(sorted(p.stem for p in (shipped_folder("archs") / "costs").glob("*.yaml")))
 
 
 @cache
@@ -188,21 +183,21 @@ def load_costs(name: str) -> CostTable:
     """The energy table of a technology: a file of archs/costs/."""
     if name not in cost_tables():
         raise HwsimError("energy.table", f"must be one of {', '.join(cost_tables())}", repr(name), suggest(name, cost_tables()))
-    path = preset_folder() / "costs" / f"{name}.yaml"
+    path = shipped_folder("archs") / "costs" / f"{name}.yaml"
     return _validated(CostTable, *_parse(path), path)
 
 
 @cache
 def load_scaling(name: str = "stillmaker_baas_2017") -> Scaling:
     """How energies scale between process nodes and supplies."""
-    path = preset_folder() / "costs" / "scaling" / f"{name}.yaml"
+    path = shipped_folder("archs") / "costs" / "scaling" / f"{name}.yaml"
     return _validated(Scaling, *_parse(path), path)
 
 
 @cache
 def load_areas(name: str = "cells_45nm") -> AreaTable:
     """Areas of cells and memories."""
-    path = preset_folder() / "costs" / "area" / f"{name}.yaml"
+    path = shipped_folder("archs") / "costs" / "area" / f"{name}.yaml"
     return _validated(AreaTable, *_parse(path), path)
 
 

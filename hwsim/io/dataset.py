@@ -12,6 +12,7 @@ import numpy as np
 
 from hwsim.errors import HwsimError, suggest
 from hwsim.io.files import refusal
+from hwsim.io.shipped import or_shipped
 from hwsim.quant import Array
 
 __all__ = ["Dataset", "load_dataset"]
@@ -30,11 +31,11 @@ class Dataset:
 
 
 def load_dataset(path: str | Path, limit: int | None = None, labels: bool = True) -> Dataset:
-    """The dataset of a file, or its first `limit` samples; without `labels` only x is needed.
+    """The dataset of a file or a demo dataset's name, or its first `limit` samples; without `labels` only x is needed.
 
     Raises HwsimError that says what is wanted.
     """
-    file = Path(path)
+    file = or_shipped(path, ".npz")
     if limit is not None and limit < 1:
         raise HwsimError("samples", "must be at least 1", limit)
     arrays = _arrays(file, ("x", "y") if labels else ("x",))
