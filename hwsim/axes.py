@@ -6,7 +6,7 @@ import re
 
 from hwsim.errors import HwsimError
 
-__all__ = ["axis", "integers", "split_axes", "split_bits"]
+__all__ = ["axis", "integers", "split_axes", "split_bits", "split_size"]
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z/]*)")
 _STEPS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -50,8 +50,13 @@ def axis(where: str, text: str) -> tuple[str, ...]:
     values = [sizes[0]]
     while values[-1] * 2 <= sizes[1]:
         values.append(values[-1] * 2)
-    unit = next(iter(kinds))
-    return tuple(f"{v:.15g} {unit}".strip() for v in values)
+    return tuple(_printed(v, str(next(iter(kinds))), any(m and "i" in m[2] for m in ends)) for v in values)
+
+
+def _printed(value: float, unit: str, binary: bool) -> str:
+    """A number with its unit, in the largest binary prefix that leaves it whole."""
+    prefix = next((p for p in ("G", "M", "K") if binary and value % _STEPS[p] == 0), "")
+    return f"{value / _STEPS[prefix]:.15g} {prefix + 'i' if prefix else ''}{unit}".strip()
 
 
 def split_axes(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...]]:
@@ -65,6 +70,15 @@ def split_axes(option: str, texts: list[str] | None) -> dict[str, tuple[str, ...
             raise HwsimError(option, f"must vary '{name}' once", "twice")
         found[name] = listed
     return found
+
+
+def split_size(option: str, text: str) -> tuple[float, float]:
+    """Inches: `3.5x2.6`.  Raises HwsimError for anything else, and for what no page can hold."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)x(\d+(?:\.\d+)?)", text.replace(" ", ""))
+    width, height = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    if not (1 <= width <= 50 and 1 <= height <= 50):
+        raise HwsimError(option, "must be width x height of 1 to 50 inches such as 3.5x2.6", repr(text))
+    return width, height
 
 
 def _outside_brackets(text: str) -> list[str]:

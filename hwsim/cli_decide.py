@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -92,3 +93,31 @@ def sweep(
         counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
     print(f"{counts.before} points were there, {counts.now} done now, {counts.failed} of them failed: {out}")
     raise typer.Exit(FINDING if counts.failed else OK)
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(help="the file of a sweep")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="fig.svg, fig.pdf or fig.png")],
+    x: Annotated[
+        str, typer.Option("--x", help="weight_bits, activation_bits, latency, energy, size, accuracy ... or a varied field")
+    ] = "weight_bits",
+    y: Annotated[str, typer.Option("--y", help="energy, latency, accuracy, size, traffic, edp, power ...")] = "energy",
+    hue: Annotated[str, typer.Option(help="what colours tell apart: arch, model, method ...; a heat map's number")] = "",
+    style: Annotated[str, typer.Option(help="what dashes tell apart; left out: what is needed to")] = "",
+    kind: Annotated[str, typer.Option(help="line, scatter, pareto or heatmap; left out: what fits x")] = "",
+    where: Annotated[list[str] | None, typer.Option(help="only these points: arch=snpe_dsp or weight_bits=4,8")] = None,
+    log: Annotated[str, typer.Option(help="logarithmic axes: x, y, xy or none; auto: those of over two decades")] = "auto",
+    size: Annotated[str, typer.Option(help="width x height in inches")] = "4.5x3.2",
+) -> None:
+    """A figure of a sweep as papers print them: bit-width against energy, accuracy against latency, Pareto fronts, heat maps."""
+    from hwsim.axes import split_axes, split_size
+    from hwsim.decide.drawing import Figure, draw
+    from hwsim.io.files import check_folder, write_whole
+
+    check_folder(out.parent)
+    figure = Figure(x, y, hue, style, kind, split_axes("--where", where), log, split_size("--size", size))
+    data, remarks = draw(file, figure, out.suffix.removeprefix("."))
+    write_whole(out, data)
+    for remark in remarks:
+        print(f"hwsim: note: {remark}", file=sys.stderr)

@@ -125,14 +125,17 @@ def _told(path: Path) -> Iterator[None]:
         raise HwsimError(path, "must be a sweep file that can be written", f"one of which SQLite says '{e}'") from None
 
 
-def read_sweep(path: Path, statement: str = "SELECT * FROM sweep") -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows of a sweep file, also while a sweep writes to it.  Raises HwsimError for a file that is none."""
+def read_sweep(path: Path, statement: str = "SELECT * FROM sweep", values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows of a sweep file, also while a sweep writes to it; `values` stand for question marks.
+
+    Raises HwsimError for a file that is none.
+    """
     if not path.is_file():
         raise HwsimError(path, "must be a sweep file (hwsim sweep -o)", "a missing one")
     with _told(path):
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            answer = connection.execute(statement)
+            answer = connection.execute(statement, values)
             return [c[0] for c in answer.description], answer.fetchall()
         finally:
             connection.close()
