@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version as _version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwsim.errors import HwsimError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from hwsim.arch import Arch
     from hwsim.cost import Cost
+    from hwsim.decide.sweep import Counts
     from hwsim.decide.table import CostTable
     from hwsim.graph import Graph
     from hwsim.quant import Array
     from hwsim.result import Result
 
-__all__ = ["HwsimError", "__version__", "check", "cost_table", "estimate", "execute", "load_arch", "load_model", "run"]
+__all__ = [
+    "HwsimError",
+    "__version__",
+    "check",
+    "cost_table",
+    "estimate",
+    "execute",
+    "load_arch",
+    "load_model",
+    "plot",
+    "read_sweep",
+    "run",
+    "sweep",
+]
 __version__ = _version("hwsim")
 
 
@@ -113,3 +129,56 @@ def run(arch: Arch, model: Graph, data: str | Path | None = None, metric: str | 
     from hwsim.simulate import simulate
 
     return simulate(arch, model, None if data is None else load_dataset(data), metric, engine)
+
+
+def sweep(
+    archs: Sequence[str | Path],
+    models: Sequence[str | Path],
+    out: str | Path,
+    weight_bits: Iterable[int] = (),
+    activation_bits: Iterable[int] = (),
+    methods: Sequence[str] = ("full",),
+    vary: Mapping[str, Sequence[str]] | None = None,
+    data: str | Path = "",
+    calibration: str | Path = "",
+    samples: int = 0,
+    mixed: int = 0,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    mix_versions: bool = False,
+    retry_failed: bool = False,
+) -> Counts:
+    """Every combination of chips x `vary`-ed fields x networks x methods x widths into one SQLite file; see `hwsim sweep --help`.
+
+    Points that the file holds are not computed again.  Any executor of concurrent.futures runs the points, Dask's too.  Raises
+    HwsimError for what cannot be; a point that fails is a row of the file.
+    """
+    from hwsim.decide.sweep import grid
+    from hwsim.decide.sweep import sweep as run_sweep
+
+    files = [str(a) for a in archs], [str(m) for m in models]
+    widths = tuple(weight_bits), tuple(activation_bits)
+    points = grid(*files, *widths, methods, vary, str(data), str(calibration), samples, mixed, seed)
+    return run_sweep(points, Path(out), executor, progress, mix_versions, retry_failed)
+
+
+def read_sweep(path: str | Path, where: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[Any]]:
+    """The points of a sweep's file by column, as pandas.DataFrame takes them; `where` keeps points, {"arch": ["snpe_dsp"]}."""
+    from hwsim.decide.rows import sweep_rows
+
+    columns, rows = sweep_rows(Path(path), where)
+    return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)) if rows else {c: [] for c in columns}
+
+
+def plot(path: str | Path, out: str | Path, x: str = "weight_bits", y: str = "energy", hue: str = "", **more: Any) -> list[str]:
+    """A figure of a sweep's file as .svg, .pdf or .png; what it does not show is returned in words.
+
+    `more` are `style`, `kind` (line, scatter, pareto, heatmap), `where`, `log` and `size` in inches, as `hwsim plot --help` has them.
+    """
+    from hwsim.decide.drawing import Figure, draw
+    from hwsim.io.files import write_whole
+
+    data, remarks = draw(Path(path), Figure(x, y, hue, **more), Path(out).suffix.removeprefix("."))
+    write_whole(Path(out), data)
+    return remarks

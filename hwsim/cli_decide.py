@@ -66,13 +66,17 @@ def sweep(
     scheduler: Annotated[str | None, typer.Option(help="a Dask scheduler: tcp://host:8786")] = None,
     mix_versions: Annotated[bool, typer.Option("--mix-versions", help="add to results of another version of hwsim")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try failed points again")] = False,
+    export: Annotated[str | None, typer.Option(help="csv, parquet or json: the whole file as a table beside it too")] = None,
 ) -> None:
     """Any grid of chips, fields, networks, widths and methods into one SQLite file; a killed sweep goes on where it was."""
     from hwsim.axes import split_axes, split_bits
+    from hwsim.decide.export import as_file
+    from hwsim.decide.rows import FORMS, sweep_rows
     from hwsim.decide.sweep import grid
     from hwsim.decide.sweep import sweep as run_sweep
-    from hwsim.io.files import check_folder
+    from hwsim.io.files import check_folder, write_whole
 
+    among("--export", export, FORMS)
     check_folder(out.parent)
     weight_bits, activation_bits = split_bits("--bits", bits)
     axes, models = split_axes("--vary", vary), [str(m) for m in model]
@@ -91,6 +95,8 @@ def sweep(
     )
     with executor_of(scheduler, workers) as executor, progress_of("sweep") as step:
         counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
+    if export:
+        write_whole(out.with_suffix(f".{export}"), as_file(*sweep_rows(out), export))
     print(f"{counts.before} points were there, {counts.now} done now, {counts.failed} of them failed: {out}")
     raise typer.Exit(FINDING if counts.failed else OK)
 
@@ -98,7 +104,7 @@ def sweep(
 @app.command()
 def plot(
     file: Annotated[Path, typer.Argument(help="the file of a sweep")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="fig.svg, fig.pdf or fig.png")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="fig.svg, fig.pdf or fig.png; with --export the table")],
     x: Annotated[
         str, typer.Option("--x", help="weight_bits, activation_bits, latency, energy, size, accuracy ... or a varied field")
     ] = "weight_bits",
@@ -109,14 +115,21 @@ def plot(
     where: Annotated[list[str] | None, typer.Option(help="only these points: arch=snpe_dsp or weight_bits=4,8")] = None,
     log: Annotated[str, typer.Option(help="logarithmic axes: x, y, xy or none; auto: those of over two decades")] = "auto",
     size: Annotated[str, typer.Option(help="width x height in inches")] = "4.5x3.2",
+    export: Annotated[str | None, typer.Option(help="csv, parquet or json: the points themselves; with --kind pareto the fronts")] = None,
 ) -> None:
     """A figure of a sweep as papers print them: bit-width against energy, accuracy against latency, Pareto fronts, heat maps."""
     from hwsim.axes import split_axes, split_size
-    from hwsim.decide.drawing import Figure, draw
+    from hwsim.decide.drawing import Figure, draw, fronts
+    from hwsim.decide.export import as_file
+    from hwsim.decide.rows import FORMS, sweep_rows
     from hwsim.io.files import check_folder, write_whole
 
+    among("--export", export, FORMS)
     check_folder(out.parent)
     figure = Figure(x, y, hue, style, kind, split_axes("--where", where), log, split_size("--size", size))
+    if export:
+        write_whole(out, as_file(*sweep_rows(file, figure.where, fronts(file, figure) if kind == "pareto" else None), export))
+        return
     data, remarks = draw(file, figure, out.suffix.removeprefix("."))
     write_whole(out, data)
     for remark in remarks:

@@ -72,7 +72,7 @@ def test_a_second_run_computes_nothing_and_a_larger_one_the_rest(model: str, tmp
 def test_mixed_assignments_are_priced_by_the_table(model: str, tmp_path: Path) -> None:
     out = tmp_path / "s.db"
     points = grid(["bitfusion_16x32"], [model], (2, 4, 8), (4, 8), mixed=500)
-    assert sweep(points, out).now + 1 == len(points[0]) == 500, "one assignment is drawn twice"
+    assert sweep(points, out).now == len(np.unique(np.array(points[0].choices), axis=0))
     assert sweep(points, out).before == 500
     table = hwsim.cost_table(hwsim.load_arch("bitfusion_16x32"), hwsim.load_model(model), (2, 4, 8), (4, 8))
     choices = points[0].choices

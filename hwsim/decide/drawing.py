@@ -16,7 +16,7 @@ from hwsim.io.figures import FORMS, Axis, Grid, Series, draw_grid, draw_series
 from hwsim.quant import Array
 from hwsim.searches.pareto import undominated
 
-__all__ = ["KINDS", "LOGS", "Figure", "draw"]
+__all__ = ["KINDS", "LOGS", "Figure", "draw", "fronts"]
 
 KINDS = ("line", "scatter", "pareto", "heatmap")
 LOGS = ("auto", "none", "x", "y", "xy")
@@ -50,12 +50,29 @@ def draw(path: Path, wanted: Figure, form: str = "svg") -> tuple[bytes, list[str
     """
     known("--out", form, FORMS)
     known("--log", wanted.log, LOGS)
+    sheet = _sheet(path, wanted)
+    kind = wanted.kind or ("line" if wanted.x in ("weight_bits", "activation_bits", *sheet.fields) else "scatter")
+    return _heat_map(sheet, wanted, form) if kind == "heatmap" else _series(sheet, wanted, kind, form), sheet.remarks
+
+
+def fronts(path: Path, wanted: Figure) -> set[int]:
+    """The numbers (`id`) of the points on the Pareto fronts of x and y, one front for each hue and style.  Raises HwsimError as `draw`."""
+    sheet = _sheet(path, wanted)
+    values = np.stack([_sign(sheet, n) * np.array(sheet.columns[n], np.float64) for n in (wanted.x, wanted.y)], 1)
+    (_, hue), (styles, style) = _groups(sheet, wanted.hue), _groups(sheet, wanted.style)
+    best = undominated(values, hue * max(len(styles), 1) + style)
+    return set(np.array(sheet.columns["id"])[best].tolist())
+
+
+def _sheet(path: Path, wanted: Figure) -> Sheet:
     if wanted.kind:
         known("--kind", wanted.kind, KINDS)
     names = {"--x": wanted.x, "--y": wanted.y, "--hue": wanted.hue, "--style": wanted.style}
     sheet = Sheet(path, {option: n for option, n in names.items() if n or option in ("--x", "--y")}, wanted.where)
-    kind = wanted.kind or ("line" if wanted.x in ("weight_bits", "activation_bits", *sheet.fields) else "scatter")
-    return _heat_map(sheet, wanted, form) if kind == "heatmap" else _series(sheet, wanted, kind, form), sheet.remarks
+    words = [o for o, n in (("--x", wanted.x), ("--y", wanted.y)) if n not in sheet.measures]
+    if wanted.kind == "pareto" and words:
+        raise HwsimError(words[0], f"must be a number of {', '.join(MEASURES)} for a front", repr(names[words[0]]))
+    return sheet
 
 
 def _series(sheet: Sheet, wanted: Figure, kind: str, form: str) -> bytes:

@@ -1,10 +1,10 @@
-"""Cost tables as files: HAQ's array, CSV, Parquet or JSON."""
+"""Cost tables and sweeps as files: CSV, Parquet or JSON, and HAQ's array for a cost table."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hwsim.io.files import write_whole
 from hwsim.io.parquet import to_parquet
 from hwsim.io.text import to_csv
 
-__all__ = ["EXPORTS", "export_table"]
+__all__ = ["EXPORTS", "as_file", "export_table"]
 
 EXPORTS = ("haq", "csv", "parquet", "json")
 COLUMNS = ("layer", "weight_bits", "activation_bits", *QUANTITIES)
@@ -31,15 +31,16 @@ def export_table(table: CostTable, form: str, path: Path) -> None:
     """
     if form not in EXPORTS:
         raise HwsimError("--export", f"must be one of {', '.join(EXPORTS)}", repr(form), suggest(form, EXPORTS))
-    if form == "haq":
-        data: str | bytes = _haq(table)
-    elif form == "csv":
-        data = to_csv(COLUMNS, [[*r] for r in _rows(table)])
-    elif form == "json":
-        data = json.dumps([dict(zip(COLUMNS, r, strict=True)) for r in _rows(table)], indent=1) + "\n"
-    else:
-        data = to_parquet(COLUMNS, [*_rows(table)])
-    write_whole(path, data)
+    write_whole(path, _haq(table) if form == "haq" else as_file(COLUMNS, [*_rows(table)], form))
+
+
+def as_file(columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> str | bytes:
+    """A table as csv, json or parquet."""
+    if form == "csv":
+        return to_csv(columns, rows)
+    if form == "json":
+        return json.dumps([dict(zip(columns, r, strict=True)) for r in rows], indent=1) + "\n"
+    return to_parquet(columns, rows)
 
 
 def _haq(table: CostTable) -> bytes:

@@ -30,6 +30,8 @@ from hwsim.steps.read import read
 
 __all__ = ["Context", "Outcome", "Points", "evaluate", "failure", "mixed_points", "source_version"]
 
+BLOCK = 1 << 13
+
 
 @dataclass(frozen=True)
 class Context:
@@ -95,7 +97,7 @@ class Points:
     def keys(self) -> list[bytes]:
         """One key a point, by content."""
         start = hashlib.blake2b(self.context.hash, digest_size=12)
-        items = [p.encode() for p in self.precisions] if self.choices is None else self._assignments()
+        items = [p.encode() for p in self.precisions] if self.choices is None else self.assignments()
         keys = []
         for item in items:
             h = start.copy()
@@ -103,15 +105,20 @@ class Points:
             keys.append(h.digest())
         return keys
 
-    def _assignments(self) -> list[bytes]:
-        """Bits by width, so that the same assignment has the same key whatever the options beside it are."""
-        assert self.choices is not None
+    def assignments(self) -> list[bytes]:
+        """Mixed points' bits by width, so that the same assignment has the same key whatever the options beside it are."""
+        if self.choices is None:
+            return []
         table = _table(self.context)
         bits = np.array([[*o, *[0] * (8 - len(o))] for o in table.options], np.uint8)
         width = len(table.options)
         rows = np.ascontiguousarray(bits[np.arange(width), self.choices])
         data = rows.tobytes()
         return [data[i : i + width] for i in range(0, len(data), width)]
+
+    def widths(self) -> str:
+        """What each byte of an assignment is, as JSON: [kind, layers]."""
+        return "" if self.choices is None else json.dumps([[w.kind, w.nodes] for w in _table(self.context).widths])
 
 
 @dataclass(frozen=True)
@@ -137,10 +144,11 @@ class Outcome:
 
 
 def mixed_points(context: Context, count: int, seed: int = 0) -> Points:
-    """Random assignments of the context's widths."""
+    """Random assignments of the context's widths; the first of them are the same whatever the count."""
     options = _table(context).options
     rng = np.random.default_rng(seed)
-    return Points(context, (), np.stack([rng.integers(0, len(o), count, np.uint8) for o in options], 1))
+    blocks = [np.stack([rng.integers(0, len(o), BLOCK, np.uint8) for o in options], 1) for _ in range(-(-count // BLOCK))]
+    return Points(context, (), np.concatenate(blocks)[:count])
 
 
 def failure(points: Points, message: str) -> tuple[Any, ...]:
@@ -150,26 +158,32 @@ def failure(points: Points, message: str) -> tuple[Any, ...]:
 
 def evaluate(points: Points) -> list[tuple[Any, ...]]:
     """The outcomes of points as rows of the store, without key and context."""
-    if points.choices is not None:
-        return _mixed(points.context, points.choices)
-    return [tuple(vars(_alone(points.context, p)).values()) for p in points.precisions]
+    context = points.context
+    if points.choices is None:
+        alone = (_alone(context, Precision.parse(p) if p else None, p) for p in points.precisions)
+    elif context.data:
+        table = _table(context)
+        alone = (_alone(context, table.precision(c), "mixed", _means(table, c[None])) for c in points.choices)
+    else:
+        return _mixed(context, points.choices)
+    return [tuple(vars(found).values()) for found in alone]
 
 
-def _alone(context: Context, precision: str) -> Outcome:
+def _alone(context: Context, precision: Precision | None, said: str, bits: Sequence[Any] = ()) -> Outcome:
     start = perf_counter()
     try:
-        found = _scored(context, precision) if context.data or not precision else _priced(context, precision)
+        found = _priced(context, precision) if precision and not context.data else _scored(context, precision)
     except HwsimError as e:
         found = {"status": "failed", "message": str(e)}
     except MemoryError:
         found = {"status": "failed", "message": "memory: must be enough for the network's tensors"}
-    weight, activation = Precision.parse(precision).default if precision else (None, None)
-    return replace(Outcome(precision, weight, activation, seconds=perf_counter() - start), **found)
+    weight, activation = [float(b[0]) for b in bits] or (precision.default if precision else (None, None))
+    return replace(Outcome(said, weight, activation, seconds=perf_counter() - start), **found)
 
 
-def _priced(context: Context, precision: str) -> dict[str, Any]:
+def _priced(context: Context, precision: Precision) -> dict[str, Any]:
     table = _table(context)
-    return _costs(context, table.price(table.choice(Precision.parse(precision))))
+    return _costs(context, table.price(table.choice(precision)))
 
 
 def _costs(context: Context, quantities: Sequence[float]) -> dict[str, Any]:
@@ -178,7 +192,7 @@ def _costs(context: Context, quantities: Sequence[float]) -> dict[str, Any]:
     return {"latency_s": cycles / context.chip.clock_hz, "energy_j": energy_pj * 1e-12, "cycles": int(cycles), **bytes_}
 
 
-def _scored(context: Context, precision: str) -> dict[str, Any]:
+def _scored(context: Context, precision: Precision | None) -> dict[str, Any]:
     """The whole simulation of a network, quantized first when a precision is given."""
     source, data = _source(context.model), _data(context.data, context.samples) if context.data else None
     if precision:
@@ -199,25 +213,23 @@ def _scored(context: Context, precision: str) -> dict[str, Any]:
 def _mixed(context: Context, choices: Array) -> list[tuple[Any, ...]]:
     """Mixed assignments priced by the table, many at once."""
     start, table = perf_counter(), _table(context)
-    found = table.evaluate(choices)
-    means = [_mean_bits(table, choices, kind) for kind in ("weights", "activations")]
-    seconds = (perf_counter() - start) / max(len(choices), 1)
-    q = dict(zip(QUANTITIES, found.T, strict=True))
+    q = dict(zip(QUANTITIES, table.evaluate(choices).T, strict=True))
+    means, seconds = _means(table, choices), (perf_counter() - start) / max(len(choices), 1)
     bytes_ = [-(-q[n].astype(np.int64) // 8) for n in ("size_bits", "offchip_bits")]
-    costs = [
-        q["cycles"] / context.chip.clock_hz,
-        q["energy_pj"] * 1e-12,
-        q["cycles"].astype(np.int64),
-        *bytes_,
-        q["bitops"].astype(np.int64),
-    ]
+    time, energy = q["cycles"] / context.chip.clock_hz, q["energy_pj"] * 1e-12
+    costs = [time, energy, q["cycles"].astype(np.int64), *bytes_, q["bitops"].astype(np.int64)]
     rows = zip(*(column.tolist() for column in (*means, *costs)), strict=True)
     return [("mixed", w, a, "ok", "", seconds, *rest, None, None, None, None) for w, a, *rest in rows]
 
 
-def _mean_bits(table: CostTable, choices: Array, kind: str) -> Array:
-    at = [i for i, w in enumerate(table.widths) if w.kind == kind]
-    return np.mean([np.array(table.options[i], np.float64)[choices[:, i]] for i in at], 0) if at else np.zeros(len(choices))
+def _means(table: CostTable, choices: Array) -> list[Array]:
+    """The mean bits of the weights and of the activations of assignments."""
+    found = []
+    for kind in ("weights", "activations"):
+        at = [i for i, w in enumerate(table.widths) if w.kind == kind]
+        bits = [np.array(table.options[i], np.float64)[choices[:, i]] for i in at]
+        found.append(np.mean(bits, 0) if bits else np.zeros(len(choices)))
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -97,7 +97,9 @@ def sweep(
         before = total - sum(len(c.points) for c in left)
         now = failed = 0
         for chunk, rows in _run_here(left) if executor is None else _run_there(left, executor):
-            store.add(chunk.points.context.row(), [(k, chunk.points.context.hash.hex(), *r) for k, r in zip(chunk.keys, rows, strict=True)])
+            context = chunk.points.context
+            named = [(k, context.hash.hex(), *r) for k, r in zip(chunk.keys, rows, strict=True)]
+            store.add(context.row(), named, chunk.points.assignments(), chunk.points.widths())
             now, failed = now + len(rows), failed + sum(r[STATUS] == "failed" for r in rows)
             if progress:
                 progress(before + now, total)
@@ -118,7 +120,8 @@ def _chunks(points: Points, known: set[bytes], remote: bool) -> Iterator[_Chunk]
         if k not in known:
             first.setdefault(k, i)
     keys, index = list(first), np.fromiter(first.values(), np.int64, len(first))
-    size = (512 if remote else 8192) if points.choices is not None else 16 if remote and not points.context.data else 1
+    cheap = not points.context.data
+    size = (512 if remote else 8192) if cheap and points.choices is not None else 16 if cheap and remote else 1
     for i in range(0, len(keys), size):
         yield _Chunk(points.part(index[i : i + size]), keys[i : i + size])
 

@@ -1,7 +1,7 @@
 """The door to SQLite: the results of a sweep, one row a point, each there for good as soon as it is done.
 
-Two tables: `context` says what points have in common (chip, network, method, data), `point` what each of them is and gave.  The view
-`sweep` joins them for SQL, `hwsim plot` and exports.
+`context` says what points have in common (chip, network, method, data), `point` what each of them is and gave.  The view `sweep` joins
+them for SQL, `hwsim plot` and exports.  `assignment` has the bits of mixed points, one byte for each of the `widths` of their context.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _CREATE = f"""
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS context ({", ".join(_TYPES.get(c, f"{c} TEXT") for c in CONTEXT)});
 CREATE TABLE IF NOT EXISTS point ({", ".join(POINT)});
-CREATE VIEW IF NOT EXISTS sweep AS SELECT {", ".join(f"c.{n}" for n in CONTEXT[1:])}, {", ".join(f"p.{n}" for n in POINT[2:])}
+CREATE TABLE IF NOT EXISTS widths (context TEXT PRIMARY KEY, nodes TEXT);
+CREATE TABLE IF NOT EXISTS assignment (point INTEGER PRIMARY KEY, bits BLOB);
+CREATE VIEW IF NOT EXISTS sweep AS SELECT p.rowid AS id, c.id AS context_id,
+  {", ".join([*(f"c.{n}" for n in CONTEXT[1:]), *(f"p.{n}" for n in POINT[2:])])}
   FROM point p JOIN context c ON c.id = p.context;
 """
 
@@ -49,14 +52,22 @@ class Store:
 
     def forget_failed(self) -> None:
         """Take the failed points out, to be tried again."""
+        self._ask("DELETE FROM assignment WHERE point IN (SELECT rowid FROM point WHERE status = 'failed')")
         self._ask("DELETE FROM point WHERE status = 'failed'")
 
-    def add(self, context: Sequence[Any], points: Sequence[Sequence[Any]]) -> None:
-        """Points that are done, with what they have in common: all are in the file when this returns or, after an error, none."""
+    def add(self, context: Sequence[Any], points: Sequence[Sequence[Any]], bits: Sequence[bytes] = (), widths: str = "") -> None:
+        """Points that are done, with what they have in common: all are in the file when this returns or, after an error, none.
+
+        `bits` are the assignments of mixed points, and `widths` what each of their bytes is.
+        """
         with _told(self.path), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(f"INSERT OR IGNORE INTO context VALUES ({', '.join('?' * len(CONTEXT))})", context)
+            first = self._db.execute("SELECT coalesce(max(rowid), 0) + 1 FROM point").fetchone()[0]
             self._db.executemany(f"INSERT INTO point VALUES ({', '.join('?' * len(POINT))})", points)
+            if bits:
+                self._db.execute("INSERT OR IGNORE INTO widths VALUES (?, ?)", (context[0], widths))
+                self._db.executemany("INSERT INTO assignment VALUES (?, ?)", enumerate(bits, first))
 
     def _ask(self, statement: str) -> list[Any]:
         with _told(self.path):
@@ -79,6 +90,7 @@ def open_store(path: Path) -> Iterator[Store]:
             connection.executescript(_CREATE)
             connection.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
             yield Store(path, connection)
+            connection.execute("PRAGMA journal_mode = DELETE")  # one plain file, that can be read where nothing can be written
         finally:
             connection.close()
 
