@@ -118,7 +118,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("io/store.py",),
     "dask": ("io/cluster.py",),
     "distributed": ("io/cluster.py",),
-    "torch": (),
+    "torch": ("decide/torch_graph.py", "decide/traces.py", "searches/_ddpg.py"),
+    "pymoo": ("searches/evolution.py",),
     "pandas": (),
     "sklearn": (),
 }

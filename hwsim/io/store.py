@@ -15,7 +15,7 @@ from typing import Any
 
 from hwsim.errors import HwsimError
 
-__all__ = ["CONTEXT", "POINT", "Store", "open_store", "read_sweep"]
+__all__ = ["CONTEXT", "POINT", "Cells", "Store", "open_store", "read_sweep"]
 
 SCHEMA = 2
 CONTEXT = ("id", "version", "arch", "arch_hash", "fields", "model", "model_hash", "method", "data", "data_hash", "samples", "area_mm2")
@@ -151,3 +151,35 @@ def read_sweep(path: Path, statement: str = "SELECT * FROM sweep", values: Seque
             return [c[0] for c in answer.description], answer.fetchall()
         finally:
             connection.close()
+
+
+class Cells:
+    """Results by the hash of all that decided them, as text; each is there for good when `put` returns.  Any number of processes may
+    share a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise HwsimError(path.parent, "must be a folder that can be written", f"one that gives '{e.strerror}'") from None
+        with _told(path):
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("CREATE TABLE IF NOT EXISTS cell (key BLOB PRIMARY KEY, value TEXT) WITHOUT ROWID")
+
+    def get(self, key: bytes) -> str | None:
+        """What was kept under a key."""
+        with _told(self.path):
+            found = self._db.execute("SELECT value FROM cell WHERE key = ?", (key,)).fetchone()
+        return None if found is None else str(found[0])
+
+    def put(self, key: bytes, value: str) -> None:
+        """Keep a result."""
+        with _told(self.path):
+            self._db.execute("INSERT OR REPLACE INTO cell VALUES (?, ?)", (key, value))
+
+    def close(self) -> None:
+        """Leave the file."""
+        self._db.close()
