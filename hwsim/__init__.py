@@ -123,12 +123,17 @@ def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]
     return check_graph(arch, model)
 
 
-def run(arch: Arch, model: Graph, data: str | Path | None = None, metric: str | None = None, engine: str = "numba") -> Result:
-    """Cost, and with data (an .npz file with x and y) accuracy on the chip and agreement with the file's own arithmetic."""
+def run(
+    arch: Arch, model: Graph, data: str | Path | None = None, metric: str | None = None, engine: str = "numba", threads: int = 1
+) -> Result:
+    """Cost, and with data (an .npz file with x and y) accuracy on the chip and agreement with the file's own arithmetic.
+
+    Batches of the data are executed side by side by `threads`; memory does not grow with the data.
+    """
     from hwsim.io.dataset import load_dataset
     from hwsim.simulate import simulate
 
-    return simulate(arch, model, None if data is None else load_dataset(data), metric, engine)
+    return simulate(arch, model, None if data is None else load_dataset(data), metric, engine, threads=threads)
 
 
 def sweep(

@@ -76,6 +76,7 @@ def run(
     metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
     batch: Annotated[int, typer.Option(min=1, help="images executed at a time")] = 64,
+    threads: Annotated[int, typer.Option(min=1, help="batches executed side by side")] = 1,
     out: Annotated[Path | None, typer.Option(help="folder of the report; left out: reports/<arch>-<model>")] = None,
     report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True,
     mapper: MapperOption = "",
@@ -99,7 +100,7 @@ def run(
     if report:
         check_folder(folder)
     with progress_of("executing") as step:
-        result = simulate(chip, graph, dataset, metric, engine, batch, step, mapper, objective)
+        result = simulate(chip, graph, dataset, metric, engine, batch, step, mapper, objective, threads)
     offchip = [n for n, m in chip.memories.items() if not m.on_chip]
     if format is Format.json:
         print(result.to_json())

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
 
 from hwsim.arch import Arch
 from hwsim.cost import Cost
-from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_areas, load_costs, load_scaling
 from hwsim.io.dataset import Dataset
 from hwsim.mapping import Given, Mapping
 from hwsim.program import Program
-from hwsim.quant import Array
 from hwsim.result import Result
+from hwsim.scoring import Progress, Runs, scored_result
 from hwsim.steps.area import areas
 from hwsim.steps.check import CheckReport, check
 from hwsim.steps.estimate import appraiser, estimate
-from hwsim.steps.execute import execute
-from hwsim.steps.lower import as_written, lower
+from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
 from hwsim.steps.prices import Prices, prices_of
-from hwsim.steps.read import with_batch
 from hwsim.steps.residency import Residency, plan_residency
-from hwsim.steps.score import agreement, choose_metric, score
 from hwsim.steps.staging import stage_weights
 from hwsim.steps.timeline import timeline
 
 __all__ = ["LaidOut", "area_of", "check_fit", "lay_out", "price", "simulate"]
-
-Progress = Callable[[int, int], None]
 
 
 def simulate(
@@ -49,8 +41,9 @@ def simulate(
     progress: Progress | None = None,
     mapper: str = "",
     objective: str = "latency",
+    threads: int = 1,
 ) -> Result:
-    """One network on one chip: check, lower, price; with data execute and score too.
+    """One network on one chip: check, lower, price; with data execute and score too, `batch` samples at a time in each of `threads`.
 
     `progress(done, total)` is called after each batch.  Raises HwsimError for what the chip or the data cannot be.
     """
@@ -58,7 +51,7 @@ def simulate(
     program = lower(graph, arch)
     cost = price(arch, program, mapper, objective=objective)
     result = _result(arch, graph, cost, tuple(f.message for f in report.findings))
-    return result if data is None else _scored(result, arch, graph, data, metric, engine, batch, progress)
+    return result if data is None else scored_result(result, arch, graph, data, Runs(engine, batch, threads), metric, progress)
 
 
 def check_fit(arch: Arch, graph: Graph) -> tuple[CheckReport, Cost | None]:
@@ -135,44 +128,3 @@ def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> 
         area_of(arch),
         findings,
     )
-
-
-def _scored(
-    result: Result, arch: Arch, graph: Graph, data: Dataset, metric: str | None, engine: str, batch: int, progress: Progress | None
-) -> Result:
-    """The result with accuracy on the chip, accuracy of the file's own arithmetic, and how far both agree."""
-    chip, own, overflowed = [], [], Counter[str]()
-    runs = with_batch(graph, min(batch, len(data)))
-    on_chip, as_file = lower(runs, arch), as_written(runs)
-    for done, feeds, count in _batches(runs, data):
-        execution = execute(on_chip, feeds, engine=engine)
-        overflowed.update(execution.overflowed)
-        chip.append(execution.tensors[runs.outputs[0]][:count])
-        own.append(execute(as_file, feeds, engine=engine).tensors[runs.outputs[0]][:count])
-        if progress:
-            progress(done, len(data))
-    outputs, reference = np.concatenate(chip), np.concatenate(own)
-    kind = metric or choose_metric(outputs, data.y)
-    return replace(
-        result,
-        accuracy=score(outputs, data.y, kind),
-        reference_accuracy=score(reference, data.y, kind),
-        agreement=agreement(outputs, reference),
-        overflowed=dict(overflowed),
-    )
-
-
-def _batches(graph: Graph, data: Dataset) -> Iterator[tuple[int, dict[str, Array], int]]:
-    """Samples done, the feeds of one batch (the last one filled up by repetition), and how many of it count."""
-    if len(graph.inputs) != 1:
-        raise HwsimError(graph.name, "must have one input to be scored on a dataset", f"{len(graph.inputs)} inputs")
-    tensor = graph.tensors[graph.inputs[0]]
-    size = tensor.shape[0]
-    if data.x.shape[1:] != tensor.shape[1:]:
-        raise HwsimError(
-            f"data '{data.name}'", f"x must have samples of shape {tensor.shape[1:]} for input '{tensor.name}'", data.x.shape[1:]
-        )
-    for start in range(0, len(data), size):
-        part = data.x[start : start + size]
-        filled = np.concatenate([part, np.repeat(part[-1:], size - len(part), 0)])
-        yield start + len(part), {tensor.name: filled}, len(part)

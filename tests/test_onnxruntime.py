@@ -15,7 +15,7 @@ import pytest
 
 from hwsim.io.onnx_model import read_onnx, write_onnx
 from hwsim.quant import Array
-from hwsim.steps.execute import execute
+from hwsim.steps.execute import execute, executor
 from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
@@ -191,12 +191,9 @@ def test_both_executors_agree_exactly(name: str, qdq: str) -> None:
 
 def outputs_of(program: Any, x: Array) -> Array:
     """A network's outputs on all rows, batch by batch."""
-    from hwsim.steps.assemble import assemble
-
-    graph = program.graph
+    graph, run = program.graph, executor(program)
     size = graph.tensors[graph.inputs[0]].shape[0]
-    assembly = assemble(program)
-    return np.concatenate([assembly.run({graph.inputs[0]: x[i : i + size]}).tensors[graph.outputs[0]] for i in range(0, len(x), size)])
+    return np.concatenate([run({graph.inputs[0]: x[i : i + size]}).tensors[graph.outputs[0]] for i in range(0, len(x), size)])
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ LEVELS = (
     ("kernels",),
     SHELVES,
     ("io", "steps"),
-    ("pipeline",),
+    ("pipeline", "scoring"),
     ("simulate", "compare", "building", "quantizing", "catalogue"),
     ("decide",),
     ("fitting",),
@@ -85,7 +85,7 @@ NEIGHBOURS: dict[str, set[str]] = {
     "arithmetics": {"formats"},
     "arrays": {"formats"},
     "mappers": {"formats", "arrays"},
-    **{s: set() for s in ("formats", "quantizers", "searches", "topologies", *LEVELS[7])},
+    **{s: set() for s in ("formats", "quantizers", "searches", "topologies", *LEVELS[6], *LEVELS[7])},
 }
 ONLY_THEMSELVES = {"kernels", "errors"}
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from hwsim.io.shipped import or_shipped
 from hwsim.quant import Array
 
 __all__ = ["Dataset", "load_dataset"]
+
+LARGE = 1 << 24  # bytes from which an array is not held in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +82,25 @@ def _array(archive: zipfile.ZipFile, member: str, where: str) -> Array:
     with archive.open(member) as stream:
         version = np.lib.format.read_magic(stream)
         read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
+        shape, fortran, dtype = read_header(stream)
         if dtype.hasobject:
             raise HwsimError(where, "must be plain numbers", "pickled Python objects")
         held, needed = archive.getinfo(member).file_size - stream.tell(), prod(shape) * dtype.itemsize
         if held != needed:
             raise HwsimError(where, f"must hold {needed} bytes for shape {shape} of {dtype}", held)
+        if needed > LARGE:
+            return _on_disk(stream, shape, dtype, "F" if fortran else "C")
     with archive.open(member) as stream:
         array: Array = np.lib.format.read_array(stream, allow_pickle=False)
     return array
+
+
+def _on_disk(stream: IO[bytes], shape: tuple[int, ...], dtype: Any, order: Literal["C", "F"]) -> Array:
+    """Numbers unpacked to a nameless temporary file and read from there as they are needed: the data set may be larger than memory."""
+    with tempfile.TemporaryFile() as file:
+        shutil.copyfileobj(stream, file, 1 << 20)
+        file.flush()
+        return np.memmap(file, dtype, "r", shape=shape, order=order)
 
 
 def _kind(file: Path) -> str:
@@ -100,6 +115,11 @@ def _kind(file: Path) -> str:
 
 
 def _check_finite(file: Path, name: str, array: Array) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        place = tuple(int(v) for v in np.argwhere(~np.isfinite(array))[0])
-        raise HwsimError(file, f"{name} must be finite numbers", f"{array[place]} at {place}")
+    if array.dtype.kind != "f":
+        return
+    some = max(1, LARGE // max(array[:1].nbytes, 1))
+    for start in range(0, len(array), some):
+        part = array[start : start + some]
+        if not np.isfinite(part).all():
+            place = tuple(int(v) for v in np.argwhere(~np.isfinite(part))[0])
+            raise HwsimError(file, f"{name} must be finite numbers", f"{part[place]} at {(start + place[0], *place[1:])}")

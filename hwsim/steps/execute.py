@@ -15,7 +15,7 @@ from hwsim.program import Program, Step
 from hwsim.quant import Array
 from hwsim.shelf import load
 
-__all__ = ["ENGINES", "Execution", "check_feeds", "execute", "held_outputs", "run_step"]
+__all__ = ["ENGINES", "Execution", "check_feeds", "execute", "executor", "held_outputs", "run_step"]
 
 ENGINES = ("numba", "reference")
 
@@ -29,17 +29,23 @@ class Execution:
 
 
 def execute(program: Program, feeds: Mapping[str, Array], all_tensors: bool = False, engine: str = "numba") -> Execution:
-    """Run a program.  `feeds` gives every input of the network, stored numbers where the input is stored.
+    """Run a program once.  `feeds` gives every input of the network, stored numbers where the input is stored.
 
     Raises HwsimError for an unknown engine and for inputs that do not fit.
     """
+    return executor(program, all_tensors, engine)(feeds)
+
+
+def executor(program: Program, all_tensors: bool = False, engine: str = "numba") -> Callable[[Mapping[str, Array]], Execution]:
+    """A program made ready once, to be run on many feeds, by several threads if need be.  Raises HwsimError for an unknown engine."""
     if engine not in ENGINES:
         raise HwsimError("engine", f"must be {' or '.join(ENGINES)}", repr(engine), suggest(engine, ENGINES))
-    if engine == "numba":
-        from hwsim.steps.assemble import assemble
+    if engine == "reference":
+        return lambda feeds: _execute_reference(program, feeds, all_tensors)
+    from hwsim.steps.assemble import assemble
 
-        return assemble(program, all_tensors).run(feeds, all_tensors)
-    return _execute_reference(program, feeds, all_tensors)
+    assembly = assemble(program, all_tensors)
+    return lambda feeds: assembly.run(feeds, all_tensors)
 
 
 def _execute_reference(program: Program, feeds: Mapping[str, Array], all_tensors: bool) -> Execution:

@@ -14,7 +14,7 @@ from hwsim.quant import Array, Format, QuantParams
 from hwsim.quantizers._affine import Scheme, stored
 from hwsim.shelf import load
 from hwsim.steps.absorb import output_axis
-from hwsim.steps.execute import execute
+from hwsim.steps.execute import executor
 from hwsim.steps.lower import as_written
 from hwsim.steps.plan_quantizers import Plan, lowest, plan_quantizers
 from hwsim.steps.read import read
@@ -37,10 +37,10 @@ Ranges = Mapping[str, tuple[float, float]]
 
 def ranges_of(graph: Graph, batches: Iterable[Mapping[str, Array]]) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every real tensor over calibration batches (each a full set of inputs)."""
-    program = as_written(graph)
+    run = executor(as_written(graph), all_tensors=True)
     found: dict[str, tuple[float, float]] = {}
     for feeds in batches:
-        for name, array in execute(program, feeds, all_tensors=True).tensors.items():
+        for name, array in run(feeds).tensors.items():
             if array.dtype.kind == "f" and array.size:
                 low, high = found.get(name, (np.inf, -np.inf))
                 found[name] = (min(low, float(array.min())), max(high, float(array.max())))

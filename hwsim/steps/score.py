@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import sqrt
 
 import numpy as np
@@ -11,7 +11,7 @@ from hwsim.errors import HwsimError, suggest
 from hwsim.quant import Array
 from hwsim.result import Agreement, Score
 
-__all__ = ["METRICS", "agreement", "choose_metric", "score"]
+__all__ = ["METRICS", "agreement", "check_labels", "choose_metric", "joined", "sample_scores", "score", "scored"]
 
 Z95 = 1.959964
 
@@ -50,7 +50,7 @@ def _mse(out: Array, y: Array) -> Array:
 METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "dice": _dice, "iou": _iou, "mse": _mse}
 
 
-def choose_metric(outputs: Array, y: Array) -> str:
+def choose_metric(y: Array) -> str:
     """The metric that fits the labels: one whole number a sample is a class, a map is a segmentation, anything else a regression."""
     if y.size == len(y) and y.dtype.kind in "iub":
         return "top1"
@@ -59,9 +59,15 @@ def choose_metric(outputs: Array, y: Array) -> str:
 
 def score(outputs: Array, y: Array, metric: str) -> Score:
     """A metric of network outputs (samples first) against labels.  Raises HwsimError for labels that do not fit."""
+    check_labels(outputs.shape, y, metric)
+    return scored(sample_scores(outputs, y, metric), metric)
+
+
+def check_labels(shape: tuple[int, ...], y: Array, metric: str) -> None:
+    """Raises HwsimError for an unknown metric, and for labels that do not fit outputs of this shape (samples first)."""
     if metric not in METRICS:
         raise HwsimError("metric", f"must be one of {', '.join(METRICS)}", repr(metric), suggest(metric, METRICS))
-    classes = int(np.prod(outputs.shape[1:]))
+    classes = int(np.prod(shape[1:]))
     if metric in ("top1", "top5"):
         if y.size != len(y) or y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= classes:
             raise HwsimError(
@@ -69,9 +75,17 @@ def score(outputs: Array, y: Array, metric: str) -> Score:
             )
     elif metric == "mse" and int(np.prod(y.shape[1:])) != classes:
         raise HwsimError("targets y", f"must have {classes} numbers per sample like the output", y.shape)
-    elif metric in ("dice", "iou") and y.shape[-2:] != outputs.shape[-2:]:
-        raise HwsimError("masks y", f"must have the output's size {outputs.shape[-2:]}", y.shape)
-    each = METRICS[metric](outputs, y).astype(np.float64)
+    elif metric in ("dice", "iou") and y.shape[-2:] != shape[-2:]:
+        raise HwsimError("masks y", f"must have the output's size {shape[-2:]}", y.shape)
+
+
+def sample_scores(outputs: Array, y: Array, metric: str) -> Array:
+    """The metric of every sample, (samples,) in float64."""
+    return METRICS[metric](outputs, y).astype(np.float64)
+
+
+def scored(each: Array, metric: str) -> Score:
+    """The mean of the samples' scores with its interval."""
     value, n = float(each.mean()), len(each)
     if metric.startswith("top"):
         return Score(metric, value, *_wilson(value, n), n)
@@ -93,3 +107,12 @@ def agreement(a: Array, b: Array) -> Agreement:
     same = float((answers[0] == answers[1]).mean())
     difference = np.abs(flat_a - flat_b)
     return Agreement(same, float(difference.max()), float(difference.mean()), float((difference == 0).mean()), len(a))
+
+
+def joined(parts: Sequence[Agreement]) -> Agreement:
+    """The agreement of all samples, from those of some at a time."""
+    n = sum(p.samples for p in parts)
+    same, mean, equal = (
+        sum(getattr(p, name) * p.samples for p in parts) / n for name in ("same_answer", "mean_difference", "equal_elements")
+    )
+    return Agreement(same, max(p.largest_difference for p in parts), mean, equal, n)

@@ -12,6 +12,8 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.compiling import Kernel, entry
 from hwsim.kernels.dots import PAIRS, Dot, best
 from tests.bench import _engine_models as models
+from tests.bench import widths
+from tests.bench._alone import alone
 from tests.bench._clock import Call, Row, interleaved, ratio
 
 PEAK_STEPS = 300_000
@@ -63,15 +65,28 @@ def gemm() -> list[Row]:
 
 
 def depthwise() -> list[Row]:
+    """Both on channels-last images in place: what ONNX Runtime's own layout optimizer makes of the layer."""
     rows = []
     for channels, size, stride in ((144, 56, 1), (384, 14, 1), (96, 112, 2)):
         model = models.depthwise(channels, size, stride)
         x = np.random.default_rng(4).integers(0, 256, (1, channels, size, size)).astype(np.uint8)
-        theirs, _ = models.both(model, {"x": x})
-        found, words = ratio(theirs, models.layer_alone(model, {"x": x}))
-        rows.append(
-            Row(f"depthwise 3x3, {channels} channels, {size} x {size}, stride {stride}, against ONNX Runtime u8", found, 1.8, 2.7, words)
-        )
+        runtime, last = models.session(models.channels_last(model), True), {"x": np.ascontiguousarray(x.transpose(0, 2, 3, 1))}
+        ours = models.assembled(model)
+        assert np.array_equal(ours.run({"x": x}).tensors["y"], runtime.run(None, last)[0].transpose(0, 3, 1, 2))
+        found, words = ratio(lambda r=runtime, f=last: r.run(None, f), alone(ours, {"x": x}), rounds=101)
+        title = f"depthwise 3x3, {channels} channels, {size} x {size}, stride {stride}, against ONNX Runtime u8"
+        rows.append(Row(title, found, 1.8, 2.7, words))
+    return rows
+
+
+def narrow() -> list[Row]:
+    """Products of few bits beside our own 8-bit product; every width and accumulator is in reports/widths.md."""
+    rows = []
+    for row in widths.WIDTHS:
+        if row.must:
+            rate, found = widths.measured(row, 25)
+            shape = " x ".join(map(str, row.shape))
+            rows.append(Row(f"{row.name}, {shape}, against our 8-bit product", found, row.must, row.aim, f"{rate:.0f} GMAC/s"))
     return rows
 
 

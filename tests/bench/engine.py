@@ -21,6 +21,7 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "networks": _engine_networks.unsigned,
     "signed": _engine_networks.signed,
     "depthwise": _engine_kernels.depthwise,
+    "narrow": _engine_kernels.narrow,
     "tiny": _engine_networks.tiny,
     "simulators": _engine_networks.simulators,
     "portable": _engine_process.portable,

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import argparse
 import platform
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hwsim.kernels.compiling import Kernel, address, call
 from hwsim.kernels.host import host_cpu
-from hwsim.kernels.table import run_table
 from hwsim.program import Accumulator
 from hwsim.quant import Array
 from hwsim.steps.assemble import assemble
 from hwsim.steps.execute import execute
+from tests.bench._alone import alone
+from tests.bench._clock import Call, interleaved
 from tests.steps import quant, step_program, stored
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "widths.md"
@@ -88,53 +87,26 @@ def operands(row: Row) -> tuple[Array, Array]:
     return x.astype(xq.dtype), w.astype(wq.dtype)
 
 
-class Timed:
-    """One row, compiled, its activations in place; `seconds` are thread times of single runs."""
-
-    def __init__(self, row: Row) -> None:
-        x, w = operands(row)
-        inputs: list[tuple[Any, Any]] = [
-            (stored("x", x, quant(row.x, np.float32(1))), x),
-            (stored("w", w, quant(row.w, np.float32(1)), constant=True), None),
-        ]
-        y = (row.shape[0], row.shape[2]), None
-        program, feeds = step_program("matmul", inputs, y, PRODUCTS, accumulator=row.accumulator)
-        self.row, self.assembly, self.seconds = row, assemble(program), list[float]()
-        self._check(program, feeds)
-        self.arena = np.zeros(self.assembly.size + 64, np.uint8)
-        start = -self.arena.ctypes.data % 64
-        place = self.assembly.places["x"]
-        place.view(self.arena[start:])[...] = x.astype(np.int64) - place.bias
-        self.base = int(self.arena.ctypes.data) + start
-        self.head = next(int(s.head.ctypes.data) for s in self.assembly.segments if s.head is not None)
-        self.entry = address(Kernel(run_table))
-
-    def _check(self, program: Any, feeds: Any) -> None:
-        """Sums of some rows and the count of overflows must be those of the NumPy executor."""
-        if self.row.accumulator.any_order or self.row.shape[0] == 1:
-            want, got = execute(program, feeds, engine="reference"), self.assembly.run(feeds)
-            assert np.array_equal(got.tensors["y"], want.tensors["y"]) and got.overflowed == want.overflowed, self.row.name
-
-    def run(self) -> None:
-        start = time.thread_time()
-        call(self.entry, self.head, self.base)
-        self.seconds.append(time.thread_time() - start)
-
-    @property
-    def gmacs(self) -> float:
-        return float(np.prod(self.row.shape)) / float(np.median(self.seconds)) / 1e9
+def compiled(row: Row) -> Call:
+    """One row as a call of its kernels, its activations in place; some of its sums are checked."""
+    x, w = operands(row)
+    inputs: list[tuple[Any, Any]] = [
+        (stored("x", x, quant(row.x, np.float32(1))), x),
+        (stored("w", w, quant(row.w, np.float32(1)), constant=True), None),
+    ]
+    y = (row.shape[0], row.shape[2]), None
+    program, feeds = step_program("matmul", inputs, y, PRODUCTS, accumulator=row.accumulator)
+    assembly = assemble(program)
+    if row.accumulator.any_order or row.shape[0] == 1:
+        want, got = execute(program, feeds, engine="reference"), assembly.run(feeds)
+        assert np.array_equal(got.tensors["y"], want.tensors["y"]) and got.overflowed == want.overflowed, row.name
+    return alone(assembly, feeds)
 
 
-def measured(rows: tuple[Row, ...], repeats: int) -> list[tuple[Timed, float]]:
-    """Each row with its speed as a multiple of the plain 8-bit product on the same shape and data, run in turn with it."""
-    found = []
-    for row in rows:
-        plain, own = Timed(Row("plain", row.shape, data=row.data)), Timed(row)
-        for _ in range(repeats):
-            plain.run()
-            own.run()
-        found.append((own, own.gmacs / plain.gmacs))
-    return found
+def measured(row: Row, repeats: int) -> tuple[float, float]:
+    """GMAC/s of a row, and its speed as a multiple of the plain 8-bit product on the same shape and data, run in turn with it."""
+    taken = interleaved(compiled(Row("plain", row.shape, data=row.data)), compiled(row), rounds=repeats)
+    return float(np.prod(row.shape)) / float(np.median(taken[1])) / 1e9, float(np.median(taken[0] / taken[1]))
 
 
 def main(arguments: list[str]) -> None:
@@ -146,10 +118,11 @@ def main(arguments: list[str]) -> None:
     lines = [f"# Widths and accumulators against our 8-bit kernel on {host_cpu()[0]} ({platform.machine()})", ""]
     for title, rows, slower in (("times the speed of w8a8", WIDTHS, False), ("slowdown against plain int32", CUTS, True)):
         lines += [f"| {title} | M x K x N | data | GMAC/s | measured | at least | aim |", "| --- | --- | --- | --- | --- | --- | --- |"]
-        for own, ratio in measured(tuple(r for r in rows if options.only in r.name), options.repeats):
-            row, shown = own.row, 1 / ratio if slower else ratio
+        for row in (r for r in rows if options.only in r.name):
+            gmacs, ratio = measured(row, options.repeats)
+            shown = 1 / ratio if slower else ratio
             limits = " | ".join(f"{v:g}" if v else "" for v in (row.must, row.aim))
-            lines.append(f"| {row.name} | {'x'.join(map(str, row.shape))} | {row.data} | {own.gmacs:.0f} | {shown:.2f} | {limits} |")
+            lines.append(f"| {row.name} | {'x'.join(map(str, row.shape))} | {row.data} | {gmacs:.0f} | {shown:.2f} | {limits} |")
             print(lines[-1], flush=True)
         lines.append("")
     if not options.only:
