@@ -82,7 +82,7 @@ class Question:
     @property
     def kind(self) -> str:
         """The metric."""
-        return self.metric or choose_metric(self.float_outputs, self.y)
+        return self.metric or choose_metric(self.y)
 
     def shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
         """The input's shape."""
