@@ -545,3 +545,24 @@ def test_gate_energies_equal_stillmaker_and_baas() -> None:
         for column in (c for c in row if c.startswith("E_factor_")):
             volts = float(column.removeprefix("E_factor_").removesuffix("V"))
             assert gate_energy(scaling, float(row["tech_nm"]), volts) == pytest.approx(float(row[column]), abs=5.1e-6)
+
+
+def test_only_what_is_chosen_is_read(tiny: Any) -> None:
+    """3 rows of 8 numbers of 32 bits, and 3 indices of 64 bits: 768 + 192 bits, not the 100 rows of the table.
+
+    Of those 3 rows a box of 1 x 2 numbers: 64 bits.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    from hwsim.io.onnx_model import source_of
+
+    values = {"starts": np.array([1, 2]), "ends": np.array([2, 4]), "table": np.ones((100, 8), np.float32)}
+    nodes = [helper.make_node("Gather", ["table", "rows"], ["y"], "pick"), helper.make_node("Slice", ["y", "starts", "ends"], ["z"], "box")]
+    inputs = [helper.make_tensor_value_info("rows", TensorProto.INT64, [3])]
+    outputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, [1, 2])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, [numpy_helper.from_array(v, k) for k, v in values.items()])
+    source = source_of(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), "picks", "0" * 64)
+    chip = tiny(vector__alu__real="1")
+    pick, box = price(chip, lower(read(source), chip)).layers[:2]
+    assert pick.read_bits["sram"] == 3 * 8 * 32 + 3 * 64
+    assert box.read_bits["sram"] == 2 * 32

@@ -8,6 +8,7 @@ A file defines
 * `integer(step, *arrays)`, when it has an exact meaning on stored integers: the reference of the kernels;
 * `loops(node, inputs, outputs)`, when it multiplies and accumulates: its LoopNest;
 * `work(node, inputs, outputs)`: elementary vector operations, by name, that a chip's vector unit prices;
+* `touched(outputs)`: how many elements of the first input are read, where not all of them;
 * `kernel(step, call)`, when a compiled kernel runs it.
 """
 

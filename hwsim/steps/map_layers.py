@@ -11,6 +11,7 @@ from typing import Any
 from hwsim import formats
 from hwsim.arch import OPERANDS, Arch
 from hwsim.errors import HwsimError, suggest
+from hwsim.graph import Tensor
 from hwsim.mapping import NO_WORK, OBJECTIVES, Given, Level, Mapping, Problem, Tiling, Traffic, Work
 from hwsim.program import Layer, Program
 from hwsim.shelf import load
@@ -184,16 +185,23 @@ def _stream(layer: Layer, arch: Arch, residency: Residency, traffic: dict[str, T
 
     `near`: from and to the nearest ones too.
     """
-    own = {t.name for s in layer.steps for t in s.outputs}
-    for operand, tensors in (
-        ("inputs", [t for s in layer.steps for t in s.inputs if t is not None and t.name not in own]),
-        ("outputs", list(layer.steps[-1].outputs)),
-    ):
+    for operand, tensors in (("inputs", _read_bits(layer)), ("outputs", [(t, storage_bits(t)) for t in layer.steps[-1].outputs])):
         path = arch.path(operand)
-        for t in tensors:
-            bits = storage_bits(t)
+        for t, bits in tensors:
             if near:
                 traffic[path[0]].add("read" if operand == "inputs" else "write", operand, bits)
             for pair in pairwise(path):
                 if t.name not in residency.tensors or pair[0] != residency.memory:
                     move(traffic, operand, pair, bits)
+
+
+def _read_bits(layer: Layer) -> list[tuple[Tensor, int]]:
+    """What a layer reads of tensors that it does not make, and how much of each: all, or what the operator says that it touches."""
+    own, found = {t.name for s in layer.steps for t in s.outputs}, []
+    for step in layer.steps:
+        touched = getattr(load("ops", step.op), "touched", None)
+        for i, t in enumerate(step.inputs):
+            if t is not None and t.name not in own:
+                elements = min(touched(step.outputs), t.elements) if touched and i == 0 else t.elements
+                found.append((t, elements * formats.get(t.format).bits))
+    return found
