@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from math import inf, log
 
@@ -11,7 +11,7 @@ from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
-from hwsim.measured import Measured
+from hwsim.measured import LAYER, Measured
 from hwsim.simulate import lay_out
 from hwsim.steps.estimate import estimate, latency_s
 from hwsim.steps.fit import REACH, Fitted, Parameter, Sample, fit, leave_one_out
@@ -20,10 +20,18 @@ from hwsim.steps.lower import lower
 from hwsim.steps.prices import prices_of
 from hwsim.topologies import named
 
-__all__ = ["fit_chip", "prior_chip", "samples_of"]
+__all__ = ["fit_chip", "measured_layer", "prior_chip", "samples_of"]
 
 Progress = Callable[[int, int], None]
-SHARES = ("efficiency", "wide", "real")
+# what a measurement may say of the chip, and its dimension
+CONDITIONS = {
+    "clock.frequency": "frequency",
+    "process.voltage": "voltage",
+    "process.node": "length",
+    "energy.leakage": "power",
+    "memories.": "energy_per_bit",
+}
+SHARES = ("efficiency", "exposed", "wide", "real")
 
 
 def prior_chip(path: str, parameters: Iterable[str] = (), overrides: dict[str, str] | None = None) -> tuple[Arch, tuple[Parameter, ...]]:
@@ -65,14 +73,16 @@ def _sample(arch: Arch, row: Measured) -> Sample:
     own = _under(arch, row)
     name, graph = _network(arch, row)
     program = lower(graph, own)
-    kept = lay_out(own, program)
+    given = {row.network: row.mapping} if row.mapping else None
+    kept = lay_out(own, program, given=given)
 
     def predict(chip: Arch) -> float:
         here = _under(chip, row)
-        laid = kept if _works_alike(own, here) else lay_out(here, program, residency=kept.residency)
+        laid = kept if _works_alike(own, here) else lay_out(here, program, residency=kept.residency, given=given)
         if row.figure == "energy":
             prices = prices_of(here, load_costs(here.energy.table), load_scaling())
-            return estimate(program, here, laid.mappings, laid.residency, prices).energy_j
+            cost = estimate(program, here, laid.mappings, laid.residency, prices)
+            return cost.energy_j if row.layer is None else sum(c.total_pj for c in cost.layers if c.op != "overhead") / 1e12
         return latency_s(program, here, laid.mappings, laid.prices, whole=row.layer is None)
 
     return Sample(row.label, name, row.precision, row.value, predict)
@@ -85,7 +95,7 @@ def _built(name: str, precision: str, image: int | None, batch: int, rules: str)
 
 def _works_alike(a: Arch, b: Arch) -> bool:
     """Whether arrays do the same for a layer on both chips, up to the share of their rates that they reach."""
-    return all(x.ports == y.ports for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True))
+    return all((x.ports, x.passes) == (y.ports, y.passes) for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True))
 
 
 def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:
@@ -93,22 +103,36 @@ def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:
     if row.layer is None:
         name = named(row.network)
         return name, _built(name, row.precision, row.image, row.batch, arch.quantization.model_dump_json())
-    side, kernel, stride = (row.layer[k] for k in ("size", "kernel", "stride"))
+    return row.network, measured_layer(row)
+
+
+def measured_layer(row: Measured) -> Graph:
+    """The network of a row's one layer, under its label."""
+    assert row.layer is not None, "asked for of layers alone"
+    return network(row.network, [_shape(row, row.layer)])
+
+
+def _shape(row: Measured, layer: Mapping[str, float]) -> LayerShape:
+    """The one layer of a row."""
+    channels, outputs, side, kernel, stride = (int(layer[k]) for k in LAYER)
     before, (weight, activation) = kernel // 2, parse_precision(row.precision)
-    shape = LayerShape(
+    same = (before, before, kernel - 1 - before, kernel - 1 - before)
+    return LayerShape(
         row.network,
-        row.layer["channels"],
-        row.layer["outputs"],
+        channels,
+        outputs,
         (side, side),
         (kernel, kernel),
         stride,
-        (before, before, kernel - 1 - before, kernel - 1 - before),
+        (int(layer["pad"]),) * 4 if "pad" in layer else same,
+        int(layer.get("groups", 1)),
         batch=row.batch,
         weight_bits=int(weight),
         activation_bits=int(activation),
-        output_bits=32,
+        output_bits=int(layer.get("output_bits", 32)),
+        zeros=layer.get("zeros"),
+        output_zeros=layer.get("output_zeros"),
     )
-    return row.network, network(row.network, [shape])
 
 
 def _under(arch: Arch, row: Measured) -> Arch:
@@ -120,11 +144,10 @@ def _under(arch: Arch, row: Measured) -> Arch:
 def _conditions(pairs: tuple[tuple[str, str], ...]) -> dict[str, float]:
     from hwsim.units import parse
 
-    dimensions = {"clock.frequency": "frequency", "process.voltage": "voltage", "process.node": "length", "energy.leakage": "power"}
     for name, _ in pairs:
-        if name not in dimensions:
-            raise HwsimError("set", f"must be of {', '.join(dimensions)}", repr(name))
-    return {name: parse(text, dimensions[name]) for name, text in pairs}
+        if not name.startswith(tuple(CONDITIONS)):
+            raise HwsimError("set", f"must be of {', '.join(CONDITIONS)}", repr(name))
+    return {name: parse(text, next(d for c, d in CONDITIONS.items() if name.startswith(c))) for name, text in pairs}
 
 
 def fit_chip(

@@ -20,6 +20,7 @@ __all__ = [
     "BlockBuffer",
     "Compose",
     "MacArray",
+    "Passes",
     "PrecisionName",
     "Serial",
     "Unroll",
@@ -172,6 +173,17 @@ class BlockBuffer(Strict):
         return self
 
 
+class Passes(Strict):
+    """What a row-stationary array holds at a time, in words, and what its passes cost beside their products."""
+
+    filter_words: int = Field(ge=1, description="of filters in one element's registers")
+    input_words: int = Field(ge=1, description="of a sliding row of inputs in one element's registers")
+    sum_words: int = Field(ge=1, description="of sums in one element's registers: filters that it works on at a time")
+    buffer_words: int = Field(ge=1, description="of inputs and sums in the buffer")
+    start: float = Field(0.0, ge=0, description="cycles of filling and draining the array in each pass")
+    exposed: Share = Field(1.0, description="share of the feature maps' way from and to DRAM beside which no pass runs")
+
+
 class Winograd(Strict):
     """Square kernels of one size in the Winograd domain."""
 
@@ -194,6 +206,7 @@ class MacArray(Block):
     ports: Ports | None = Field(None, description="width of the wires into the array (bit_serial, simd_dot, tensor_core)")
     buffer: BlockBuffer | None = Field(None, description="banks for blocks of inputs, sums and outputs (block_engine)")
     weight_coding: Literal["none", "entropy"] = Field("none", description="how weights are stored for the array (block_engine)")
+    passes: Passes | None = Field(None, description="registers, buffer and pace of passes (row_stationary)")
     winograd: Winograd | None = Field(None, description="multiplication in the Winograd domain (cmac)")
     cycle_energy: Energy | None = Field(
         None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"

@@ -130,7 +130,8 @@ class Mapping:
 
     `feed` is the part of the traffic (bits read, bits written) between the nearest memories and the array itself, which goes on
     while the array works; `lead` is the part that nothing overlaps: the first tiles in, the last ones out; `prefetched` the part that
-    went on during earlier layers.  `stall_cycles` is how long the array waits for its first weights.
+    went on during earlier layers.  `stall_cycles` is how long the array waits for its first weights; `idle` the share of its products
+    that zeros save.
     """
 
     work: Work
@@ -143,3 +144,4 @@ class Mapping:
     lead: MappingType[str, tuple[int, int]] = field(default_factory=dict)
     prefetched: MappingType[str, tuple[int, int]] = field(default_factory=dict)
     stall_cycles: int = 0
+    idle: float = 0.0

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 
 from hwsim.errors import HwsimError
 
-__all__ = ["Measured", "measured_rows"]
+__all__ = ["LAYER", "Measured", "measured_rows"]
 
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 JOULES = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6, "nJ": 1e-9}
 WORDS = {"int8": "w8a8", "uint8": "w8a8", "int16": "w16a16", "int4": "w4a4", "float16": "fp16", "float32": "fp32", "bfloat16": "bf16"}
 COLUMNS = ("model", "precision", "value", "unit")
 LAYER = ("channels", "outputs", "size", "kernel", "stride")
+OPTIONAL = ("pad", "groups", "output_bits", "zeros", "output_zeros")
 
 
 @dataclass(frozen=True)
 class Measured:
     """One latency in seconds or energy in joules of one inference of a batch; `set` are fields of the chip under which it was taken.
 
-    With `layer` it is the time of one convolution alone (square input, kernel and padding that keeps the size at stride 1), whose
-    sums leave in 32 bits, without the start of an inference.
+    With `layer` it is the time of one convolution alone (square input and kernel; padding that keeps the size at stride 1 and sums that
+    leave in 32 bits where nothing else is said), without the start of an inference; `mapping` is how it is known to be mapped.
     """
 
     label: str
@@ -33,12 +34,14 @@ class Measured:
     figure: str
     value: float
     set: Mapping[str, str]
-    layer: Mapping[str, int] | None = None
+    layer: Mapping[str, float] | None = None
+    mapping: Mapping[str, float] | None = None
 
 
 def measured_rows(rows: Iterable[Mapping[str, str]], where: Mapping[str, str] | None = None) -> list[Measured]:
     """Rows with the columns model, precision, value and unit, and where there are such batch, metric, image, `set`
-    (`clock.frequency=240 MHz; ...`) and, for a layer alone, channels, outputs, size, kernel and stride.
+    (`clock.frequency=240 MHz; ...`) and, for a layer alone, channels, outputs, size, kernel and stride, and maybe pad, groups,
+    output_bits, zeros, output_zeros (shares) and `given` (its mapping: `m=64; n=4; ...`).
 
     `where` keeps the rows whose columns start so.
 
@@ -64,12 +67,23 @@ def _measured(row: Mapping[str, str], where: str) -> Measured:
         raise HwsimError(where, "batch must be a whole number of 1 or more", repr(batch))
     figure, value = _figure(row, where, int(batch))
     precision = _precision(row["precision"])
-    pairs = (p.partition("=") for p in (row.get("set") or "").split(";") if p.strip())
-    given = {k.strip(): v.strip() for k, _, v in pairs}
+    given = _pairs(row.get("set"))
     size = row.get("image") or (str(image) if image else "")
-    label = " ".join(w for w in (row["model"].strip(), precision, f"b{batch}" if batch != "1" else "", *given.values()) if w)
-    layer = {k: int(row[k]) for k in LAYER} if row.get("kernel") else None
-    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given, layer)
+    shown = [v for k, v in given.items() if not k.startswith("memories")]
+    label = " ".join(w for w in (row["model"].strip(), precision, f"b{batch}" if batch != "1" else "", *shown) if w)
+    mapping = {k: float(v) for k, v in _pairs(row.get("given")).items()} or None
+    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given, _layer(row), mapping)
+
+
+def _pairs(text: str | None) -> dict[str, str]:
+    """`a=1; b=2` as names and values."""
+    return {k.strip(): v.strip() for k, _, v in (p.partition("=") for p in (text or "").split(";") if p.strip())}
+
+
+def _layer(row: Mapping[str, str]) -> dict[str, float] | None:
+    if not row.get("kernel"):
+        return None
+    return {k: int(row[k]) for k in LAYER} | {k: float(row[k]) for k in OPTIONAL if row.get(k)}
 
 
 def _split(model: str) -> tuple[str, int | None]:

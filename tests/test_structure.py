@@ -270,6 +270,13 @@ COMPOSE = {f"{HVX}.compose": "{smallest: 2, largest: 8}", f"{HVX}.rates": "{w16a
 SYSTOLIC = {f"{HVX}.kind": "systolic", f"{HVX}.unroll": "[{rows: 8, columns: 8}]"}
 MODES = {f"{HVX}.unroll": "[{K: 8}, {K: 8, C: 8}]"}
 BLOCKS = {f"{HVX}.kind": "tensor_core", f"{HVX}.unroll": "[{OX: 8, K: 8}]"}
+ROWS = {
+    f"{HVX}.kind": "row_stationary",
+    f"{HVX}.unroll": "[{rows: 12, columns: 14}]",
+    f"{HVX}.passes": "{filter_words: 224, input_words: 12, sum_words: 24, buffer_words: 51200}",
+    "memories.vtcm.holds": "[weights]",
+    "mapper": "row_stationary",
+}
 CMAC = {f"{HVX}.kind": "cmac", f"{HVX}.unroll": "[{C: 16, K: 16}]"}
 STREAMED = {f"{HVX}.kind": "bit_serial", f"{HVX}.ports": "{weights: 1 b/cycle, activations: 1 b/cycle}"}
 EVIDENCE = "figure: latency, rows: 4, networks: 2, mape: 3.0, worst: net +9 %, conditions: one runtime"
@@ -302,6 +309,18 @@ FIELDS: dict[str, Change] = {
     "arrays.*.cores": ("snpe_dsp", BLOCKS, {f"{HVX}.cores": "2"}),
     **{f"arrays.*.block.{d}": ("snpe_dsp", BLOCKS, {f"{HVX}.block": f"{{{d}: 4}}"}) for d in ("OX", "K")},
     "arrays.*.block.C": ("snpe_dsp", CMAC, {f"{HVX}.block": "{C: 64, K: 16}"}),
+    **{
+        f"arrays.*.passes.{k}": ("snpe_dsp", ROWS, {f"{HVX}.passes.{k}": v})
+        for k, v in {"filter_words": "3", "input_words": "3", "sum_words": "1", "buffer_words": "40"}.items()
+    },
+    **{
+        f"arrays.*.passes.{k}": (
+            "snpe_dsp",
+            ROWS,
+            {f"{HVX}.passes": f"{{filter_words: 224, input_words: 12, sum_words: 24, buffer_words: 51200, {k}: {v}}}"},
+        )
+        for k, v in {"start": "999.0", "exposed": "0.01"}.items()
+    },
     "arrays.*.winograd.kernel": ("snpe_dsp", CMAC, {f"{HVX}.winograd": "{kernel: 3}"}),
     "arrays.*.winograd.speed": ("snpe_dsp", {**CMAC, f"{HVX}.winograd": "{kernel: 3}"}, {f"{HVX}.winograd.speed": "4.0"}),
     "arrays.*.ports.weights": ("snpe_dsp", STREAMED, {f"{HVX}.ports.weights": "0.01 b/cycle"}),

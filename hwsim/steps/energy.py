@@ -61,7 +61,7 @@ def _array(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, actions: 
     if whole is not None:
         yield Priced("mac", "cycle of the array", mapping.work.cycles, whole, f"arrays.{layer.unit}")
         return
-    macs, accumulator = actions["mac"], layer.steps[0].accumulator.bits
+    macs, accumulator = round(actions["mac"] * (1 - mapping.idle)), layer.steps[0].accumulator.bits
     weight, activation = parse_precision(layer.precision)
     if isinstance(weight, int) and isinstance(activation, int):
         yield Priced("mac", f"multiply {weight} x {activation} bits", macs, _product(arch, prices, layer, weight, activation), "multiply")

@@ -22,8 +22,8 @@ class LayerShape:
 
     `channels` and `outputs` count those of all groups; `size` is the input's height and width without padding; `pad` is
     top, left, bottom, right.  `op` is conv, matmul, max_pool, average_pool, add or softmax; `after` names the layers whose outputs it
-    reads, of which there are none in tables that leave out what lies between.  `zeros` is the share of zeros in its input,
-    `entropy_bits` the entropy of its weights, where they are known.
+    reads, of which there are none in tables that leave out what lies between.  `zeros` and `output_zeros` are the
+    shares of zeros in its input and output, `entropy_bits` the entropy of its weights, where they are known.
     """
 
     name: str
@@ -41,6 +41,7 @@ class LayerShape:
     op: str = ""
     after: tuple[str, ...] = ()
     zeros: float | None = None
+    output_zeros: float | None = None
     entropy_bits: float | None = None
 
     @property
@@ -80,7 +81,7 @@ def _nodes(layer: LayerShape, tensors: dict[str, Tensor]) -> list[Node]:
         sources = [f"{layer.name}.in"]
         tensors[sources[0]] = _stored(sources[0], shape, layer.activation_bits, zeros=layer.zeros)
     weights = _weights(layer)
-    tensors.update({t.name: t for t in (*weights, _stored(y, layer.output, layer.output_bits))})
+    tensors.update({t.name: t for t in (*weights, _stored(y, layer.output, layer.output_bits, zeros=layer.output_zeros))})
     return [
         *flat,
         Node(layer.name, "binary" if layer.kind == "add" else layer.kind, (*sources, *(w.name for w in weights)), (y,), _attrs(layer)),
