@@ -311,7 +311,7 @@ FIELDS: dict[str, Change] = {
     "arrays.*.block.C": ("snpe_dsp", CMAC, {f"{HVX}.block": "{C: 64, K: 16}"}),
     **{
         f"arrays.*.passes.{k}": ("snpe_dsp", ROWS, {f"{HVX}.passes.{k}": v})
-        for k, v in {"filter_words": "3", "input_words": "3", "sum_words": "1", "buffer_words": "40"}.items()
+        for k, v in {"filter_words": "3", "input_words": "3", "sum_words": "1", "buffer_words": "9"}.items()
     },
     **{
         f"arrays.*.passes.{k}": (
