@@ -144,7 +144,8 @@ def best_sets(x: Nest, spec: Passes, rows: int, columns: int, word_cycles: float
 
     Of equals the one with the least traffic.
     """
-    return min(_candidates(x, spec, rows, columns), key=lambda s: _worth(s, x, spec, rows, word_cycles))
+    found = _candidates(x, spec, rows, columns)
+    return min(found, key=lambda s: _worth(s, x, spec, rows, word_cycles), default=Sets(1, 1, 1, 1, 1, 1, 1))
 
 
 def _worth(s: Sets, x: Nest, spec: Passes, rows: int, word_cycles: float) -> tuple[float, float]:
@@ -163,7 +164,7 @@ def _candidates(x: Nest, spec: Passes, rows: int, columns: int) -> Iterator[Sets
     for e in _least(x.rows, strips * columns):
         room = _sets_of(e, strips, columns)
         for r in _least(x.channels, room):
-            for t in _least(x.outputs, room // r)[-2:]:
+            for t in sorted({1, *_least(x.outputs, room // r)[-2:]}):
                 for q in _least(_up(x.channels, r), max(1, spec.input_words // x.kernel[1])):
                     for p in _least(_up(x.outputs, t), min(spec.sum_words, max(1, spec.filter_words // (q * x.kernel[1])))):
                         for n in _least(x.images, x.images):
@@ -171,11 +172,11 @@ def _candidates(x: Nest, spec: Passes, rows: int, columns: int) -> Iterator[Sets
 
 
 def _kept(s: Sets, x: Nest, spec: Passes) -> Iterator[Sets]:
-    """The mapping with as many outputs in the buffer as go beside a pass' inputs; of a single pass' where there is no more room."""
+    """The mapping with as many outputs in the buffer as go beside a pass' inputs; none where not even a pass' own do."""
     inputs, _, sums = s.words(x)
     most = (spec.buffer_words - inputs) // max(sums // (s.p * s.t), 1)
-    if most >= s.p * s.t or s.n == s.e == s.p == s.t == s.r == s.q == 1:
-        most = max(most // (s.p * s.t), 1) * s.p * s.t
+    if most >= s.p * s.t:
+        most = most // (s.p * s.t) * s.p * s.t
         yield Sets(min(most, _up(x.outputs, s.p * s.t) * s.p * s.t), s.n, s.e, s.p, s.q, s.r, s.t)
 
 
