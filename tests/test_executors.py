@@ -236,3 +236,18 @@ def test_batched_product_of_computed_matrices() -> None:
     want = np.clip(np.rint(sums.astype(np.float32) * scale) + 4, -128, 127)
     for engine in ENGINES:
         assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], want)
+
+
+def test_a_convolution_of_constants_alone() -> None:
+    rng = np.random.default_rng(2)
+    x, w = rng.integers(0, 256, (1, 3, 5, 5)).astype(np.uint8), rng.integers(-128, 128, (4, 3, 3, 3)).astype(np.int8)
+    q, qw, qy = quant("uint8", np.float32(0.1), 9), quant("int8", np.float32(0.2), 0), quant("uint8", np.float32(20.0), 128)
+    known, computed = (
+        step_program(
+            "conv", [(stored("x", x, q, constant=c), x), (stored("w", w, qw, constant=True), None)], ((1, 4, 3, 3), qy), conv_attrs((3, 3))
+        )
+        for c in (True, False)
+    )
+    want = execute(*computed, engine="reference").tensors["y"]
+    for engine in ENGINES:
+        assert np.array_equal(execute(known[0], {}, engine=engine).tensors["y"], want)

@@ -148,6 +148,12 @@ def _channels() -> Model:
     return m
 
 
+def _no_image() -> Model:
+    m = _conv()
+    m.graph.operators[0].inputs[0] = m.tensor([], "int8", quant(1.0), np.array(3))
+    return m
+
+
 def _two_graphs() -> Model:
     m = _conv()
     m.file.subgraphs.append(schema.SubGraphT())
@@ -175,6 +181,7 @@ def _text() -> Model:
         ),
         (lambda: _conv(strideH=0), "node 'CONV_2D_0' (Conv): strides must be 2 numbers of 1 or more, not [0, 1]"),
         (lambda: _conv(padding=7), "operator 'CONV_2D_0': the padding must be SAME or VALID, not 7"),
+        (_no_image, "operator 'CONV_2D_0': the input must be images of 4 dimensions, not shape ()"),
         (_two_graphs, "file: must hold one network, not 2 subgraphs; control flow must be unrolled first"),
         (_text, "tensor 't0': must be of a type among"),
     ],

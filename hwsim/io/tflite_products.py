@@ -105,12 +105,20 @@ def _bias(op: TfliteOperator, desk: Desk, index: int, x: str, weights: str) -> t
     return (desk.constant(f"{op.name}.bias", array, quant),)
 
 
+def _channels(op: TfliteOperator, desk: Desk, x: str) -> int:
+    """Channels of images, (N, rows, columns, channels)."""
+    shape = desk.tensor(x).shape
+    if len(shape) != 4:
+        raise HwsimError(op.where, "the input must be images of 4 dimensions", f"shape {shape}")
+    return shape[-1]
+
+
 def _conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels of a group); fewer channels than the input has make groups."""
     x = op.inputs[0]
     w = _weights(op, desk, x, 1, (0, 3, 1, 2))
     desk.image(x)
-    channels, own = desk.tensor(x).shape[-1], desk.tensor(op.inputs[1]).shape[-1]
+    channels, own = _channels(op, desk, x), desk.tensor(op.inputs[1]).shape[-1]
     if own < 1 or channels % own:
         raise HwsimError(op.where, "the filter's channels must divide the input's", f"{own} and {channels}")
     attrs = {**_window(op), "group": channels // own}
@@ -122,7 +130,7 @@ def _depthwise(op: TfliteOperator, desk: Desk) -> None:
     x = op.inputs[0]
     w = _weights(op, desk, x, 1, (3, 0, 1, 2))
     desk.image(x)
-    attrs = {**_window(op), "group": desk.tensor(x).shape[-1]}
+    attrs = {**_window(op), "group": _channels(op, desk, x)}
     emit_bounded(op, desk, "Conv", (desk.image(x), w, *_bias(op, desk, 2, x, w)), attrs, image=True)
 
 

@@ -49,7 +49,8 @@ def _emit(step: Step, desk: Desk) -> bool:
     """Whether kernels take the step."""
     module = load("ops", step.op)
     named = [t for t in (*step.inputs, *step.outputs) if t is not None and t.constant is None]
-    if not step.integer or any(t.name not in desk.places for t in named):
+    known = all(t is None or t.constant is not None for t in step.inputs)
+    if not step.integer or known or any(t.name not in desk.places for t in named):
         return False
     if hasattr(module, "kernel"):
         return bool(module.kernel(step, desk))
