@@ -94,15 +94,18 @@ def execute(
     return dict(run_program(program, inputs, all_tensors, engine).tensors)
 
 
-def estimate(arch: Arch, model: Graph, mapper: str = "", objective: str = "latency") -> Cost:
+def estimate(
+    arch: Arch, model: Graph, mapper: str = "", objective: str = "latency", fidelity: str = "analytical", contention: bool = True
+) -> Cost:
     """What one inference costs: `.latency_s`, `.energy_j`, `.layers` and their parts.
 
-    `mapper` is the chip's own, or greedy, exhaustive ...; `objective` is latency, energy or edp.
+    `mapper` is the chip's own, or greedy, exhaustive ...; `objective` is latency, energy or edp; `fidelity` is analytical, or event:
+    tiles, transfers, ports and buses are played one by one, with or without `contention`.
     """
-    from hwsim.simulate import price
+    from hwsim.simulate import run_in_time
     from hwsim.steps.lower import lower
 
-    return price(arch, lower(model, arch), mapper, objective=objective)
+    return run_in_time(arch, lower(model, arch), mapper, objective, fidelity, contention)[0]
 
 
 def cost_table(arch: Arch, model: Graph, weight_bits: Iterable[int] = (2, 4, 8), activation_bits: Iterable[int] = (2, 4, 8)) -> CostTable:
@@ -124,16 +127,25 @@ def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]
 
 
 def run(
-    arch: Arch, model: Graph, data: str | Path | None = None, metric: str | None = None, engine: str = "numba", threads: int = 1
+    arch: Arch,
+    model: Graph,
+    data: str | Path | None = None,
+    metric: str | None = None,
+    engine: str = "numba",
+    threads: int = 1,
+    fidelity: str = "analytical",
+    contention: bool = True,
 ) -> Result:
     """Cost, and with data (an .npz file with x and y) accuracy on the chip and agreement with the file's own arithmetic.
 
-    Batches of the data are executed side by side by `threads`; memory does not grow with the data.
+    Batches of the data are executed side by side by `threads`; memory does not grow with the data.  With the fidelity `event` the result
+    has a `.trace` of every unit.
     """
     from hwsim.io.dataset import load_dataset
     from hwsim.simulate import simulate
 
-    return simulate(arch, model, None if data is None else load_dataset(data), metric, engine, threads=threads)
+    dataset = None if data is None else load_dataset(data)
+    return simulate(arch, model, dataset, metric, engine, threads=threads, fidelity=fidelity, contention=contention)
 
 
 def sweep(

@@ -64,9 +64,15 @@ class Memory(Block):
     write: Bandwidth = Field(description="bits written per cycle or second")
     latency: Duration = Field(units.Rate(0, False), description="until the first word of a transfer")
     efficiency: Share = Field(1.0, description="share of the bandwidth that transfers reach")
-    banks: int = Field(1, ge=1)
+    banks: int = Field(1, ge=1, description="parts that work at the same time, each with wires and rows of its own")
+    bank_ports: int = Field(
+        2, ge=1, le=2, description="accesses of one bank in a cycle; with 1, reads and writes of a bank wait for each other"
+    )
     word: Size | None = Field(None, description="of one access: what is read or written counts in whole words; left out: bit by bit")
     in_array: bool = Field(False, description="whether it lies among the multipliers, so that wires lead to the memory beyond it")
+    burst: Size | None = Field(None, description="shortest access; left out: any number of bits")
+    row: Size | None = Field(None, description="neighbours that are open for access at the same time; left out: there are no rows")
+    row_miss: Duration = Field(units.Rate(0, False), description="closing one row and opening another")
     one_port: bool = Field(False, description="whether reads and writes share one port, as they do off the chip")
     double_buffered: bool = Field(True, description="whether a tile loads while the one before it is worked on")
     on_chip: bool = True
@@ -85,9 +91,19 @@ class Stages(Strict):
 
 
 class Dma(Block):
-    channels: int = Field(1, ge=1)
+    channels: int = Field(1, ge=1, description="engines that start transfers")
+    queue: int = Field(
+        2, ge=1, description="transfers under way on one engine: the next one's latency passes beside the data of the one before"
+    )
     setup: Duration = Field(units.Rate(0, False), description="cost of starting one tile transfer")
     stages: Stages | None = Field(None, description="copying weights ahead; left out: they stream in every time")
+
+
+class Bus(Block):
+    """Wires that several memories share."""
+
+    rate: Bandwidth = Field(description="bits per cycle or second, in both directions together")
+    joins: list[str] = Field(min_length=1, description="the memories whose transfers all pass it")
 
 
 class Overheads(Block):
@@ -173,6 +189,7 @@ class Arch(Strict):
     arrays: dict[str, MacArray] = Field(min_length=1)
     vector: dict[str, Vector] = Field(min_length=1)
     memories: dict[str, Memory] = Field(min_length=1)
+    buses: dict[str, Bus] = Field(default_factory=dict, description="played by `--fidelity event`; the analytical model sees ports alone")
     dma: Dma
     mapper: str = Field("greedy", description="what tiles layers where a user asks for nothing else: a file of mappers/")
     channels_last: bool = Field(False, description="activations keep channels innermost: transposes from and to that order move nothing")
@@ -198,10 +215,13 @@ class Arch(Strict):
         lender = next((a.shares for n, a in self.arrays.items() if a.shares is not None and a.shares not in {*self.arrays} - {n}), None)
         if lender is not None:
             raise ValueError(f"arrays.*.shares must be another array, not '{lender}'")
-        units_ = [*self.arrays, *self.vector, *self.memories, "fallback"]
+        stray = next((m for bus in self.buses.values() for m in bus.joins if m not in self.memories), None)
+        if stray is not None:
+            raise ValueError(f"buses must join memories ({', '.join(self.memories)}), not '{stray}'")
+        units_ = [*self.arrays, *self.vector, *self.memories, *self.buses, "fallback", "host"]
         twice = next((u for u in units_ if units_.count(u) > 1), None)
         if twice is not None:
-            raise ValueError(f"arrays, vector units and memories must each have a name of their own, not '{twice}' twice")
+            raise ValueError(f"arrays, vector units, memories and buses must each have a name of their own, not '{twice}' twice")
         return self
 
     @property
@@ -244,7 +264,7 @@ class Arch(Strict):
         """Every block that states its provenance, by its dotted name."""
         single = ("clock", "process", "dma", "overheads", "arithmetic", "quantization", "fallback", "energy")
         found: list[tuple[str, Any]] = [(k, getattr(self, k)) for k in single]
-        for group in ("arrays", "vector", "memories"):
+        for group in ("arrays", "vector", "memories", "buses"):
             found += [(f"{group}.{k}", v) for k, v in getattr(self, group).items()]
         return tuple((name, b) for name, b in found if b is not None)
 

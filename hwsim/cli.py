@@ -15,7 +15,9 @@ from hwsim.cli_options import (
     OK,
     USAGE,
     ArchOption,
+    ContentionOption,
     EngineOption,
+    FidelityOption,
     Format,
     FormatOption,
     MapperOption,
@@ -81,17 +83,22 @@ def run(
     report: Annotated[bool, typer.Option(help="write result.json, layers.csv, report.html and plots")] = True,
     mapper: MapperOption = "",
     objective: ObjectiveOption = "latency",
+    fidelity: FidelityOption = "analytical",
+    contention: ContentionOption = True,
 ) -> None:
     """Simulate one network on one chip: latency, energy, memory, and with data what it computes and how accurate it is."""
     from hwsim.io.files import check_folder
     from hwsim.io.report import write_report
     from hwsim.io.text import LAYER_COLUMNS, layer_rows, print_result, to_csv
-    from hwsim.simulate import simulate
+    from hwsim.simulate import FIDELITIES, simulate
     from hwsim.steps.execute import ENGINES
     from hwsim.steps.score import METRICS
 
     among("--engine", engine, ENGINES)
     among("--metric", metric, METRICS)
+    among("--fidelity", fidelity, FIDELITIES)
+    if fidelity == "analytical" and not contention:
+        raise HwsimError("--no-contention", "must come with --fidelity event", "alone")
     needs_data(data, {"--metric": metric, "--samples": samples})
     chip = chip_of(arch, set_)
     dataset = dataset_of(data, samples)
@@ -100,7 +107,7 @@ def run(
     if report:
         check_folder(folder)
     with progress_of("executing") as step:
-        result = simulate(chip, graph, dataset, metric, engine, batch, step, mapper, objective, threads)
+        result = simulate(chip, graph, dataset, metric, engine, batch, step, mapper, objective, threads, fidelity, contention)
     offchip = [n for n, m in chip.memories.items() if not m.on_chip]
     if format is Format.json:
         print(result.to_json())

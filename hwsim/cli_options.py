@@ -33,6 +33,10 @@ FormatOption = Annotated[Format, typer.Option("--format", help="form of the outp
 QdqOption = Annotated[str, typer.Option("--qdq", help="integer: quantizers absorbed into operators; literal: computed as written")]
 MapperOption = Annotated[str, typer.Option("--mapper", help="how tiles are chosen (see `hwsim list mappers`); left out: as the chip says")]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="what the mapping is chosen for: latency, energy or edp")]
+FidelityOption = Annotated[str, typer.Option("--fidelity", help="analytical: units' work added up; event: played tile by tile")]
+ContentionOption = Annotated[
+    bool, typer.Option("--contention/--no-contention", help="with --fidelity event: whether units wait for tiles, buffers, banks and rows")
+]
 EngineOption = Annotated[str, typer.Option("--engine", help="numba (compiled) or reference (NumPy)")]
 
 

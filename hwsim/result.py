@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwsim.cost import CYCLE_PARTS, Cost, LayerCost, total
+from hwsim.trace import Trace
 
 __all__ = ["SCHEMA_VERSION", "Agreement", "Result", "Score", "Slice", "precision_text"]
 
@@ -80,6 +81,12 @@ class Result:
     reference_accuracy: Score | None = None
     agreement: Agreement | None = None
     overflowed: Mapping[str, int] = field(default_factory=dict)
+    trace: Trace | None = None
+
+    @property
+    def fidelity(self) -> str:
+        """How the time was found: `analytical`, or `event` where it was played."""
+        return "analytical" if self.trace is None else "event" if self.trace.contention else "event without contention"
 
     @property
     def latency_s(self) -> float:
@@ -140,6 +147,8 @@ class Result:
             "precision": self.precision,
             "batch": self.batch,
             "versions": dict(self.versions),
+            "fidelity": self.fidelity,
+            **({} if self.trace is None else self.trace.to_dict()),
             "latency_s": self.latency_s,
             "inferences_per_s": self.inferences_per_s,
             "energy_j": self.energy_j,

@@ -10,6 +10,7 @@ import numpy as np
 
 from hwsim.arch import Arch
 from hwsim.cost import Cost
+from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_areas, load_costs, load_scaling
 from hwsim.io.dataset import Dataset
@@ -20,6 +21,7 @@ from hwsim.scoring import Progress, Runs, scored_result
 from hwsim.steps.area import areas
 from hwsim.steps.check import CheckReport, check
 from hwsim.steps.estimate import appraiser, estimate
+from hwsim.steps.fidelity import play_program, retimed
 from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
@@ -27,8 +29,11 @@ from hwsim.steps.prices import Prices, prices_of
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.staging import stage_weights
 from hwsim.steps.timeline import timeline
+from hwsim.trace import Trace
 
-__all__ = ["LaidOut", "area_of", "check_fit", "lay_out", "price", "simulate"]
+__all__ = ["FIDELITIES", "LaidOut", "area_of", "check_fit", "lay_out", "price", "run_in_time", "simulate"]
+
+FIDELITIES = ("analytical", "event")
 
 
 def simulate(
@@ -42,15 +47,17 @@ def simulate(
     mapper: str = "",
     objective: str = "latency",
     threads: int = 1,
+    fidelity: str = "analytical",
+    contention: bool = True,
 ) -> Result:
     """One network on one chip: check, lower, price; with data execute and score too, `batch` samples at a time in each of `threads`.
 
-    `progress(done, total)` is called after each batch.  Raises HwsimError for what the chip or the data cannot be.
+    `fidelity` and `contention` are those of `run_in_time`.  `progress(done, total)` is called after each batch.  Raises HwsimError for
+    what the chip or the data cannot be.
     """
     report = check(arch, graph)
-    program = lower(graph, arch)
-    cost = price(arch, program, mapper, objective=objective)
-    result = _result(arch, graph, cost, tuple(f.message for f in report.findings))
+    cost, trace = run_in_time(arch, lower(graph, arch), mapper, objective, fidelity, contention)
+    result = _result(arch, graph, cost, trace, tuple(f.message for f in report.findings))
     return result if data is None else scored_result(result, arch, graph, data, Runs(engine, batch, threads), metric, progress)
 
 
@@ -83,6 +90,23 @@ def area_of(arch: Arch) -> dict[str, float]:
     return areas(arch, load_areas(), load_scaling())
 
 
+def run_in_time(
+    arch: Arch, program: Program, mapper: str = "", objective: str = "latency", fidelity: str = "analytical", contention: bool = True
+) -> tuple[Cost, Trace | None]:
+    """The cost of a program: added up (`analytical`), or with the times and the trace of a run in events (`event`).
+
+    Without `contention` that run assumes what the analytical model does.  Raises HwsimError for an unknown fidelity.
+    """
+    if fidelity not in FIDELITIES:
+        raise HwsimError("fidelity", f"must be one of {', '.join(FIDELITIES)}", repr(fidelity), suggest(fidelity, FIDELITIES))
+    laid = lay_out(arch, program, mapper, objective=objective)
+    cost = estimate(program, arch, laid.mappings, laid.residency, laid.prices)
+    if fidelity == "analytical":
+        return cost, None
+    trace = play_program(program, arch, laid.mappings, cost, contention)
+    return retimed(cost, trace, arch, laid.prices), trace
+
+
 @dataclass(frozen=True)
 class LaidOut:
     """A program in its place on a chip: all that an estimate needs beside the two."""
@@ -107,7 +131,7 @@ def lay_out(
     return LaidOut(stage_weights(program, arch, residency, mappings), residency, prices)
 
 
-def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> Result:
+def _result(arch: Arch, graph: Graph, cost: Cost, trace: Trace | None, findings: tuple[str, ...]) -> Result:
     sizes = [m.size for m in arch.memories.values() if m.on_chip]
     capacity = None if None in sizes else sum(s for s in sizes if s) // 8
     versions = {"hwsim": version("hwsim"), "numpy": np.__version__, "python": platform.python_version()}
@@ -127,4 +151,5 @@ def _result(arch: Arch, graph: Graph, cost: Cost, findings: tuple[str, ...]) -> 
         arch.multipliers,
         area_of(arch),
         findings,
+        trace=trace,
     )

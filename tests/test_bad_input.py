@@ -1029,7 +1029,7 @@ CHIPS: list[tuple[str, str, str, str]] = [
         "name_twice",
         "  alu:",
         "  mac:",
-        "<tmp>/c.yaml:1:1: arrays, vector units and memories must each have a name of their own, not 'mac' twice",
+        "<tmp>/c.yaml:1:1: arrays, vector units, memories and buses must each have a name of their own, not 'mac' twice",
     ),
     ("block_for_a_list", "[{K: 8, C: 8}]", "{K: 8}", "<tmp>/c.yaml:9:5 arrays.mac.unroll: must be a list, not a block of fields"),
     ("number_for_a_block", "{K: 8, C: 8}", "8", "<tmp>/c.yaml:9:14 arrays.mac.unroll.0: must be a block of fields, not 8"),

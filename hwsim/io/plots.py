@@ -18,7 +18,7 @@ from hwsim.cost import CYCLE_PARTS, LayerCost
 from hwsim.result import Result
 from hwsim.validation import Point
 
-__all__ = ["agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot"]
+__all__ = ["COLOURS", "agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot", "short", "svg_of"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
@@ -41,7 +41,7 @@ matplotlib.rcParams.update(
 )
 
 
-def _svg(figure: Figure, titles: Sequence[str] = ()) -> str:
+def svg_of(figure: Figure, titles: Sequence[str] = ()) -> str:
     """The figure's SVG element.  Artists with the gid `title-i` show titles[i] under the mouse."""
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, bbox_inches="tight")
@@ -54,7 +54,7 @@ def drawn_layers(result: Result) -> list[LayerCost]:
     return [c for c in result.cost.layers if c.op != "overhead"]
 
 
-def _short(name: str, most: int = 26) -> str:
+def short(name: str, most: int = 26) -> str:
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-most // 2 :]}"
 
 
@@ -71,13 +71,13 @@ def _stacked(rows: Sequence[LayerCost], parts: Sequence[str], value: Any, quanti
                 bar.set_gid(f"title-{len(titles)}")
                 titles.append(f"{c.name} ({c.op}): {part} {value(c, part):.4g} {unit}")
             left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.set_yticks(range(len(rows)), [_short(c.name) for c in rows])
+    axes.set_yticks(range(len(rows)), [short(c.name) for c in rows])
     axes.invert_yaxis()
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(f"{quantity} [{unit}]")
     axes.grid(axis="y", visible=False)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6)
-    return _svg(figure, titles)
+    return svg_of(figure, titles)
 
 
 def latency_plot(result: Result) -> str:
@@ -120,7 +120,7 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
     axes.set_xlabel(f"MACs per byte of {memory}")
     axes.set_ylabel("MACs per cycle")
     axes.legend(loc="lower right")
-    return _svg(
+    return svg_of(
         figure,
         [f"{c.name} ({c.op}): {f'{x:.4g} MACs per byte' if x else f'no {memory} traffic'}, {y:.4g} MACs per cycle" for x, y, c in points],
     )
@@ -143,7 +143,7 @@ def memory_plot(result: Result) -> str:
     axes.set_xlabel("time [µs]")
     axes.set_ylabel("on-chip memory [KiB]")
     axes.set_xlim(0, times[-1])
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def agreement_plot(points: Sequence[Point]) -> str:
@@ -161,4 +161,4 @@ def agreement_plot(points: Sequence[Point]) -> str:
             axes.plot(p.measured, p.predicted, "o", markersize=4, color=COLOURS[0], gid=f"title-{i}")
     axes.set_xlabel("measured")
     axes.set_ylabel("predicted")
-    return _svg(figure, [f"{p.label}: measured {p.measured:.6g}, predicted {p.predicted:.6g} ({100 * p.error:+.3g} %)" for p in drawn])
+    return svg_of(figure, [f"{p.label}: measured {p.measured:.6g}, predicted {p.predicted:.6g} ({100 * p.error:+.3g} %)" for p in drawn])

@@ -1,4 +1,4 @@
-"""The report folder of a run: result.json, layers.csv, report.html and its plots as SVG files."""
+"""The report folder of a run: result.json, layers.csv, report.html, its plots as SVG files, and trace.json of a run in events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hwsim.arch import Arch
 from hwsim.io.files import write_whole
 from hwsim.io.pages import Markup, page
 from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, memory_plot, roofline_plot
+from hwsim.io.plots_time import gantt_plot
 from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
+from hwsim.io.trace import to_chrome
 from hwsim.result import Result
 from hwsim.units import format_bytes, format_si
 
@@ -26,7 +28,10 @@ def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arc
     plots = {"latency": latency_plot(result), "energy": energy_plot(result), "memory": memory_plot(result)}
     if any(c.slots for c in result.cost.layers):
         plots["roofline"] = roofline_plot(result, peak, width, memory)
+    if result.trace is not None:
+        plots["gantt"] = gantt_plot(result)
     files = {
+        **({} if result.trace is None else {"trace.json": to_chrome(result)}),
         "result.json": result.to_json() + "\n",
         "layers.csv": to_csv(LAYER_COLUMNS, rows),
         **{f"{name}.svg": svg for name, svg in plots.items()},

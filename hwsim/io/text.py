@@ -174,6 +174,7 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
     capacity = "" if result.onchip_capacity_bytes is None else f" of {format_bytes(result.onchip_capacity_bytes)}"
     rows = [
         ("latency", f"{format_si(result.latency_s, 's')} ({cost.cycles:,} cycles at {format_si(cost.clock_hz, 'Hz')})"),
+        *time_rows(result),
         ("throughput", f"{result.inferences_per_s:,.1f} inferences/s"),
         ("energy", f"{format_si(result.energy_j, 'J')} per inference"),
         ("energy by part", energy),
@@ -206,3 +207,12 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def time_rows(result: Result) -> list[tuple[str, str]]:
+    """How the time was found, where it was played."""
+    trace = result.trace
+    if trace is None:
+        return []
+    hits = "".join(f"; {m} finds {100 * share:.1f} % of its rows open" for m, share in trace.row_hits.items())
+    return [("played as", f"{result.fidelity}; roofline {trace.roofline:,.0f}, one after the other {trace.serial:,.0f} cycles{hits}")]
