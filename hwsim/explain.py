@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hwsim.arch import Arch
+from hwsim.arch import Arch, Vector, parse_precision
 from hwsim.blocks import Block
 from hwsim.cost import Cost, LayerCost
 from hwsim.errors import HwsimError, NotDeployable, suggest
@@ -17,11 +17,14 @@ from hwsim.program import Layer
 from hwsim.simulate import lay_out
 from hwsim.steps.estimate import energy_lines, estimate
 from hwsim.steps.lower import lower
+from hwsim.steps.place import carry
 from hwsim.steps.ports import port_cycles
 from hwsim.steps.prices import Prices
 from hwsim.steps.widths import at_widths
 
 __all__ = ["explain"]
+
+OPERANDS = ("weights", "activations")
 
 
 def explain(arch: Arch, graph: Graph, name: str, mapper: str = "", objective: str = "latency") -> Explanation:
@@ -33,9 +36,12 @@ def explain(arch: Arch, graph: Graph, name: str, mapper: str = "", objective: st
     layer, mapping, row = program.layers[index], laid.mappings[index], cost.layers[index]
     array = arch.arrays.get(layer.unit)
     return Explanation(
+        arch.name,
+        arch.validation.text,
         row,
         arch.clock_hz,
         array.kind if array else "",
+        tuple(array.rates) if array else (),
         mapping.work.stages if array else {},
         tuple(_ports(arch, mapping.traffic)),
         tuple(energy_lines(arch, laid.prices, layer, mapping, row.total_cycles)),
@@ -86,31 +92,71 @@ def _source(name: str, block: Block) -> Source:
 
 
 def _changes(arch: Arch, graph: Graph, layer: Layer, index: int, mapper: str, objective: str) -> Iterator[WhatIf]:
-    """One bit less of each operand, each memory twice as fast, the layer's array twice as large."""
+    """Operands of other widths, each memory and the vector unit twice as fast, the layer's array twice as large."""
 
-    def again(change: str, chip: Arch, network: Graph) -> WhatIf:
+    def again(of: str, change: str, chip: Arch, network: Graph) -> WhatIf:
         try:
             program = lower(network, chip)
             laid = lay_out(chip, program, mapper, objective=objective)
-            return _what_if(change, index, estimate(program, chip, laid.mappings, laid.residency, laid.prices))
+            return _what_if(of, change, index, estimate(program, chip, laid.mappings, laid.residency, laid.prices))
         except NotDeployable:
-            return WhatIf(change, None, None, None, None)
+            return WhatIf(of, change, None, None, None, None)
 
-    if layer.loops is not None:
-        for kind, tensor in (("weights", layer.steps[0].inputs[1]), ("activations", layer.steps[0].inputs[0])):
-            if tensor is not None and tensor.quant is not None and tensor.quant.bits > 1:
-                bits = tensor.quant.bits - 1
-                yield again(f"{kind} of {bits} instead of {bits + 1} bits", arch, at_widths(graph, {tensor.name: bits}))
+    for of, bits in _narrower(arch, layer):
+        names = {k: t.name for k, t in zip(OPERANDS, layer.steps[0].inputs[1::-1], strict=False) if t is not None}
+        text = " and ".join(f"{k} of {bits[k]} instead of {old} bits" for k, old in _widths(layer).items() if k in bits)
+        yield again(of, text, arch, at_widths(graph, {names[k]: b for k, b in bits.items()}))
     for name in arch.memories:
-        yield again(f"{name} twice as fast", _faster(arch, name), graph)
+        yield again(name, f"{name} twice as fast", _faster(arch, name), graph)
+    unit = next(iter(arch.vector))
+    yield again(unit, f"{unit} twice as fast", arch.model_copy(update={"vector": {unit: _quicker(arch.vector[unit])}}), graph)
     if layer.unit in arch.arrays:
         bigger = {**arch.arrays, layer.unit: _larger(arch.arrays[layer.unit])}
-        yield again(f"{layer.unit} twice as large", arch.model_copy(update={"arrays": bigger}), graph)
+        yield again(layer.unit, f"{layer.unit} twice as large", arch.model_copy(update={"arrays": bigger}), graph)
 
 
-def _what_if(change: str, index: int, cost: Cost) -> WhatIf:
+def _widths(layer: Layer) -> dict[str, int]:
+    """Bits of a product's weights and activations that are integers and can be fewer."""
+    if layer.loops is None:
+        return {}
+    x, w = layer.steps[0].inputs[:2]
+    return {k: t.quant.bits for k, t in (("weights", w), ("activations", x)) if t is not None and t.quant is not None and t.quant.bits > 1}
+
+
+def _narrower(arch: Arch, layer: Layer) -> Iterator[tuple[str, dict[str, int]]]:
+    """One bit less of each operand; the widest widths at which the array is faster, of one operand and of both; and the widths that run."""
+    now = _widths(layer)
+    tried: list[dict[str, int]] = [{k: b - 1} for k, b in now.items()]
+    array = arch.arrays.get(layer.unit)
+    if array is not None and len(now) == 2:
+        tried += [fewer for which in (["weights"], ["activations"], list(now)) if (fewer := _next_faster(array, now, which))]
+    for i, bits in enumerate(tried):
+        if bits not in tried[:i]:
+            yield "both" if len(bits) > 1 else next(iter(bits)), bits
+    weights, activations = parse_precision(layer.precision) if array is not None and layer.precision else ("", "")
+    if len(now) == 2 and isinstance(weights, int) and isinstance(activations, int):
+        wider = {k: b for k, b in (("weights", weights), ("activations", activations)) if b > now[k]}
+        if wider:
+            yield "as_run", wider
+
+
+def _next_faster(array: MacArray, now: dict[str, int], which: list[str]) -> dict[str, int]:
+    """The most bits of some operands, the same for all of them, at which the array makes more products a cycle than now."""
+
+    def rate(widths: dict[str, int]) -> float:
+        carried = carry(array, f"w{widths['weights']}a{widths['activations']}")
+        return carried.rate if carried else 0.0
+
+    for bits in range(max(now[k] for k in which) - 1, 0, -1):
+        fewer = {k: bits for k in which if bits < now[k]}
+        if rate({**now, **fewer}) > rate(now):
+            return fewer
+    return {}
+
+
+def _what_if(of: str, change: str, index: int, cost: Cost) -> WhatIf:
     row: LayerCost = cost.layers[index]
-    return WhatIf(change, row.total_cycles, row.total_pj, cost.cycles, cost.energy_pj, row.precision)
+    return WhatIf(of, change, row.total_cycles, row.total_pj, cost.cycles, cost.energy_pj, row.precision)
 
 
 def _faster(arch: Arch, name: str) -> Arch:
@@ -119,12 +165,17 @@ def _faster(arch: Arch, name: str) -> Arch:
     return arch.model_copy(update={"memories": {**arch.memories, name: m.model_copy(update=ports)}})
 
 
+def _quicker(unit: Vector) -> Vector:
+    return unit.model_copy(update={"rates": {op: replace(rate, amount=2 * rate.amount) for op, rate in unit.rates.items()}})
+
+
 def _larger(array: MacArray) -> MacArray:
-    """Twice the outputs side by side; twice the columns of a systolic array; twice the first loop where outputs are not spread."""
+    """Twice the outputs side by side; twice the columns of a systolic array; twice the positions of a micro-block (block_engine), whose
+    depth is fixed; twice the first loop where outputs are not spread."""
 
     def doubled(u: Unroll) -> Unroll:
-        loop = "columns" if u.columns > 1 else "K" if u.K > 1 or not u.loops else next(iter(u.loops))
-        return u.model_copy(update={loop: 2 * getattr(u, loop)})
+        loop = "columns" if u.columns > 1 else "OX" if array.buffer else "K" if u.K > 1 or not u.loops else next(iter(u.loops))
+        return Unroll(**{**u.model_dump(), loop: 2 * getattr(u, loop)})
 
     fields = {"cores": 2 * array.cores} if array.cores > 1 else {"unroll": [doubled(u) for u in array.unroll]}
     return array.model_copy(update=fields)

@@ -36,8 +36,12 @@ class Source:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The same layer and network after one change; None where the chip cannot have it."""
+    """The same layer and network after one change; None where the chip cannot have it.
 
+    `of` is what changes: `weights`, `activations`, `both`, `as_run` (stored as it is multiplied), or the name of a memory or array.
+    """
+
+    of: str
     change: str
     cycles: int | None
     energy_pj: float | None
@@ -48,11 +52,17 @@ class WhatIf:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A layer's row taken apart, and what changes would do to it."""
+    """A layer's row taken apart, and what changes would do to it.
 
+    `kind` is its array's, `native` the precisions that it runs as they are; `validation` says how far the chip's numbers can be trusted.
+    """
+
+    arch: str
+    validation: str
     layer: LayerCost
     clock_hz: float
     kind: str
+    native: tuple[str, ...]
     stages: Mapping[str, int]
     ports: tuple[PortUse, ...]
     energy: tuple[Priced, ...]

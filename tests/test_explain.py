@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hwsim import cli, estimate, load_arch, load_model
 from hwsim.errors import HwsimError
 from hwsim.explain import explain
 from hwsim.io.explain_report import print_explanation
+from hwsim.io.explain_words import words
 from hwsim.steps.energy import by_part
 from hwsim.steps.layer_table import LayerShape, network
 from tests.data import WORKLOADS
@@ -79,3 +81,48 @@ def test_the_verb(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
         cli.main()
     assert end.value.code in (0, None)
     assert "Jouppi ISCA 2021" in capsys.readouterr().out
+
+
+def test_a_larger_array_is_one_of_twice_the_outputs() -> None:
+    arch, graph = load_arch("snpe_dsp"), load_model(MODEL)
+    change = next(c for c in explain(arch, graph, "block0.pointwise").changes if c.of == "hvx")
+    cost = estimate(load_arch("snpe_dsp", {"arrays.hvx.unroll": "[{OX: 8, K: 64, C: 4}, {OX: 16, G: 32, FX: 4}]"}), graph)
+    assert (change.network_cycles, change.network_pj) == (cost.cycles, cost.energy_pj)
+
+
+@pytest.mark.parametrize("chip", ["ethos_u55_256", "haq_bit_serial", "systolic_128x128", "t4", "bitfusion_16x32", "gap9_ne16"])
+def test_every_kind_of_array_can_be_larger(chip: str) -> None:
+    """Which saves time, except where longer columns fill more slowly than they multiply."""
+    e = explain(load_arch(chip), TABLE, "second")
+    change = next(c for c in e.changes if c.change.endswith("twice as large"))
+    assert change.cycles is not None and (change.cycles <= e.layer.total_cycles or chip in ("haq_bit_serial", "systolic_128x128"))
+
+
+def said(chip: str, bits: int, layer: str = "second", fields: dict[str, str] | None = None) -> str:
+    shapes = [LayerShape(n, 64, 64, (14, 14), (3, 3), weight_bits=bits, activation_bits=8) for n in ("first", "second")]
+    return "\n".join(words(explain(load_arch(chip, fields), network("table", shapes), layer)))
+
+
+def test_words_for_an_array_of_one_width() -> None:
+    """4-bit weights are multiplied as 8-bit ones, and have to be widened first."""
+    text = said("cortex_m4", 4)
+    assert "w4a8 is stored and moved as it is but multiplied as w8a8" in text and "times a weight is widened" in text
+    assert re.search(r"Stored as it is multiplied \(weights of 8 instead of 4 bits\) it would take -\d+ % time", text)
+    assert "No narrower width is faster on this unit" in text and "So fewer bits help neither time nor energy here" in text
+
+
+def test_words_where_fewer_bits_help() -> None:
+    text = said("haq_bit_serial", 8)
+    assert "in 64 passes" in text and re.search(r"A bit less of weights: -1[0-9] % time", text) and "So fewer bits make it faster" in text
+    text = said("bitfusion_16x32", 8)
+    assert "With weights of 4 instead of 8 bits it runs as w4a8" in text
+
+
+def test_words_where_the_overhead_binds() -> None:
+    text = said("snpe_dsp", 8, fields={"overheads.per_layer": "1 s"})
+    assert "What binds is the fixed cost of issuing a layer" in text and "(the overhead of a layer binds)" in text
+
+
+def test_an_unvalidated_chip_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_explanation(explain(load_arch("snpe_dsp"), load_model(MODEL), "stem"), True, True, "table")
+    assert "validation: UNVALIDATED" in capsys.readouterr().out

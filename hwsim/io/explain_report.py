@@ -9,6 +9,7 @@ from typing import Any
 
 from hwsim.cost import CYCLE_PARTS, Priced
 from hwsim.explanation import Explanation, PortUse, WhatIf
+from hwsim.io.explain_words import words
 from hwsim.io.text import console, print_table, to_csv
 from hwsim.units import format_bytes, format_si
 
@@ -18,11 +19,15 @@ __all__ = ["print_explanation"]
 def print_explanation(e: Explanation, latency: bool, energy: bool, form: str) -> None:
     """The parts asked for, as tables; all of it as JSON; the energy's lines as CSV."""
     if form == "json":
-        print(json.dumps({**asdict(e), "energy": [{**line._asdict(), "total_pj": line.total_pj} for line in e.energy]}, indent=1))
+        lines = [{**line._asdict(), "total_pj": line.total_pj} for line in e.energy]
+        print(json.dumps({**asdict(e), "energy": lines, "words": list(words(e))}, indent=1))
     elif form == "csv":
         sys.stdout.write(to_csv(("part", "action", "number", "each_pj", "total_pj", "price"), [_csv(x) for x in e.energy]))
     else:
         _print_head(e)
+        for sentence in words(e):
+            console().print(f"- {sentence}", markup=False)
+        print()
         if latency:
             _print_latency(e)
         if energy:
@@ -37,9 +42,10 @@ def _csv(x: Priced) -> list[object]:
 
 def _print_head(e: Explanation) -> None:
     out, c = console(), e.layer
-    ran = f"{c.stored} runs as {c.precision} at {c.rate:g} MACs per multiplier and cycle" if c.precision else f"on {c.unit}"
-    out.print(f"{c.name}: {c.op} on {c.unit}" + (f" ({e.kind})" if e.kind else ""))
-    out.print(f"widths: {ran}" + (f"; {c.note}" if c.note else ""))
+    out.print(f"{c.name}: {c.op} on {c.unit}" + (f" ({e.kind})" if e.kind else "") + f" of {e.arch}")
+    out.print(f"validation: {e.validation}", markup=False)
+    if c.note:
+        out.print(f"note: {c.note}", markup=False)
     out.print(f"time: {c.total_cycles:,} cycles ({format_si(c.total_cycles / e.clock_hz, 's')}), bound by {c.bound_by}")
     out.print(f"energy: {c.total_pj / 1e3:,.3f} nJ\n")
 

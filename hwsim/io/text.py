@@ -30,12 +30,14 @@ def console(wide: bool = False) -> Console:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None, wide: bool = False) -> None:
     """A table; columns whose cells are numbers go to the right."""
     rows = [[str(c) for c in r] for r in rows]
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, name in enumerate(columns):
         numeric = rows and all(r[i][:1].isdigit() or r[i][:1] in "-." or r[i] == "" for r in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for r in rows:
         table.add_row(*r)
+    if title:
+        console(wide).print(f"\n[italic]{title}[/italic]")
     console(wide).print(table)
 
 

@@ -157,7 +157,7 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
         mapping.work.slots,
         cycles,
         busy,
-        _bound(cycles, busy),
+        _bound(chip.arch, cycles, busy),
         {n: t.read_bits for n, t in mapping.traffic.items()},
         {n: t.write_bits for n, t in mapping.traffic.items()},
         actions,
@@ -278,12 +278,19 @@ def _cycles(chip: Chip, layer: Layer, mapping: Mapping, busy: dict[str, int], sw
     return {"compute": compute, "vector": vector if apart else max(0, vector - compute), "memory": memory, "overhead": overhead}
 
 
-def _bound(cycles: dict[str, int], busy: dict[str, int]) -> str:
-    """What the layer waits for: the busiest unit, or the overhead when that is longer."""
+def _bound(arch: Arch, cycles: dict[str, int], busy: dict[str, int]) -> str:
+    """What the layer waits for: the busiest unit, or the overhead when that is longer.
+
+    An array and a vector unit that never work at the same time are one processor, named by what it does longer.
+    """
     if not busy:
         return "overhead"
-    unit = max(busy, key=lambda u: busy[u])
-    return "overhead" if cycles["overhead"] > busy[unit] else unit
+    taken = dict(busy)
+    if not next(iter(arch.vector.values())).overlaps and cycles["compute"]:
+        processor = max((u for u in busy if u not in arch.memories), key=lambda u: busy[u])
+        taken[processor] = sum(n for u, n in busy.items() if u not in arch.memories)
+    unit = max(taken, key=lambda u: taken[u])
+    return "overhead" if cycles["overhead"] > taken[unit] else unit
 
 
 def _actions(layer: Layer, mapping: Mapping, work: dict[str, int]) -> dict[str, int]:

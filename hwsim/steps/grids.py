@@ -45,8 +45,9 @@ def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
     if q.granularity not in ("per_tensor", taken):
         found.append(("granularity", f"{kind} '{t.name}' are quantized {q.granularity}, the chip has one scale {taken}"))
     if grid.symmetric and not _needs_no_zero_point(grid, q):
-        zero = int(q.zero_point.flat[0])
-        found.append(("symmetric", f"{kind} '{t.name}' are asymmetric (zero point {zero}), the chip has no zero points"))
+        how = f"asymmetric (zero point {int(q.zero_point.flat[0])})" if q.has_zero_point else "unsigned, from 0 up"
+        less = "no zero points" if q.has_zero_point else "signed numbers without zero points"
+        found.append(("symmetric", f"{kind} '{t.name}' are {how}, the chip has {less}"))
     if grid.power_of_two and not exact_power_of_two(q.scale):
         found.append(("power_of_two", f"{kind} '{t.name}' have scale {float(q.scale.flat[0]):.6g}, the chip's scales are powers of two"))
     if grid.narrow and t.constant is not None and q.bits == widest and (t.constant.array == q.format.low).any():
