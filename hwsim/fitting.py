@@ -11,6 +11,7 @@ from hwsim.building import network_to_price
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_arch, load_costs, load_scaling
+from hwsim.language import passes
 from hwsim.measured import LAYER, Measured
 from hwsim.simulate import lay_out
 from hwsim.steps.estimate import estimate, latency_s
@@ -66,7 +67,24 @@ def _parameter(arch: Arch, name: str, width: float) -> Parameter:
 
 def samples_of(arch: Arch, rows: Sequence[Measured]) -> tuple[Sample, ...]:
     """Every measurement with its prediction on chips of the same structure: networks are lowered, and mapped for `arch`, once."""
-    return tuple(_sample(arch, row) for row in rows)
+    return tuple(_generation(arch, row) if row.tokens else _sample(arch, row) for row in rows)
+
+
+def _generation(arch: Arch, row: Measured) -> Sample:
+    """A language model's whole answer; batch sizes count as networks of their own."""
+    assert row.tokens is not None, "asked for of generations"
+    runs = passes(row.network, row.precision, row.batch, row.tokens)
+    programs = [(p, lower(network(row.network, p.layers), arch)) for p in runs]
+    kept = [lay_out(arch, program) for _, program in programs]
+
+    def predict(chip: Arch) -> float:
+        alike, total = _works_alike(arch, chip), 0.0
+        for (p, program), laid in zip(programs, kept, strict=True):
+            mappings = (laid if alike else lay_out(chip, program, residency=laid.residency)).mappings
+            total += p.times * latency_s(program, chip, mappings, laid.prices, whole=p.whole)
+        return total
+
+    return Sample(row.label, f"{row.network} b{row.batch}", row.precision, row.value, predict)
 
 
 def _sample(arch: Arch, row: Measured) -> Sample:
@@ -95,7 +113,9 @@ def _built(name: str, precision: str, image: int | None, batch: int, rules: str)
 
 def _works_alike(a: Arch, b: Arch) -> bool:
     """Whether arrays do the same for a layer on both chips, up to the share of their rates that they reach."""
-    return all((x.ports, x.passes) == (y.ports, y.passes) for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True))
+    return all(
+        (x.ports, x.passes, x.unpack) == (y.ports, y.passes, y.unpack) for x, y in zip(a.arrays.values(), b.arrays.values(), strict=True)
+    )
 
 
 def _network(arch: Arch, row: Measured) -> tuple[str, Graph]:

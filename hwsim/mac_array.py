@@ -121,6 +121,9 @@ class Unroll(Strict):
     rate: MoreThan0 = Field(1.0, description="speed in this mode, relative to `rates`")
     runs: list[Kind] | None = Field(None, description="operators that have this mode; left out: all of the array's")
     most_channels: int | None = Field(None, ge=1, description="only layers of at most so many input channels in a group have it")
+    most_rows: int | None = Field(
+        None, ge=1, description="only layers of at most so many output positions have it, as products with vectors"
+    )
 
     @cached_property
     def loops(self) -> dict[str, int]:
@@ -208,6 +211,9 @@ class MacArray(Block):
     weight_coding: Literal["none", "entropy"] = Field("none", description="how weights are stored for the array (block_engine)")
     passes: Passes | None = Field(None, description="registers, buffer and pace of passes (row_stationary)")
     winograd: Winograd | None = Field(None, description="multiplication in the Winograd domain (cmac)")
+    unpack: Count | None = Field(
+        None, description="weights widened per cycle by each core for its own blocks (tensor_core); left out: the vector unit widens"
+    )
     cycle_energy: Energy | None = Field(
         None, description="of the whole array in a busy cycle, as synthesis reports it; left out: products are priced one by one"
     )
@@ -253,10 +259,11 @@ class MacArray(Block):
         """The size of the array: of its largest unrolling."""
         return max(u.multipliers for u in self.unroll) * self.cores
 
-    def modes(self, kind: str, channels: int) -> list[Unroll]:
-        """The unrollings that a kind of layer with so many input channels in a group can take; all where none says so."""
-        fit = [u for u in self.unroll if (u.runs is None or kind in u.runs) and (u.most_channels is None or channels <= u.most_channels)]
-        return fit or self.unroll
+    def modes(self, kind: str, channels: int, rows: int = 0) -> list[Unroll]:
+        """The unrollings that a kind of layer with so many input channels in a group, and so many output positions, can take; all where
+        none says so."""
+        limits = [(u, (u.most_channels or channels, u.most_rows or rows)) for u in self.unroll if u.runs is None or kind in u.runs]
+        return [u for u, (most_channels, most_rows) in limits if channels <= most_channels and rows <= most_rows] or self.unroll
 
     def reached(self, kind: str, precision: str) -> float:
         """Share of the rate that a kind of layer reaches at a precision."""

@@ -23,7 +23,8 @@ class Measured:
     """One latency in seconds or energy in joules of one inference of a batch; `set` are fields of the chip under which it was taken.
 
     With `layer` it is the time of one convolution alone (square input and kernel; padding that keeps the size at stride 1 and sums that
-    leave in 32 bits where nothing else is said), without the start of an inference; `mapping` is how it is known to be mapped.
+    leave in 32 bits where nothing else is said), without the start of an inference; `mapping` is how it is known to be mapped.  With
+    `tokens`, of a language model's prompt and of its answer, it is the time of a whole generation.
     """
 
     label: str
@@ -36,12 +37,13 @@ class Measured:
     set: Mapping[str, str]
     layer: Mapping[str, float] | None = None
     mapping: Mapping[str, float] | None = None
+    tokens: tuple[int, int] | None = None
 
 
 def measured_rows(rows: Iterable[Mapping[str, str]], where: Mapping[str, str] | None = None) -> list[Measured]:
     """Rows with the columns model, precision, value and unit, and where there are such batch, metric, image, `set`
     (`clock.frequency=240 MHz; ...`) and, for a layer alone, channels, outputs, size, kernel and stride, and maybe pad, groups,
-    output_bits, zeros, output_zeros (shares) and `given` (its mapping: `m=64; n=4; ...`).
+    output_bits, zeros, output_zeros (shares) and `given` (its mapping: `m=64; n=4; ...`); for a language model tokens_in and tokens_out.
 
     `where` keeps the rows whose columns start so.
 
@@ -65,14 +67,15 @@ def _measured(row: Mapping[str, str], where: str) -> Measured:
     batch = row.get("batch") or "1"
     if not batch.isdecimal() or not int(batch):
         raise HwsimError(where, "batch must be a whole number of 1 or more", repr(batch))
-    figure, value = _figure(row, where, int(batch))
+    tokens = (int(row["tokens_in"]), int(row["tokens_out"])) if row.get("tokens_out") else None
+    figure, value = _figure(row, where, int(batch) * (tokens[1] if tokens else 1))
     precision = _precision(row["precision"])
     given = _pairs(row.get("set"))
     size = row.get("image") or (str(image) if image else "")
     shown = [v for k, v in given.items() if not k.startswith("memories")]
     label = " ".join(w for w in (row["model"].strip(), precision, f"b{batch}" if batch != "1" else "", *shown) if w)
     mapping = {k: float(v) for k, v in _pairs(row.get("given")).items()} or None
-    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given, _layer(row), mapping)
+    return Measured(label, model, int(size) if size else None, precision, int(batch), figure, value, given, _layer(row), mapping, tokens)
 
 
 def _pairs(text: str | None) -> dict[str, str]:
@@ -98,8 +101,8 @@ def _precision(text: str) -> str:
     return WORDS.get(word, word)
 
 
-def _figure(row: Mapping[str, str], where: str, batch: int) -> tuple[str, float]:
-    """Latency or energy of a whole batch, in seconds or joules; a throughput is turned over."""
+def _figure(row: Mapping[str, str], where: str, made: int) -> tuple[str, float]:
+    """Latency or energy of a whole batch, in seconds or joules; a throughput, of which it makes so many, is turned over."""
     unit, metric = row["unit"].strip(), row.get("metric", "")
     try:
         value = float(row["value"])
@@ -111,6 +114,6 @@ def _figure(row: Mapping[str, str], where: str, batch: int) -> tuple[str, float]
         return "latency", value * SECONDS[unit]
     if unit in JOULES:
         return "energy", value * JOULES[unit]
-    if unit.lower() in ("fps", "samples/s", "inferences/s") or metric.startswith("throughput"):
-        return "latency", batch / value
+    if unit.lower() in ("fps", "samples/s", "inferences/s", "tokens/s") or metric.startswith("throughput"):
+        return "latency", made / value
     raise HwsimError(where, f"unit must be one of {', '.join((*SECONDS, *JOULES))} or fps", repr(unit))

@@ -12,6 +12,7 @@ from hwsim.cost import LayerCost
 from hwsim.errors import HwsimError
 from hwsim.io.arch_yaml import load_arch
 from hwsim.io.tables import load_tables
+from hwsim.language import passes
 from hwsim.mac_array import Passes
 from hwsim.simulate import price
 from hwsim.steps.layer_table import LayerShape, network
@@ -161,3 +162,45 @@ def test_sets_by_name() -> None:
     """The strips of the second layer fold: 27 rows take two strips of 14 columns."""
     x = Nest(4, 2, 48, 128, 27, 27, (5, 5), 1, 31)
     assert Sets(64, 1, 27, 16, 2, 1, 1).busy(x, 12) == 135
+
+
+def test_widening_weights_costs_every_block() -> None:
+    """256 x 256 outputs over 1024 products on one core that widens 8 weights a cycle: 4 x 4 blocks of 64 x 64 one after the other."""
+    hopper = {"arrays.tensor_cores.cores": "1", "arrays.tensor_cores.unpack": "8 /cycle", "arrays.tensor_cores.block": "{OX: 64, K: 64}"}
+    arch = load_arch("h200", hopper)
+
+    def busy(weight_bits: int) -> int:
+        layer = LayerShape("fc", 1024, 256, batch=256, weight_bits=weight_bits, real="bfloat16")
+        return price(arch, lower(network("net", [layer]), arch)).layers[0].busy["tensor_cores"]
+
+    products = 16 * 64 * 64 * 1024 / (4096 * 0.5) / arch.arrays["tensor_cores"].efficiency["bf16"]
+    assert busy(16) == pytest.approx(products, abs=2)
+    assert busy(4) == pytest.approx(products + 16 * 64 * 1024 / 8, abs=2)
+
+
+def test_few_rows_take_their_own_blocks() -> None:
+    arch = load_arch("h200")
+    found = [LayerShape("fc", 4096, 4096, batch=rows, weight_bits=16, real="bfloat16") for rows in (4, 5)]
+    notes = [price(arch, lower(network("net", [layer]), arch)).layers[0].note for layer in found]
+    assert ["blocks of 64" in n for n in notes] == [False, True]
+
+
+def test_a_language_models_passes() -> None:
+    """Llama 3.1 8B has 8.03 billion weights, of which 0.53 billion embed tokens; every new token meets all others once."""
+    prompt, head, step, last = passes("llama3.1-8b", "w4bf16", 2, (2048, 128))
+    weights = [sum(x.channels * x.outputs // x.groups for x in p.layers if x.groups == 1) * p.times for p in (prompt, head)]
+    assert weights == [6_979_321_856, 525_336_576]
+    assert (step.times, last.times, prompt.whole, head.whole) == (32 * 128, 128, False, True)
+    cache = [x for x in step.layers if x.groups > 1]
+    assert sum(x.channels * x.outputs // x.groups for x in cache) == 2 * 8 * 128 * (2048 + 64) * 2
+    with pytest.raises(HwsimError, match="must be one of"):
+        passes("llama9", "bf16", 1, (1, 1))
+    with pytest.raises(HwsimError, match="must be fp16, bf16, w4fp16"):
+        passes("llama2-7b", "w8a8", 1, (1, 1))
+
+
+@pytest.mark.slow
+def test_four_bit_weights_help_one_sequence_and_hurt_many() -> None:
+    """Issue: the sign of the speed-up at batch 1, 8 and 64."""
+    (found,) = validate(["modelopt"], load_tables())
+    assert [g.verdict for g in found.figures] == ["aim reached"] * 2

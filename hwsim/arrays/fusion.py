@@ -20,7 +20,7 @@ __all__ = ["reduction_steps", "work"]
 def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
     """Cycles of the whole layer as one tile, by the unrolling that needs the fewest."""
     p = product(layer)
-    best = min(array.modes(mac_kind(layer.steps[0]), loops_of(layer).C), key=lambda u: _cycles(layer, u))
+    best = min(array.modes(mac_kind(layer.steps[0]), loops_of(layer).C, p.m), key=lambda u: _cycles(layer, u))
     cycles, lanes = _cycles(layer, best), best.multipliers * round(layer.rate)
     steps = p.groups * p.m * ceil(p.n / best.K)
     reads = {"inputs": steps * p.k, "weights": p.groups * p.m * p.n * p.k}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import ceil, prod
 
-from hwsim.arrays._shape import WEIGHT_LOOPS, fetched_inputs, loops_of, trips_of
+from hwsim.arrays._shape import WEIGHT_LOOPS, fetched_inputs, loops_of, product, trips_of
 from hwsim.mac_array import LOOPS, MacArray, Unroll
 from hwsim.mapping import Work
 from hwsim.program import Layer, mac_kind
@@ -25,7 +25,7 @@ def work(array: MacArray, layer: Layer, clock_hz: float) -> Work:
 
 def options(array: MacArray, layer: Layer, clock_hz: float) -> list[Work]:
     """Every unrolling, the fastest first."""
-    found = [_unrolled(array, layer, u) for u in array.modes(mac_kind(layer.steps[0]), loops_of(layer).C)]
+    found = [_unrolled(array, layer, u) for u in array.modes(mac_kind(layer.steps[0]), loops_of(layer).C, product(layer).m)]
     return sorted(found, key=lambda w: w.cycles)
 
 

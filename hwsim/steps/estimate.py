@@ -188,7 +188,8 @@ def _vector_work(arch: Arch, layer: Layer, mapping: Mapping) -> dict[str, int]:
     for name, count in (item for step in layer.steps for item in step_work(step).items()):
         work[name] = work.get(name, 0) + count
     if layer.loops is not None and layer.unit in arch.arrays and _unpacks(layer):
-        work["unpack"] = _loaded_weights(arch, layer, mapping)
+        own = arch.arrays[layer.unit].unpack
+        work["unpack"] = mapping.work.reads["weights"] if own else _loaded_weights(arch, layer, mapping)
     return work
 
 
@@ -219,7 +220,8 @@ def _busy(chip: Chip, layer: Layer, mapping: Mapping, work: dict[str, int]) -> d
     array = arch.arrays.get(layer.unit)
     own_outputs = array is not None and array.outputs is not None
     finishes = array is not None and getattr(load("arrays", array.kind), "FINISHES", False)
-    vector = 0 if finishes else ceil(vector_cycles(unit, arch.clock_hz, layer, work.get("unpack", 0), own_outputs))
+    unpacked = 0 if array is not None and array.unpack else work.get("unpack", 0)
+    vector = 0 if finishes else ceil(vector_cycles(unit, arch.clock_hz, layer, unpacked, own_outputs))
     return {**({} if array is None else _array_busy(chip, array, layer, mapping)), name: vector, **_memory_busy(chip, mapping)}
 
 

@@ -24,6 +24,7 @@ class LayerShape:
     top, left, bottom, right.  `op` is conv, matmul, max_pool, average_pool, add or softmax; `after` names the layers whose outputs it
     reads, of which there are none in tables that leave out what lies between.  `zeros` and `output_zeros` are the
     shares of zeros in its input and output, `entropy_bits` the entropy of its weights, where they are known.
+    With `real` (float16, ...) its numbers are real, but for weights stored in fewer bits.
     """
 
     name: str
@@ -43,6 +44,7 @@ class LayerShape:
     zeros: float | None = None
     output_zeros: float | None = None
     entropy_bits: float | None = None
+    real: str = ""
 
     @property
     def kind(self) -> str:
@@ -75,13 +77,13 @@ def _nodes(layer: LayerShape, tensors: dict[str, Tensor]) -> list[Node]:
     sources = [f"{a}.out" for a in layer.after] or [f"{layer.name}.in"]
     shape = (layer.batch, layer.channels, *(layer.size if layer.kind != "matmul" else ()))
     for x in sources:
-        tensors.setdefault(x, _stored(x, shape, layer.activation_bits, zeros=layer.zeros))
+        tensors.setdefault(x, _data(layer, x, shape, layer.activation_bits, layer.zeros))
     if tensors[sources[0]].shape != shape:
         flat = [Node(f"{layer.name}.flat", "reshape", (sources[0],), (f"{layer.name}.in",), {"shape": shape})]
         sources = [f"{layer.name}.in"]
-        tensors[sources[0]] = _stored(sources[0], shape, layer.activation_bits, zeros=layer.zeros)
+        tensors[sources[0]] = _data(layer, sources[0], shape, layer.activation_bits, layer.zeros)
     weights = _weights(layer)
-    tensors.update({t.name: t for t in (*weights, _stored(y, layer.output, layer.output_bits, zeros=layer.output_zeros))})
+    tensors.update({t.name: t for t in (*weights, _data(layer, y, layer.output, layer.output_bits, layer.output_zeros))})
     return [
         *flat,
         Node(layer.name, "binary" if layer.kind == "add" else layer.kind, (*sources, *(w.name for w in weights)), (y,), _attrs(layer)),
@@ -93,7 +95,14 @@ def _weights(layer: LayerShape) -> list[Tensor]:
         return []
     inputs = layer.channels // layer.groups
     shape = (layer.outputs, layer.channels) if layer.kind == "matmul" else (layer.outputs, inputs, *(layer.kernel or ()))
-    return [_stored(f"{layer.name}.weight", shape, layer.weight_bits, True, entropy_bits=layer.entropy_bits)]
+    name = f"{layer.name}.weight"
+    if layer.real and layer.weight_bits >= formats.get(layer.real).bits:
+        return [Tensor(name, shape, layer.real, None, Constant(None, name))]
+    return [_stored(name, shape, layer.weight_bits, True, entropy_bits=layer.entropy_bits)]
+
+
+def _data(layer: LayerShape, name: str, shape: Shape, bits: int, zeros: float | None) -> Tensor:
+    return Tensor(name, shape, layer.real, None, None, zeros) if layer.real else _stored(name, shape, bits, zeros=zeros)
 
 
 def _attrs(layer: LayerShape) -> dict[str, Any]:
