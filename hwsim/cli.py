@@ -226,24 +226,38 @@ def quantize(
     out: Annotated[Path, typer.Option("-o", "--out", help="the QDQ ONNX file to write")],
     data: Annotated[Path | None, typer.Option(help="an .npz file with calibration inputs x; left out: batch-norm statistics alone")] = None,
     bits: Annotated[str, typer.Option(help="w4a8, or `w4a8 except fc: w8a8`, or a precision's JSON file")] = "w8a8",
-    method: Annotated[str, typer.Option(help="full, dfq, or parts as dead+cle+mse+adaround+bias (see `hwsim list quantizers`)")] = "full",
+    method: Annotated[
+        str | None,
+        typer.Option(help="full (the default), dfq, smoothed, or parts such as dead+cle+mse+adaround+bias (see `hwsim list quantizers`)"),
+    ] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
     set_: SetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     report: Annotated[bool, typer.Option(help="print what happened to each layer")] = False,
+    encodings: Annotated[Path | None, typer.Option(help="write scales and offsets too, as AIMET's JSON")] = None,
+    use_encodings: Annotated[
+        Path | None, typer.Option(help="AIMET's JSON (1.0.0 or 0.6.1): its scales, offsets and widths stay; the method is `nearest` then")
+    ] = None,
     format: FormatOption = Format.table,
 ) -> None:
     """Quantize a float network for a chip: ranges, rounding and corrections by its rules, written as standard QDQ."""
+    from hwsim.io.encodings import read_encodings, write_encodings
     from hwsim.io.files import check_folder
     from hwsim.io.model import read_model
     from hwsim.io.onnx_model import write_onnx
     from hwsim.quantizing import layer_rows, quantize_for
 
-    check_folder(out.parent)
+    for file in (out, encodings):
+        check_folder(out.parent if file is None else file.parent)
     dataset = dataset_of(data, samples, labels=False)
     with progress_of("quantizing") as step:
-        done = quantize_for(chip_of(arch, set_), read_model(model), None if dataset is None else dataset.x, bits, method, seed, step)
+        given = None if use_encodings is None else read_encodings(use_encodings)
+        recipe = method or ("full" if given is None else "nearest")
+        x = None if dataset is None else dataset.x
+        done = quantize_for(chip_of(arch, set_), read_model(model), x, bits, recipe, seed, step, given=given)
     write_onnx(done.network, out)
+    if encodings is not None:
+        write_encodings(done.encodings, encodings)
     for note in done.notes:
         print(f"hwsim: note: {note}", file=sys.stderr)
     if report:

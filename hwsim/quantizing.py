@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.arch import Arch
+from hwsim.encodings import Encodings
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
 from hwsim.io.onnx_model import upgraded
@@ -33,12 +34,13 @@ def quantize_for(
     seed: int = 0,
     progress: Progress | None = None,
     also: Sequence[Precision] = (),
+    given: Encodings | None = None,
 ) -> Outcome:
     """A float network as a QDQ network by the rules of a chip.
 
     `x` are calibration inputs, samples first (None: what batch normalization remembers of the training data); `bits` is a
     precision, in words or in a JSON file's name; `method` a recipe; `also` further precisions for which to choose what each layer
-    stores.
+    stores; `given` encodings that are to stay.
     Raises HwsimError for what cannot be.
     """
     recipe = Recipe.parse(method) if isinstance(method, str) else method
@@ -46,7 +48,7 @@ def quantize_for(
     inputs = None if x is None else x.astype(np.float32)
     if source.opset < (SAME if min(p.least for p in (precision, *also)) < 8 else PER_CHANNEL):
         source = upgraded(source, WRITTEN)
-    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), inputs, progress, also)
+    return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), inputs, progress, also, given)
 
 
 def read_precision(text: str) -> Precision:

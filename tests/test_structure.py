@@ -56,6 +56,7 @@ LEVELS = (
         "graph",
         "allocation",
         "quant",
+        "encodings",
         "precision",
         "program",
         "mapping",

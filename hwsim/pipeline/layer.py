@@ -15,7 +15,7 @@ from hwsim.quant import Array, QuantParams
 from hwsim.quantizers._rounding import RoundingProblem
 from hwsim.shelf import load
 from hwsim.steps.plan_quantizers import Plan
-from hwsim.steps.quantize import layer_axis, weight_scheme
+from hwsim.steps.quantize import given_grid, layer_axis, weight_scheme
 from hwsim.steps.write_qdq import StoredWeights
 
 __all__ = ["Layer", "Quantized", "quantize_layer"]
@@ -92,7 +92,9 @@ def _rounded(plan: Plan, node: Node, w: Array, gram: tuple[Array, Array] | None,
     flat = w.reshape(1 if axis is None else -1, w.shape[-1] if axis is not None else w.size)
     if hasattr(load("quantizers", recipe.weights), "approximate"):
         return on_levels(plan, node, w, flat, recipe)
-    scale, zero = load("quantizers", recipe.weights).fit(flat, scheme)
+    given = plan.given_weights(node.name)
+    fit = load("quantizers", recipe.weights).fit
+    scale, zero = fit(flat, scheme) if given is None else given_grid(given, fmt, scheme, node.name, len(flat))
     spread = (1, 1, 1) if axis is None else (*w.shape[:2], 1)
     scale_rows, zero_rows = scale.astype(np.float64).reshape(spread), zero.reshape(spread)
     identity = np.broadcast_to(np.eye(w.shape[-1]), (len(w), w.shape[-1], w.shape[-1]))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwsim.arch import Rules
+from hwsim.encodings import Encodings
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
 from hwsim.pipeline.absorb_bias import absorb_biases
@@ -14,6 +15,7 @@ from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.dead_channels import remove_dead_channels
 from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.free_batch import free_batch
+from hwsim.pipeline.given import check_given, encodings_of, unused, with_given_widths
 from hwsim.pipeline.levels import needs_of
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
@@ -51,7 +53,14 @@ class Outcome:
         """What whoever uses the network should know."""
         narrow = any(t.format in ("int2", "uint2") for t in self.network.tensors.values())
         opens = "2-bit numbers open in ONNX Runtime up to 1.32 with its extended graph optimizations off" if narrow else ""
-        return tuple(n for n in (self.needs, opens) if n)
+        left = unused(self.plan.given, self.plan)
+        idle = f"encodings of tensors that this chip does not quantize: {', '.join(left)}" if left else ""
+        return tuple(n for n in (self.needs, opens, idle) if n)
+
+    @property
+    def encodings(self) -> Encodings:
+        """Scales and offsets of the quantized network by tensor."""
+        return encodings_of(self.plan, self.choices[0])
 
 
 def quantize_network(
@@ -62,11 +71,13 @@ def quantize_network(
     x: Array | None,
     progress: Progress | None = None,
     also: Sequence[Precision] = (),
+    given: Encodings | None = None,
 ) -> Outcome:
     """Quantize a float network by a chip's rules on calibration inputs `x` (samples first).
 
     Without inputs the network runs on noise whose channels are given the mean and deviation that batch normalization remembers.
-    `also` are further precisions for which to choose what each layer stores, in its place in the network of the first.
+    `also` are further precisions for which to choose what each layer stores, in its place in the network of the first.  `given` are
+    encodings that stay as they are, with their widths.
 
     Raises HwsimError for a network without layers to quantize, for more than one input, and for data that do not fit.
     """
@@ -74,10 +85,13 @@ def quantize_network(
         raise HwsimError("--method", "bn must have a chip with one free scale for each channel, which takes up the new deviations")
     if len(source.inputs) != 1:
         raise HwsimError(source.name, "must have one input to be quantized", f"{len(source.inputs)} inputs")
+    if given is not None:
+        check_given(given, source, recipe)
     statistics: Statistics = batch_norm_statistics(source) if x is None else {}
     x = noise(source, recipe.seed) if x is None else x
     prepared, dead, statistics = _prepared(source, rules, recipe, x, statistics)
-    plan = plan_quantizers(read(prepared, {prepared.inputs[0]: x.shape}), rules, precision)
+    graph = read(prepared, {prepared.inputs[0]: x.shape})
+    plan = plan_quantizers(graph, rules, precision if given is None else with_given_widths(precision, graph, given), given)
     others = [(replace(plan, precision=p), Choices()) for p in also]
     choices, layers = walk(plan, {prepared.inputs[0]: x}, recipe, progress, others, statistics)
     stored = choices, *(c for _, c in others)

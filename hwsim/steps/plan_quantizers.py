@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from hwsim import formats
 from hwsim.arch import Grid, Rules
+from hwsim.encodings import Encoding, Encodings
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Graph, Node
 from hwsim.precision import Precision
 from hwsim.quant import Format
 from hwsim.steps.absorb import MAC_OPS
 
-__all__ = ["JOINS", "OUTPUT", "Plan", "accumulated_branches", "lowest", "plan_quantizers", "rides_along", "weights_constant"]
+__all__ = [
+    "JOINS",
+    "OUTPUT",
+    "Plan",
+    "accumulated_branches",
+    "lowest",
+    "plan_quantizers",
+    "rides_along",
+    "weights_constant",
+    "weights_name",
+]
 
 PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand")
 OUTPUT = ""  # who reads an output of the network
@@ -23,12 +34,16 @@ JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is needed to quantize one network: its float graph, the rules, the widths, and which layers stand at its ends."""
+    """What is needed to quantize one network: its float graph, the rules, the widths, and which layers stand at its ends.
+
+    `given` are scales and offsets that are not to be searched for.
+    """
 
     graph: Graph
     rules: Rules
     precision: Precision
     ends: frozenset[str]
+    given: Encodings = field(default=Encodings(), compare=False)
 
     @cached_property
     def edges(self) -> frozenset[tuple[str, str]]:
@@ -50,6 +65,17 @@ class Plan:
     def shared(self, name: str) -> frozenset[str]:
         """The tensors that share a tensor's quantizer, itself among them."""
         return self.sharing.get(name, frozenset({name}))
+
+    def given_activation(self, name: str) -> Encoding | None:
+        """The encoding given for a tensor.  Raises HwsimError when those of tensors that share a quantizer differ."""
+        found = [self.given.activations[t] for t in sorted(self.shared(name)) if t in self.given.activations]
+        if any(e.bits != found[0].bits or e.scale[0] != found[0].scale[0] or e.offset[0] != found[0].offset[0] for e in found):
+            raise HwsimError(f"encodings of {', '.join(sorted(self.shared(name)))}", "must be equal: they share a quantizer on this chip")
+        return found[0] if found else None
+
+    def given_weights(self, layer: str) -> Encoding | None:
+        """The encoding given for a layer's weights."""
+        return self.given.weights.get(weights_name(self.graph, self.layers[layer]))
 
     def activation_bits(self, name: str) -> int:
         """Width of a tensor's quantizer: the widest reader's of all that share it."""
@@ -80,7 +106,7 @@ class Plan:
         return {n.name: n for n in macs if (n.inputs[0], n.name) in self.edges}
 
 
-def plan_quantizers(graph: Graph, rules: Rules, precision: Precision) -> Plan:
+def plan_quantizers(graph: Graph, rules: Rules, precision: Precision, given: Encodings | None = None) -> Plan:
     """The plan of a float network.  Raises HwsimError when nothing in it multiplies weights, or for a layer that it lacks."""
     macs = [n for n in graph.nodes if n.op in MAC_OPS and weights_constant(graph, n)]
     if not macs:
@@ -89,7 +115,7 @@ def plan_quantizers(graph: Graph, rules: Rules, precision: Precision) -> Plan:
     for layer in precision.layers:
         if layer not in names:
             raise HwsimError("precision", "must name layers of the network", repr(layer), suggest(layer, names))
-    return Plan(graph, rules, precision, frozenset({macs[0].name, macs[-1].name}))
+    return Plan(graph, rules, precision, frozenset({macs[0].name, macs[-1].name}), given or Encodings())
 
 
 def lowest(grid: Grid, fmt: Format) -> int:
@@ -99,6 +125,11 @@ def lowest(grid: Grid, fmt: Format) -> int:
 
 def weights_constant(graph: Graph, node: Node) -> bool:
     return graph.tensors[node.inputs[1]].constant is not None
+
+
+def weights_name(graph: Graph, node: Node) -> str:
+    """The name of a layer's weights in the file, before batch normalization was folded into them."""
+    return node.inputs[1].partition(".folded")[0]
 
 
 def _quantized_edges(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from hwsim.arch import Grid, Rules, WeightGrid
+from hwsim.arithmetics._rounding import exact_power_of_two
+from hwsim.encodings import Encoding
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph, Node, SourceGraph
 from hwsim.precision import Precision
@@ -24,6 +26,7 @@ __all__ = [
     "Ranges",
     "activation_quant",
     "activation_scheme",
+    "given_grid",
     "layer_axis",
     "nearest_weights",
     "quantize",
@@ -86,9 +89,10 @@ def activation_scheme(plan: Plan, name: str, nonnegative: bool) -> Scheme:
 
 def activation_quant(plan: Plan, name: str, values: Array, quantizer: str) -> QuantParams:
     """A tensor's quantizer fitted to values (1, n), or (batches, n) for quantizers that watch batches."""
+    given, fmt = plan.given_activation(name), plan.activation_format(name)
     scheme = activation_scheme(plan, name, bool(values.min() >= 0))
-    scale, zero = load("quantizers", quantizer).fit(values, scheme)
-    return QuantParams(plan.activation_format(name), scale.reshape(()), zero.reshape(()), None, 0, scheme.qmin, scheme.qmax)
+    scale, zero = load("quantizers", quantizer).fit(values, scheme) if given is None else given_grid(given, fmt, scheme, name, 1)
+    return QuantParams(fmt, scale.reshape(()), zero.reshape(()), None, 0, scheme.qmin, scheme.qmax)
 
 
 def weight_scheme(plan: Plan, layer: str) -> tuple[Format, Scheme]:
@@ -96,6 +100,21 @@ def weight_scheme(plan: Plan, layer: str) -> tuple[Format, Scheme]:
     grid = plan.rules.weights
     fmt = plan.format(grid, plan.weight_bits(layer))
     return fmt, Scheme(lowest(grid, fmt), int(fmt.high), grid.symmetric, grid.power_of_two)
+
+
+def given_grid(given: Encoding, fmt: Format, scheme: Scheme, name: str, rows: int) -> tuple[Array, Array]:
+    """Scale and zero point from outside for so many rows.  Raises HwsimError where the chip's grid does not allow them."""
+    scale, zero = given.on(fmt, name)
+    where = f"encoding of '{name}'"
+    if len(scale) not in (1, rows):
+        raise HwsimError(where, f"must have {rows} scale{'s' if rows > 1 else ''} by the chip's rules", len(scale))
+    if (zero < scheme.qmin).any() or (zero > scheme.qmax).any() or (scheme.symmetric and (zero != scheme.middle).any()):
+        raise HwsimError(
+            where, f"must have offsets of a{' symmetric' if scheme.symmetric else ''} grid {scheme.qmin} ... {scheme.qmax}", zero
+        )
+    if scheme.power_of_two and not exact_power_of_two(scale):
+        raise HwsimError(where, "must have power-of-two scales by the chip's rules", scale)
+    return np.broadcast_to(scale, rows).copy(), np.broadcast_to(zero, rows).copy()
 
 
 def layer_axis(plan: Plan, node: Node) -> int | None:
@@ -110,7 +129,9 @@ def nearest_weights(plan: Plan, node: Node) -> StoredWeights:
     assert constant is not None
     fmt, scheme = weight_scheme(plan, node.name)
     rows = constant.array.reshape(1, -1) if axis is None else np.moveaxis(constant.array, axis, 0)
-    scale, zero = load("quantizers", "minmax").fit(rows.reshape(len(rows), -1), scheme)
+    given = plan.given_weights(node.name)
+    flat = rows.reshape(len(rows), -1)
+    scale, zero = load("quantizers", "minmax").fit(flat, scheme) if given is None else given_grid(given, fmt, scheme, node.name, len(rows))
     held = stored(rows, (scale, zero), scheme)
     shape = () if axis is None else scale.shape
     quant = QuantParams(fmt, scale.reshape(shape), zero.reshape(shape), axis, 0, scheme.qmin, scheme.qmax)
