@@ -19,6 +19,7 @@ from hwsim.pipeline.equalize import equalize
 from hwsim.pipeline.free_batch import free_batch
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
+from hwsim.pipeline.split_channels import split_channels
 from hwsim.pipeline.statistics import batch_norm_statistics, measured_statistics, noise
 from hwsim.precision import Precision
 from hwsim.quant import Array
@@ -28,7 +29,7 @@ from hwsim.quantizing import quantize_for
 from hwsim.shelf import load, names
 from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
-from hwsim.steps.lower import as_written
+from hwsim.steps.lower import as_written, lower
 from hwsim.steps.read import read
 from hwsim.topologies._net import Net
 from tests.test_check import normal
@@ -155,6 +156,39 @@ def test_reestimated_deviations(digits: SourceGraph, digits_images: Array) -> No
     assert error["minmax+bias+bn"] < error["minmax+bias"]
     with pytest.raises(HwsimError, match="bn must have a chip with one free scale for each channel"):
         quantize_for(load_arch("snpe_dsp"), digits, seen, "w4a8", "minmax+bn")
+
+
+def test_split_channels_change_nothing_but_the_price(chain: SourceGraph) -> None:
+    """Q24 in a network: one of eight channels is read twice, by a gather; 1/8 more products in that layer."""
+    split = split_channels(chain, {"input": (1, 3, 8, 8)}, Precision((4, 8)))
+    x = normal(2, 3, 8, 8)
+    np.testing.assert_allclose(outputs(split, x), outputs(chain, x), rtol=1e-4, atol=1e-5)
+    before, after = (Layers.of(s).weights for s in (chain, split))
+    grown = {name: (w.shape, after[name].shape) for name, w in before.items() if w.shape != after[name].shape}
+    assert list(grown.values()) == [((12, 8, 1, 1), (12, 9, 1, 1))]
+    assert all(np.abs(after[name]).max() < np.abs(before[name]).max() for name in grown)
+
+
+@pytest.mark.parametrize("chip", ["snpe_dsp", "tensorrt_t4"])
+def test_splitting_helps_a_chip_with_one_scale(chip: str, digits: SourceGraph, digits_images: Array) -> None:
+    """A channel of outliers spoils one scale for all at 4 bits; splitting it brings the float network's outputs nearer."""
+    layers = Layers.of(free_batch(fold_batch_norm(digits)), {digits.inputs[0]: (1, 1, 8, 8)})
+    for node, readers in [(n, channel_readers(layers.graph, n, layers.weights)) for n in layers.nodes]:
+        if readers:
+            gain = np.ones(len(output_channels(node, layers.weights[node.name])))
+            gain[0] = 4
+            layers.scale_outputs(node, 1 / gain)
+            for r in readers:
+                layers.scale_inputs(r, gain)
+    source = layers.written()
+    real, error = outputs(source, digits_images[64:]), {}
+    for method in ("minmax", "ocs+minmax"):
+        done = quantize_for(load_arch(chip), source, digits_images[:64], "w4a8", method)
+        graph = read(done.network, {digits.inputs[0]: digits_images[64:].shape})
+        found = execute(lower(graph, load_arch(chip)), {graph.inputs[0]: digits_images[64:]}).tensors[graph.outputs[0]]
+        error[method] = float(np.square(found - real).mean())
+    assert error["ocs+minmax"] < 0.8 * error["minmax"]
+    assert done.needs.startswith("ocs needs activations read twice")
 
 
 # Rounding ------------------------------------------------------------------------------------------------------------------------------

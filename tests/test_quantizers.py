@@ -27,6 +27,7 @@ from hwsim.quantizers import (
     lloyd,
     minmax,
     mse,
+    ocs,
     percentile,
     power_of_two,
     product_codebook,
@@ -329,3 +330,28 @@ def test_every_level_quantizer_names_its_hardware_and_its_unit(name: str) -> Non
     if found.unit is not None:
         codes = found.values / found.unit
         np.testing.assert_allclose(codes, np.rint(codes), atol=1e-6)
+
+
+# Outlier channels --------------------------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(-200, 200, allow_nan=False))
+def test_halves_round_to_what_the_whole_rounds_to(w: float) -> None:
+    """Q24: Q(w) = Q((w - 1/2) / 2) + Q((w + 1/2) / 2) in steps of the grid, wherever nothing lies between two numbers."""
+    parts = [(w - 0.5) / 2, (w + 0.5) / 2]
+    if all(abs(v - np.floor(v) - 0.5) > 1e-9 for v in (w, *parts)):
+        assert np.rint(parts).sum() == np.rint(w)
+
+
+def test_outlier_channels_are_split() -> None:
+    """The function stays, the largest weights halve, and each split costs one channel; a channel may be split again."""
+    rows = LAPLACE[: 40 * 30].reshape(40, 30).copy()
+    rows[7] *= 20
+    count = ocs.extra_channels(40)
+    reads, found = ocs.split(rows, count, 7)
+    assert len(found) == 42 and reads[:40].tolist() == list(range(40)) and set(reads[40:]) == {7}
+    sums = np.zeros_like(rows)
+    np.add.at(sums, reads, found)
+    np.testing.assert_allclose(sums, rows, atol=1e-12)
+    assert np.abs(found).max() <= 0.53 * np.abs(rows).max()
+    assert ocs.split(rows, 0, 7)[1].shape == rows.shape

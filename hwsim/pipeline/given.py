@@ -34,11 +34,9 @@ def with_given_widths(precision: Precision, graph: Graph, given: Encodings) -> P
 
 def check_given(given: Encodings, source: SourceGraph, recipe: Recipe) -> None:
     """Raises HwsimError for encodings of tensors that the network lacks, and for stages that would move the ranges."""
-    moved = [s for s, on in (("dead", recipe.remove_dead), ("cle", recipe.equalize), ("smooth", recipe.smooth)) if on]
-    moved += ["absorb"] if recipe.absorb_bias else []
-    if moved:
+    if recipe.before:
         raise HwsimError(
-            "--method", "must leave the ranges as they are with --use-encodings", "+".join(moved), "such as nearest or adaround"
+            "--method", "must leave the ranges as they are with --use-encodings", "+".join(recipe.before), "such as nearest or adaround"
         )
     known = {*source.tensors, *(t for n in source.nodes for t in n.outputs)}
     for group in (given.activations, given.weights):

@@ -10,6 +10,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node
 from hwsim.pipeline.recipe import Recipe
 from hwsim.quant import Array, QuantParams
+from hwsim.quantizers.ocs import NEEDS
 from hwsim.shelf import load
 from hwsim.steps.plan_quantizers import Plan
 from hwsim.steps.quantize import layer_axis
@@ -23,7 +24,9 @@ AGAIN = 8  # bits on which levels without a common unit are rounded again
 def needs_of(recipe: Recipe) -> str:
     """What hardware a recipe's weights ask for, and how the chip carries them instead; empty for plain integers."""
     needs = getattr(load("quantizers", recipe.weights), "NEEDS", "")
-    return f"{recipe.weights} needs {needs}; carried by the chip's integers, and priced as those" if needs else ""
+    levels = f"{recipe.weights} needs {needs}; carried by the chip's integers, and priced as those" if needs else ""
+    splits = f"ocs needs {NEEDS}; written into the network, and priced as its operators" if recipe.split_outliers else ""
+    return "; ".join(n for n in (levels, splits) if n)
 
 
 def on_levels(plan: Plan, node: Node, w: Array, flat: Array, recipe: Recipe) -> tuple[Array, Array, QuantParams]:

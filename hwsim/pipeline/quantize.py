@@ -19,6 +19,7 @@ from hwsim.pipeline.given import check_given, encodings_of, unused, with_given_w
 from hwsim.pipeline.levels import needs_of
 from hwsim.pipeline.recipe import Recipe
 from hwsim.pipeline.smooth import smooth
+from hwsim.pipeline.split_channels import split_channels
 from hwsim.pipeline.statistics import batch_norm_statistics, noise
 from hwsim.pipeline.walk import LayerReport, Progress, walk
 from hwsim.precision import Precision
@@ -90,6 +91,8 @@ def quantize_network(
     statistics: Statistics = batch_norm_statistics(source) if x is None else {}
     x = noise(source, recipe.seed) if x is None else x
     prepared, dead, statistics = _prepared(source, rules, recipe, x, statistics)
+    if recipe.split_outliers:
+        prepared = split_channels(prepared, {prepared.inputs[0]: (1, *x.shape[1:])}, precision)
     graph = read(prepared, {prepared.inputs[0]: x.shape})
     plan = plan_quantizers(graph, rules, precision if given is None else with_given_widths(precision, graph, given), given)
     others = [(replace(plan, precision=p), Choices()) for p in also]

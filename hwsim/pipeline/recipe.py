@@ -8,9 +8,18 @@ from typing import Any
 from hwsim.errors import HwsimError, suggest
 from hwsim.shelf import load, names
 
-__all__ = ["METHODS", "Recipe"]
+__all__ = ["METHODS", "STAGES", "Recipe"]
 
-STAGES = {"dead": "remove_dead", "cle": "equalize", "smooth": "smooth", "absorb": "absorb_bias", "bias": "correct_bias", "bn": "reestimate"}
+STAGES = {
+    "dead": "remove_dead",
+    "cle": "equalize",
+    "smooth": "smooth",
+    "absorb": "absorb_bias",
+    "ocs": "split_outliers",
+    "bias": "correct_bias",
+    "bn": "reestimate",
+}
+BEFORE = ("dead", "cle", "smooth", "absorb", "ocs")  # those that change the float network
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,7 @@ class Recipe:
     equalize: bool = False
     smooth: bool = False
     absorb_bias: bool = False
+    split_outliers: bool = False
     correct_bias: bool = False
     reestimate: bool = False
     seed: int = field(default=0, compare=False)
@@ -32,8 +42,8 @@ class Recipe:
     def parse(cls, text: str) -> Recipe:
         """A recipe by its parts, joined by `+`.
 
-        Parts are names of METHODS, stages (dead, cle, smooth, absorb, bias, bn), one quantizer of ranges (`act:name` for one of activations
-        alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
+        Parts are names of METHODS, stages (dead, cle, smooth, absorb, ocs, bias, bn), one quantizer of ranges (`act:name` for one of
+        activations alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
         """
         found = cls()
         for part in "+".join(METHODS.get(p, p) for p in text.split("+")).split("+"):
@@ -54,8 +64,12 @@ class Recipe:
     def __str__(self) -> str:
         stages = [part for part, name in STAGES.items() if getattr(self, name)]
         ranges = [self.weights] + ([f"act:{self.activations}"] if self.activations != self.weights else [])
-        before = [s for s in stages if s in ("dead", "cle", "smooth", "absorb")]
-        return "+".join([*before, *ranges, self.rounding, *(s for s in stages if s not in before)])
+        return "+".join([*self.before, *ranges, self.rounding, *(s for s in stages if s not in BEFORE)])
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The stages that change the float network before its ranges are set."""
+        return tuple(s for s in BEFORE if getattr(self, STAGES[s]))
 
 
 def _with_stage(recipe: Recipe, name: str) -> Recipe:

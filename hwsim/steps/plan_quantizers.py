@@ -27,7 +27,7 @@ __all__ = [
     "weights_name",
 ]
 
-PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand")
+PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand", "gather")
 OUTPUT = ""  # who reads an output of the network
 JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
