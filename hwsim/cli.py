@@ -155,6 +155,30 @@ def diff(
 
 
 @app.command()
+def compare(
+    model: Annotated[list[Path], typer.Option("--model", help="a float ONNX or TFLite file; may be given several times")],
+    data: Annotated[Path, typer.Option(help="an .npz file with x and y to judge on")],
+    backends: Annotated[str, typer.Option(help="all (MQBench's five, and academic), or chips with commas between")] = "all",
+    bits: Annotated[str, typer.Option(help="widths with commas between: w8a8,w4a8")] = "w8a8",
+    method: Annotated[str, typer.Option(help="quantization methods with commas between (see `hwsim quantize`)")] = "minmax,full",
+    calibration: Annotated[Path | None, typer.Option(help="an .npz file with x to calibrate on; left out: batch-norm statistics")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="only the first samples of the data")] = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Networks x methods x backends: accuracy bit-true, agreement with the fake-quantized network, latency and energy."""
+    from hwsim.decide.backends import BACKEND_COLUMNS, backend_rows, compare_backends, named_backends
+    from hwsim.io.model import read_model
+
+    names = named_backends(backends)
+    seen = dataset_of(calibration, None, labels=False)
+    sources, judged = [read_model(m) for m in model], dataset_of(data, samples)
+    with progress_of("comparing") as step:
+        x = None if seen is None else seen.x
+        found = list(compare_backends(sources, x, judged, names, bits.split(","), method.split(","), step))
+    print_rows(BACKEND_COLUMNS, backend_rows(found), format)
+
+
+@app.command()
 def explain(
     arch: ArchOption,
     model: ModelOption,

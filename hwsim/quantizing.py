@@ -20,7 +20,7 @@ from hwsim.pipeline.walk import Progress
 from hwsim.precision import Precision
 from hwsim.quant import Array
 
-__all__ = ["layer_rows", "quantize_for", "read_precision"]
+__all__ = ["for_opset", "layer_rows", "quantize_for", "read_precision"]
 
 PER_CHANNEL, SAME, WRITTEN = 13, 18, 21  # opsets with a scale for each channel; as the newest but for formats; with 4 bits
 
@@ -46,9 +46,14 @@ def quantize_for(
     recipe = Recipe.parse(method) if isinstance(method, str) else method
     precision = read_precision(bits) if isinstance(bits, str) else bits
     inputs = None if x is None else x.astype(np.float32)
-    if source.opset < (SAME if min(p.least for p in (precision, *also)) < 8 else PER_CHANNEL):
-        source = upgraded(source, WRITTEN)
+    source = for_opset(source, (precision, *also))
     return quantize_network(source, arch.quantization, precision, replace(recipe, seed=seed), inputs, progress, also, given)
+
+
+def for_opset(source: SourceGraph, precisions: Sequence[Precision]) -> SourceGraph:
+    """The network in an opset that can be written with these widths."""
+    least = min(p.least for p in precisions)
+    return upgraded(source, WRITTEN) if source.opset < (SAME if least < 8 else PER_CHANNEL) else source
 
 
 def read_precision(text: str) -> Precision:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hwsim import cli
 from hwsim.arch import Arch, Grid, Rules, WeightGrid
+from hwsim.decide.backends import ACADEMIC
 from hwsim.graph import Constant, Graph, SourceGraph, SourceNode, SourceTensor
 from hwsim.io.arch_yaml import load_arch, presets
 from hwsim.io.onnx_model import write_onnx
@@ -24,16 +25,6 @@ from hwsim.topologies._net import Net
 from tests.test_laws import NETWORKS, WIDTHS, Drawn, quantized, runs
 
 BACKENDS = ("snpe_dsp", "tensorrt_t4", "acl_ascend310", "tvm_arm_a72", "fbgemm_x86")
-
-# MQBench, table 1: the scale is float32, weights per tensor, symmetric, graph rule 1, batch normalization not folded; activations are
-# unsigned where nothing is negative ("ada_sign"): an unsigned format with a symmetric grid says so.
-ACADEMIC = Rules(
-    weights=WeightGrid(formats=["int8"], symmetric=True),
-    activations=Grid(formats=["uint8"], symmetric=True),
-    graph=1,
-    batch_norm="any",
-    source="MQBench, Li et al. 2021, row Academic",
-)
 
 NONE: set[str] = set()
 SCALES = {"weights.power_of_two", "activations.power_of_two"}

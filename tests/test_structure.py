@@ -194,7 +194,7 @@ DEFINES = {
     "ops": ("READS", "infer", "compute"),
     "arithmetics": ("BIAS", "MULTIPLIER", "parameters", "requantize"),
     "formats": ("parse",),
-    "quantizers": ("fit|round_weights|approximate",),
+    "quantizers": ("fit|round_weights|approximate|split",),
     "arrays": ("work",),
     "mappers": ("propose|lay_out",),
     "searches": ("EXACT", "search"),
