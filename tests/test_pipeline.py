@@ -8,6 +8,7 @@ from math import erf
 import numpy as np
 import pytest
 
+from hwsim.decide.emulation import emulation_note
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
 from hwsim.io.arch_yaml import load_arch
@@ -290,6 +291,18 @@ def test_weights_on_other_levels_are_carried_by_integers(name: str, digits: Sour
     assert held and all(t.format in ("int2", "int4", "int8") for t in held)
     assert np.isfinite(outputs(done.network, digits_images[:2])).all()
     assert done.needs.startswith(f"{name} needs ")
+
+
+def test_what_emulation_costs(digits: SourceGraph, digits_images: Array) -> None:
+    """A codebook's 4 bits run as 8 on an array that is faster at 4; splitting costs gathers and products; plain integers nothing."""
+    chip, notes = load_arch("bitfusion_16x32"), {}
+    for method in ("nearest", "kmeans", "ocs"):
+        done = quantize_for(chip, digits, digits_images[:8], "w4a8", method)
+        notes[method] = emulation_note(chip, digits, digits_images[:8], "w4a8", done)
+    assert notes["nearest"] == ""
+    for method in ("kmeans", "ocs"):
+        milliseconds, energy = notes[method].split(" ms (")[1], notes[method].split(" mJ (")[1]
+        assert float(milliseconds.split(" %")[0]) > 0 and float(energy.split(" %")[0]) > 0
 
 
 def test_levels_that_the_chip_cannot_carry_are_refused(digits: SourceGraph, digits_images: Array) -> None:

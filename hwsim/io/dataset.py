@@ -18,7 +18,7 @@ from hwsim.io.files import refusal
 from hwsim.io.shipped import or_shipped
 from hwsim.quant import Array
 
-__all__ = ["Dataset", "load_dataset"]
+__all__ = ["Dataset", "has_labels", "load_dataset"]
 
 LARGE = 1 << 24  # bytes from which an array is not held in memory
 
@@ -57,6 +57,15 @@ def load_dataset(path: str | Path, limit: int | None = None, labels: bool = True
     for name, array in (("x", x[:limit]), ("y", y[:limit])):
         _check_finite(file, name, array)
     return Dataset(file.stem, x[:limit], y[:limit])
+
+
+def has_labels(path: str | Path) -> bool:
+    """Whether a dataset's file has y; what is wrong with the file is load_dataset's to say."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "y.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, Array]:
