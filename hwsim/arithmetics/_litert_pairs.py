@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
+from hwsim.arithmetics._rounding import clamp, left32, quantized_multiplier, rdbp, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
-from hwsim.kernels.numbers import f32, f64, i64
+from hwsim.kernels.numbers import f32, f64, i32, i64, in_int32, rounded_high_product
 from hwsim.quant import QuantParams
 
 __all__ = ["BINARY", "multiplier"]
@@ -37,11 +37,12 @@ def _sum_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
 
 
 def _operand(q: Any, zero: Any, left: Any, m: Any, e: Any) -> Any:
-    return scaled((q - i64(zero)) << i64(left), (m, e))
+    return scaled(left32(q - i32(zero), i32(left)), (m, e))
 
 
 def _sum_out(total: Any, p: Any, low: Any, high: Any) -> Any:
-    return clamp(rdbp(srdhm(wrap32(total), i64(p[4])), np.maximum(-i64(p[5]), 0)) + i64(p[8]), low, high)
+    product = rounded_high_product(in_int32(wrap32(total)), i32(p[4]))
+    return clamp(rdbp(product, np.maximum(-i32(p[5]), 0)) + i32(p[8]), low, high)
 
 
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:

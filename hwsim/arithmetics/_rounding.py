@@ -14,6 +14,7 @@ __all__ = [
     "exact_power_of_two",
     "fma32",
     "half",
+    "left32",
     "quantized_multiplier",
     "rdbp",
     "round_away",
@@ -31,6 +32,11 @@ def clamp(x: Any, low: Any, high: Any) -> Any:
 def wrap32(x: Any) -> Any:
     """Two's complement wrap of an int64 to 32 bits."""
     return i32(x) if hasattr(x, "lanes") else ((x + 2147483648) & 4294967295) - 2147483648
+
+
+def left32(x: Any, n: Any) -> Any:
+    """x << n modulo 2^32, of int32 values and 0 <= n < 32."""
+    return i32(x) << n if hasattr(x, "lanes") else wrap32(i64(x) << n)
 
 
 def srdhm(a: Any, b: Any) -> Any:

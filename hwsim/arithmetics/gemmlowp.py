@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, srdhm, wrap32
-from hwsim.kernels.numbers import i32, i64, in_int32
+from hwsim.arithmetics._rounding import clamp, left32, quantized_multiplier, rdbp
+from hwsim.kernels.numbers import i32, rounded_high_product
 from hwsim.quant import Array, QuantParams
 
 BIAS = "int32"
@@ -33,8 +33,12 @@ def mean_parameters(x: QuantParams, y: QuantParams, count: int) -> tuple[Any, ..
 
 def scaled(acc: Any, p: Any) -> Any:
     """MultiplyByQuantizedMultiplier of an int32."""
-    m, e = i64(p[0]), i32(p[1])
-    return rdbp(in_int32(srdhm(wrap32(i64(acc) << np.maximum(e, 0)), m)), np.maximum(-e, 0))
+    return rdbp(high_product(acc, p), np.maximum(-i32(p[1]), 0))
+
+
+def high_product(acc: Any, p: Any) -> Any:
+    """SaturatingRoundingDoublingHighMul(acc << left, m); m is never negative, so nothing saturates."""
+    return rounded_high_product(left32(acc, np.maximum(i32(p[1]), 0)), i32(p[0]))
 
 
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:

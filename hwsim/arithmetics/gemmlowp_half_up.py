@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics._rounding import clamp, srdhm, wrap32
-from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, parameters
+from hwsim.arithmetics._rounding import clamp
+from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, high_product, parameters
 from hwsim.kernels.numbers import i64
 
 __all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "parameters", "requantize"]
 
 
 def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
-    m, e = i64(p[0]), i64(p[1])
-    right = np.maximum(-e, 0)
-    high_product = i64(srdhm(wrap32(i64(acc) << np.maximum(e, 0)), m))
-    return clamp(((high_product + (((right * 0 + 1) << right) >> 1)) >> right) + zero_point, low, high)
+    right = np.maximum(-i64(p[1]), 0)
+    return clamp(((i64(high_product(acc, p)) + (((right * 0 + 1) << right) >> 1)) >> right) + zero_point, low, high)

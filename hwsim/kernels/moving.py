@@ -10,7 +10,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["DIMS", "MOVE_ARGS", "Operand", "copy", "lookup", "lookup_pairs", "move", "quantize", "walk", "walk_args"]
+__all__ = ["DIMS", "MOVE_ARGS", "Operand", "copy", "lookup", "lookup_pairs", "move", "move_runs", "quantize", "walk", "walk_args"]
 
 DIMS = 5
 
@@ -113,4 +113,21 @@ def move(kind: str) -> str:
                 k.store(k["fill"].to(kind), k.arena + k["y"] + size * target)
             with full:
                 k.store(k.load(kind, k.arena + k["x"] + size * source), k.arena + k["y"] + size * target)
+    return k.finished()
+
+
+def move_runs(kind: str) -> str:
+    """Kernel of MOVE_ARGS and the address of each run's length (int32): runs of elements that lie side by side in both tensors."""
+    k = Code((*MOVE_ARGS, "lengths"))
+    size = k.size(kind)
+    lanes = 4 * host.lanes() // size
+    fill = k["fill"].to(kind).spread(lanes)
+    with k.loop(k["count"]) as i:
+        source, target, length = (k.load("i32", k[n] + 4 * i, align=4).to("i64") for n in ("sources", "targets", "lengths"))
+        x, y = k.arena + k["x"] + size * source, k.arena + k["y"] + size * target
+        with k.otherwise(source < 0) as (empty, full):
+            with empty, k.loop(length, step=lanes) as j:
+                k.store_first(fill, y + size * j, length - j)
+            with full, k.loop(length, step=lanes) as j:
+                k.store_first(k.load(kind, x + size * j, lanes), y + size * j, length - j)
     return k.finished()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_float32", "as_int32", "as_int64", "f32", "f64", "i32", "i64", "in_int32", "select"]
+__all__ = ["as_float32", "as_int32", "as_int64", "f32", "f64", "i32", "i64", "in_int32", "rounded_high_product", "select"]
 
 
 def _converter(kind: str, dtype: Any) -> Any:
@@ -47,3 +47,16 @@ def in_int32(x: Any) -> Any:
 def select(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`."""
     return condition.select(yes, no) if hasattr(condition, "lanes") else np.where(condition, yes, no)
+
+
+def rounded_high_product(a: Any, b: Any) -> Any:
+    """(a b + 2^30) >> 31 of int32 numbers, not both -2^31: int64 arrays, int32 lanes."""
+    if not hasattr(a, "lanes"):
+        return (np.int64(a) * np.int64(b) + 1073741824) >> 31
+    if a.lanes == 1:
+        return ((a.to("i64") * b.to("i64") + 1073741824) >> 31).to("i32")
+    wide, factor = a.bits("i64"), b.spread(a.lanes).bits("i64")
+    even = (((wide << 32) >> 32) * ((factor << 32) >> 32) + 1073741824) >> 31
+    odd = ((wide >> 32) * (factor >> 32) + 1073741824) << 1
+    lanes = a.lanes
+    return even.bits("i32").shuffle([i + lanes * (i % 2) for i in range(lanes)], odd.bits("i32"))

@@ -18,6 +18,7 @@ from hwsim.quant import Array, QuantParams
 __all__ = ["emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
 
 MOST_BITS = 16
+FEWEST_BESIDE = 8  # elements side by side, on average, that are moved as runs
 
 
 def emit_table(step: Step, desk: Desk, function: Callable[[Array], Array]) -> bool:
@@ -68,10 +69,20 @@ def _memory_order(target: Place) -> Array:
 
 
 def _move(desk: Desk, source: Place, target: Place, sources: Array, targets: Array, fill: int = 0) -> None:
+    """Element by element, or in runs where enough of them lie side by side in both."""
     order = np.argsort(targets, kind="stable")
-    args = {"x": source.offset, "y": target.offset, "count": len(targets), "fill": fill}
-    args |= {"sources": desk.keep(sources[order].astype(np.int32)), "targets": desk.keep(targets[order].astype(np.int32))}
-    desk.call_named(Kernel(moving.move, (target.kind,)), moving.MOVE_ARGS, args)
+    sources, targets = sources[order], targets[order]
+    beside = (np.diff(targets) == 1) & (np.diff(sources) == np.where(sources[:-1] < 0, 0, 1))
+    starts = np.flatnonzero(np.append(True, ~beside))
+    args = {"x": source.offset, "y": target.offset, "fill": fill}
+    if len(starts) * FEWEST_BESIDE > len(targets):
+        args |= {"count": len(targets), "sources": desk.keep(sources.astype(np.int32)), "targets": desk.keep(targets.astype(np.int32))}
+        desk.call_named(Kernel(moving.move, (target.kind,)), moving.MOVE_ARGS, args)
+        return
+    lengths = np.diff(np.append(starts, len(targets)))
+    args |= {"count": len(starts), "lengths": desk.keep(lengths.astype(np.int32))}
+    args |= {n: desk.keep(v[starts].astype(np.int32)) for n, v in (("sources", sources), ("targets", targets))}
+    desk.call_named(Kernel(moving.move_runs, (target.kind,)), (*moving.MOVE_ARGS, "lengths"), args)
 
 
 def _on_grid_of(step: Step, desk: Desk, x: Tensor, y: Tensor) -> Place | None:

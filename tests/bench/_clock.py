@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 Call = Callable[[], Any]
+TURN = 2e-3  # seconds
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,19 @@ class Row:
 
 
 def interleaved(*calls: Call, rounds: int = 31) -> np.ndarray[Any, Any]:
-    """Seconds of this thread's CPU time, (calls, rounds): one call after the other, again and again, so that all meet the same machine."""
-    for call in calls:
+    """Seconds of this thread's CPU time of a call, (calls, rounds): one after the other, again and again, so that all meet the same machine.
+
+    A turn of a short call is as many as take about TURN together: the clock and what the others left in the caches count for less.
+    """
+    times = [max(1, int(TURN / min(_seconds(call, 1) for _ in range(3)))) for call in calls]
+    return np.array([[_seconds(call, n) for call, n in zip(calls, times, strict=True)] for _ in range(rounds)]).T
+
+
+def _seconds(call: Call, times: int) -> float:
+    start = time.thread_time()
+    for _ in range(times):
         call()
-    taken = np.empty((len(calls), rounds))
-    for i in range(rounds):
-        for j, call in enumerate(calls):
-            start = time.thread_time()
-            call()
-            taken[j, i] = time.thread_time() - start
-    return taken
+    return (time.thread_time() - start) / times
 
 
 def ratio(theirs: Call, ours: Call, rounds: int = 31) -> tuple[float, str]:

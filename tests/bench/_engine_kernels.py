@@ -73,7 +73,7 @@ def depthwise() -> list[Row]:
         runtime, last = models.session(models.channels_last(model), True), {"x": np.ascontiguousarray(x.transpose(0, 2, 3, 1))}
         ours = models.assembled(model)
         assert np.array_equal(ours.run({"x": x}).tensors["y"], runtime.run(None, last)[0].transpose(0, 3, 1, 2))
-        found, words = ratio(lambda r=runtime, f=last: r.run(None, f), alone(ours, {"x": x}), rounds=101)
+        found, words = ratio(lambda r=runtime, f=last: r.run(None, f), alone(ours, {"x": x}), rounds=51)
         title = f"depthwise 3x3, {channels} channels, {size} x {size}, stride {stride}, against ONNX Runtime u8"
         rows.append(Row(title, found, 1.8, 2.7, words))
     return rows

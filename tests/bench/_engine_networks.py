@@ -47,7 +47,7 @@ def tiny() -> list[Row]:
             feeds = judged.random_feeds(np.random.default_rng(0))
             assert judged.differing(feeds, "numba") == []
             ours, theirs = assemble(as_written(judged.graph)), judged.interpreter
-            found, words = ratio(theirs.invoke, lambda a=ours, f=feeds: a.run(f), rounds=101)
+            found, words = ratio(theirs.invoke, lambda a=ours, f=feeds: a.run(f), rounds=51)
             rows.append(Row(f"{title} against LiteRT {NAMES[kernels]}", found, must, aim, words))
     return rows
 
