@@ -84,13 +84,18 @@ def execute(
     import numpy as np
 
     from hwsim.steps.execute import execute as run_program
-    from hwsim.steps.lower import as_written, lower
     from hwsim.steps.read import with_batch
+    from hwsim.steps.written import as_written
 
     first = next(iter(inputs.values()), None)
     if first is not None and np.ndim(first) and np.shape(first)[0] > 0:
         model = with_batch(model, np.shape(first)[0])
-    program = as_written(model) if arch is None else lower(model, arch)
+    if arch is None:
+        program = as_written(model)
+    else:
+        from hwsim.steps.lower import lower
+
+        program = lower(model, arch)
     return dict(run_program(program, inputs, all_tensors, engine).tensors)
 
 

@@ -9,7 +9,6 @@ from functools import cached_property
 from math import prod
 from typing import Any, TypeVar
 
-import networkx as nx
 
 from hwsim.errors import HwsimError
 from hwsim.quant import Array, QuantParams
@@ -188,15 +187,21 @@ def run_order(nodes: Sequence[N], given: Iterable[str]) -> tuple[N, ...]:
                 raise HwsimError(n.where, f"must be the only node that makes '{t}'", f"a second one after '{nodes[made[t]].name}'")
             if t:
                 made[t] = i
-    given = set(given)
-    graph: Any = nx.DiGraph()
-    graph.add_nodes_from(range(len(nodes)))
+    given, edges = set(given), list[tuple[int, int]]()
     for i, n in enumerate(nodes):
         for t in n.inputs:
             if t in made:
-                graph.add_edge(made[t], i)
+                edges.append((made[t], i))
             elif t and t not in given:
                 raise HwsimError(n.where, f"must read tensors that exist, and nothing makes '{t}'")
+    return tuple(nodes) if all(a < b for a, b in edges) else _sorted(nodes, edges)
+
+
+def _sorted(nodes: Sequence[Node], edges: list[tuple[int, int]]) -> tuple[Node, ...]:
+    import networkx as nx
+
+    graph: Any = nx.DiGraph(edges)
+    graph.add_nodes_from(range(len(nodes)))
     try:
         return tuple(nodes[i] for i in nx.lexicographical_topological_sort(graph))
     except nx.NetworkXUnfeasible:

@@ -38,9 +38,12 @@ def packed(weights: Array, dot: Dot, vectors: int) -> Array:
     outputs, runs, depth = weights.shape
     panels, steps = -(-outputs // width), -(-depth // dot.channels)
     dtype = {1: np.int8, 2: np.int16, 4: np.int32}[dot.w_bytes // dot.channels]
-    held = aligned(panels * runs * steps * width * dot.w_bytes).view(dtype)
-    laid = held.reshape(panels, runs, steps, width, dot.channels)
-    full = np.zeros((panels * width, runs, steps * dot.channels), dtype)
-    full[:outputs, :, :depth] = weights
-    laid[...] = full.reshape(panels, width, runs, steps, dot.channels).transpose(0, 2, 3, 1, 4)
-    return held
+    if (outputs, depth, weights.dtype) == (panels * width, steps * dot.channels, dtype):
+        full = np.ascontiguousarray(weights)
+    else:
+        full = np.zeros((panels * width, runs, steps * dot.channels), dtype)
+        full[:outputs, :, :depth] = weights
+    unit = np.dtype(f"u{dot.w_bytes}")
+    held = aligned(full.nbytes)
+    held.view(unit).reshape(panels, runs, steps, width)[...] = full.view(unit).reshape(panels, width, runs, steps).transpose(0, 2, 3, 1)
+    return held.view(dtype)

@@ -138,15 +138,35 @@ class Mac:
 
     @cached_property
     def removed(self) -> Array:
-        """The weights with their zero points removed."""
-        return self.weights.astype(np.int32) - self.w_zero.astype(np.int32).reshape(self.groups, self.outputs, 1, 1, 1)
+        """The weights with their zero points removed: of the file's own type where these are 0."""
+        if not self.w_zero.any():
+            return self.weights
+        wide = np.int16 if self.weights.itemsize == 1 else np.int32
+        return self.weights.astype(wide) - self.w_zero.astype(wide).reshape(self.groups, self.outputs, 1, 1, 1)
+
+    @cached_property
+    def ends(self) -> tuple[int, int]:
+        """The smallest and the largest of `removed`, 0 among them."""
+        return int(self.removed.min(initial=0)), int(self.removed.max(initial=0))
+
+    def within(self, low: int, high: int) -> bool:
+        """Whether all weights without their zero points are in a range."""
+        return low <= self.ends[0] and self.ends[1] <= high
+
+    @cached_property
+    def magnitudes(self) -> Array:
+        """The sum of each output's weights without their signs and zero points, in float64."""
+        wide = np.abs(self.removed, dtype=np.int16 if self.removed.itemsize == 1 else np.int64)
+        return wide.sum((2, 3, 4), dtype=np.int64).ravel().astype(np.float64)
 
     def exact_in(self, bits: int) -> bool:
         """Whether no partial sum in any order can leave `bits` bits: the sum of all magnitudes stays inside."""
         low, high = (self.x.bias, self.x.bias + 255) if self.x.kind == "u8" else (self.x.bias - 32768, self.x.bias + 32767)
-        most = max(high - self.x_zero, self.x_zero - low)
-        removed = np.abs(self.removed).sum((2, 3, 4), dtype=np.float64).ravel()
-        return bool(np.all(removed * most + np.abs(self.epilogue.bias) < 2.0 ** (bits - 1)))
+        most, bias = max(high - self.x_zero, self.x_zero - low), np.abs(self.epilogue.bias)
+        depth = int(np.prod(self.weights.shape[2:]))
+        if depth * max(-self.ends[0], self.ends[1]) * most + float(bias.max(initial=0)) < 2.0 ** (bits - 1):
+            return True
+        return bool(np.all(self.magnitudes * most + bias < 2.0 ** (bits - 1)))
 
     def phases(self) -> list[tuple[Phase, Phase]]:
         return list(product(self.rows.phases(self.y.rows), self.columns.phases(self.y.columns)))

@@ -30,7 +30,7 @@ def bits(mac: Mac, desk: Desk) -> bool:
     x = mac.step.inputs[0]
     assert x is not None and x.quant is not None
     a, q, w = mac.step.accumulator, x.quant, mac.removed
-    small = q.bits <= 2 and q.qmin >= -1 and q.qmax <= 1 and mac.x_zero == 0 and np.abs(w).max(initial=0) <= 1
+    small = q.bits <= 2 and q.qmin >= -1 and q.qmax <= 1 and mac.x_zero == 0 and mac.within(-1, 1)
     if not small or mac.groups > 1 or w.shape[-1] < FEWEST or mac.x.kind != "u8":
         return False
     if a.every == "pair" or not mac.exact_in(min(a.bits, 32)):

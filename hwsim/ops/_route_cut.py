@@ -29,7 +29,7 @@ def cut(mac: Mac, desk: Desk) -> bool:
     """The route: 8-bit operands, and an accumulator whose cutting the kernels know."""
     a = mac.step.accumulator
     folded = a.zero_points == "folded"
-    w = mac.weights.astype(np.int32) if folded and not a.any_order else mac.removed
+    w = mac.weights.astype(np.int32) if folded and not a.any_order else mac.removed.astype(np.int32)
     if mac.x.kind != "u8" or w.min(initial=0) < -128 or w.max(initial=0) > 127 or (folded and not a.any_order and mac.w_zero.any()):
         return False
     low, high = (mac.x.bias, mac.x.bias + 255) if folded else (mac.x.bias - mac.x_zero, mac.x.bias + 255 - mac.x_zero)

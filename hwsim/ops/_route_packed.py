@@ -22,7 +22,7 @@ def packed(mac: Mac, desk: Desk) -> bool:
     Sums are kept 2^(8 - bits) times too large, which must not leave 32 bits either.
     """
     a, w = mac.step.accumulator, mac.removed
-    bits = next((b for b in (2, 4) if w.min(initial=0) >= -(1 << (b - 1)) and w.max(initial=0) < 1 << (b - 1)), 0)
+    bits = next((b for b in (2, 4) if mac.within(-(1 << (b - 1)), (1 << (b - 1)) - 1)), 0)
     as_written = a.every != "pair" and (a.zero_points == "subtracted" or not mac.w_zero.any())
     if not bits or mac.x.kind != "u8" or best() is not U8S8 or not (a.any_order or as_written):
         return False

@@ -39,10 +39,9 @@ def any_order_dot(mac: Mac) -> Dot | None:
     """The product for sums that no order of summation takes out of 32 bits, None where some might."""
     a = mac.step.accumulator
     as_written = a.every != "pair" and (a.zero_points == "subtracted" or not mac.w_zero.any())
-    if not (a.any_order or as_written) or not mac.exact_in(min(a.bits, 32)) or np.abs(mac.removed).max(initial=0) > 32767:
+    if not (a.any_order or as_written) or not mac.exact_in(min(a.bits, 32)) or not mac.within(-32767, 32767):
         return None
-    narrow = mac.x.kind == "u8" and mac.removed.min(initial=0) >= -128 and mac.removed.max(initial=0) <= 127
-    return best() if narrow else PAIRS
+    return best() if mac.x.kind == "u8" and mac.within(-128, 127) else PAIRS
 
 
 def widened(x: Plane, desk: Desk) -> Plane:
@@ -77,7 +76,8 @@ def _emit(
     offsets, runs = runs_of(mac, phase, weights)
     if cut is not None:
         runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % (cut.cut.steps * dot.channels))))
-    start = offset + mac.epilogue.bias[own] - (mac.x_zero - x.bias) * runs.sum((1, 2), dtype=np.int64)
+    zero = mac.x_zero - x.bias
+    start = offset + mac.epilogue.bias[own] - (zero * runs.sum((1, 2), dtype=np.int64) if zero else 0)
     width = vectors * host.lanes()
     e = mac.epilogue
     way, way_args = way_out(desk, replace(e, parameters=tuple(p[own] for p in e.parameters)), y.kind, y.bias, width)
@@ -133,7 +133,8 @@ def runs_of(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array
     lengths = set(np.diff([*starts, len(taps)]).tolist())
     if len(lengths) > 1:
         starts, lengths = list(range(len(taps))), {1}
-    each = weights[:, [t[0] for t in taps], [t[1] for t in taps]]
+    all_in_order = [t[:2] for t in taps] == list(np.ndindex(weights.shape[1:3]))
+    each = weights if all_in_order else weights[:, [t[0] for t in taps], [t[1] for t in taps]]
     return np.array([taps[i][2] for i in starts], np.int32), each.reshape(len(weights), len(starts), -1 if starts else 0)
 
 

@@ -13,15 +13,10 @@ from hwsim.shelf import load
 from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.place import FALLBACK, FREE, Placement, place, real_format
 from hwsim.steps.read import read
-from hwsim.steps.step import is_mac, step_of, written_step
+from hwsim.steps.step import is_mac, step_of
+from hwsim.steps.written import as_written
 
 __all__ = ["as_written", "folded", "lower"]
-
-
-def as_written(graph: Graph) -> Program:
-    """The network with no chip: one layer per node, in the arithmetic of the file's own runtime."""
-    layers = tuple(Layer(n.name, (written_step(graph, n),)) for n in graph.nodes)
-    return Program(graph, "", layers, graph.tensors)
 
 
 def lower(graph: Graph, arch: Arch) -> Program:

@@ -32,7 +32,7 @@ class Row:
 
 
 def interleaved(*calls: Call, rounds: int = 31) -> np.ndarray[Any, Any]:
-    """Seconds of this thread's CPU time of a call, (calls, rounds): one after the other, again and again, so that all meet the same machine.
+    """Seconds of this thread's CPU time of a call, (calls, rounds): in turns, so that all meet the same machine.
 
     A turn of a short call is as many as take about TURN together: the clock and what the others left in the caches count for less.
     """
