@@ -9,7 +9,6 @@ from functools import cached_property
 from math import prod
 from typing import Any, TypeVar
 
-
 from hwsim.errors import HwsimError
 from hwsim.quant import Array, QuantParams
 
@@ -197,7 +196,7 @@ def run_order(nodes: Sequence[N], given: Iterable[str]) -> tuple[N, ...]:
     return tuple(nodes) if all(a < b for a, b in edges) else _sorted(nodes, edges)
 
 
-def _sorted(nodes: Sequence[Node], edges: list[tuple[int, int]]) -> tuple[Node, ...]:
+def _sorted(nodes: Sequence[N], edges: list[tuple[int, int]]) -> tuple[N, ...]:
     import networkx as nx
 
     graph: Any = nx.DiGraph(edges)

@@ -141,8 +141,9 @@ class Mac:
         """The weights with their zero points removed: of the file's own type where these are 0."""
         if not self.w_zero.any():
             return self.weights
-        wide = np.int16 if self.weights.itemsize == 1 else np.int32
-        return self.weights.astype(wide) - self.w_zero.astype(wide).reshape(self.groups, self.outputs, 1, 1, 1)
+        wide = np.dtype(np.int16 if self.weights.itemsize == 1 else np.int32)
+        found: Array = self.weights.astype(wide) - self.w_zero.astype(wide).reshape(self.groups, self.outputs, 1, 1, 1)
+        return found
 
     @cached_property
     def ends(self) -> tuple[int, int]:
