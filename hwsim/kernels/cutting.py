@@ -47,6 +47,7 @@ CUT_ARGS = (
     "below",
     "might",  # address of uint8 [panel][block]: whether a pair of products of the block can saturate
     "flags",  # arena offset of a tile's worth of int32
+    "wide_start",  # address of int64: what each output channel's sum of 64 bits starts from
     "overflowed",  # arena offset of the count (int64)
 )
 Held = list[list[Variable]]

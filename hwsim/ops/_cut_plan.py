@@ -8,7 +8,9 @@ import numpy as np
 
 from hwsim.kernels.cutting import Cut, EachMac
 from hwsim.kernels.cutting_pairs import EachPair
+from hwsim.kernels.cutting_wide import Wide
 from hwsim.kernels.dots import Dot
+from hwsim.kernels.packing import padded
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
 
@@ -30,10 +32,12 @@ class CutPlan:
     counter: int
     flags: int
 
-    def args(self, desk: Desk, runs: Array, dot: Dot, width: int) -> dict[str, int]:
-        """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks."""
-        w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
+    def args(self, desk: Desk, runs: Array, start: Array, dot: Dot, width: int) -> dict[str, int]:
+        """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks, and sums that begin at `start`."""
         found = {"bits": self.bits, "offset": self.offset, "flags": self.flags, "overflowed": self.counter}
+        if isinstance(self.cut, Wide):
+            return {**found, "wide_start": desk.keep(padded(start, np.int64, width))}
+        w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
         if self.cut.shifted:
             found["shift"] = desk.keep(_table(-self.offset * w.sum(-1), width))
         if isinstance(self.cut, EachMac):

@@ -29,6 +29,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_bits import bits
 from hwsim.ops._route_cut import cut
+from hwsim.ops._route_deep import deep
 from hwsim.ops._route_depthwise import by_channel
 from hwsim.ops._route_packed import packed
 from hwsim.ops._route_steps import steps
@@ -37,7 +38,7 @@ from hwsim.ops._route_wide import wide
 
 __all__ = ["ROUTES", "emit_mac"]
 
-ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, tiles, cut, wide, steps)
+ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, tiles, cut, deep, wide, steps)
 
 
 def emit_mac(mac: Mac, desk: Desk) -> bool:
