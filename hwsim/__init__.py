@@ -110,7 +110,7 @@ def estimate(
     from hwsim.simulate import run_in_time
     from hwsim.steps.lower import lower
 
-    return run_in_time(arch, lower(model, arch), mapper, objective, fidelity, contention)[0]
+    return run_in_time(arch, lower(model, arch), mapper, objective, fidelity, contention).cost
 
 
 def cost_table(arch: Arch, model: Graph, weight_bits: Iterable[int] = (2, 4, 8), activation_bits: Iterable[int] = (2, 4, 8)) -> CostTable:

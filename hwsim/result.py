@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwsim.cost import CYCLE_PARTS, Cost, LayerCost, total
+from hwsim.memory_plan import MemoryPlan
 from hwsim.trace import Trace
 
 __all__ = ["SCHEMA_VERSION", "Agreement", "Result", "Score", "Slice", "precision_text"]
@@ -82,6 +83,7 @@ class Result:
     agreement: Agreement | None = None
     overflowed: Mapping[str, int] = field(default_factory=dict)
     trace: Trace | None = None
+    memory_plan: MemoryPlan | None = None
 
     @property
     def fidelity(self) -> str:
@@ -177,6 +179,7 @@ class Result:
             "overflowed": dict(self.overflowed),
             "layers": [_layer(c) for c in self.cost.layers],
             "timeline": [asdict(s) for s in self.timeline],
+            "memory_plan": None if self.memory_plan is None else self.memory_plan.to_dict(),
         }
 
     def to_json(self) -> str:

@@ -15,6 +15,7 @@ from hwsim.graph import Graph
 from hwsim.io.arch_yaml import load_areas, load_costs, load_scaling
 from hwsim.io.dataset import Dataset
 from hwsim.mapping import Given, Mapping
+from hwsim.memory_plan import MemoryPlan
 from hwsim.program import Program
 from hwsim.result import Result
 from hwsim.scoring import Progress, Runs, scored_result
@@ -25,13 +26,14 @@ from hwsim.steps.fidelity import play_program, retimed
 from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
+from hwsim.steps.plan_memory import plan_memory
 from hwsim.steps.prices import Prices, prices_of
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.staging import stage_weights
 from hwsim.steps.timeline import timeline
 from hwsim.trace import Trace
 
-__all__ = ["FIDELITIES", "LaidOut", "area_of", "check_fit", "lay_out", "price", "run_in_time", "simulate"]
+__all__ = ["FIDELITIES", "LaidOut", "TimedRun", "area_of", "check_fit", "lay_out", "price", "run_in_time", "simulate"]
 
 FIDELITIES = ("analytical", "event")
 
@@ -56,8 +58,10 @@ def simulate(
     what the chip or the data cannot be.
     """
     report = check(arch, graph)
-    cost, trace = run_in_time(arch, lower(graph, arch), mapper, objective, fidelity, contention)
-    result = _result(arch, graph, cost, trace, tuple(f.message for f in report.findings))
+    program = lower(graph, arch)
+    run = run_in_time(arch, program, mapper, objective, fidelity, contention)
+    plan = plan_memory(program, arch, run.laid.residency, run.laid.mappings)
+    result = _result(arch, graph, run, plan, tuple(f.message for f in report.findings))
     return result if data is None else scored_result(result, arch, graph, data, Runs(engine, batch, threads), metric, progress)
 
 
@@ -92,8 +96,8 @@ def area_of(arch: Arch) -> dict[str, float]:
 
 def run_in_time(
     arch: Arch, program: Program, mapper: str = "", objective: str = "latency", fidelity: str = "analytical", contention: bool = True
-) -> tuple[Cost, Trace | None]:
-    """The cost of a program: added up (`analytical`), or with the times and the trace of a run in events (`event`).
+) -> TimedRun:
+    """A program in its place and its cost: added up (`analytical`), or with the times and the trace of a run in events (`event`).
 
     Without `contention` that run assumes what the analytical model does.  Raises HwsimError for an unknown fidelity.
     """
@@ -102,9 +106,9 @@ def run_in_time(
     laid = lay_out(arch, program, mapper, objective=objective)
     cost = estimate(program, arch, laid.mappings, laid.residency, laid.prices)
     if fidelity == "analytical":
-        return cost, None
+        return TimedRun(laid, cost, None)
     trace = play_program(program, arch, laid.mappings, cost, contention)
-    return retimed(cost, trace, arch, laid.prices), trace
+    return TimedRun(laid, retimed(cost, trace, arch, laid.prices), trace)
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,16 @@ def lay_out(
     return LaidOut(stage_weights(program, arch, residency, mappings), residency, prices)
 
 
-def _result(arch: Arch, graph: Graph, cost: Cost, trace: Trace | None, findings: tuple[str, ...]) -> Result:
+@dataclass(frozen=True)
+class TimedRun:
+    """A program in its place, what it costs, and the trace where its time was played."""
+
+    laid: LaidOut
+    cost: Cost
+    trace: Trace | None
+
+
+def _result(arch: Arch, graph: Graph, run: TimedRun, plan: MemoryPlan, findings: tuple[str, ...]) -> Result:
     sizes = [m.size for m in arch.memories.values() if m.on_chip]
     capacity = None if None in sizes else sum(s for s in sizes if s) // 8
     versions = {"hwsim": version("hwsim"), "numpy": np.__version__, "python": platform.python_version()}
@@ -145,11 +158,12 @@ def _result(arch: Arch, graph: Graph, cost: Cost, trace: Trace | None, findings:
         graph.hash,
         versions,
         graph.tensors[graph.inputs[0]].shape[0],
-        cost,
-        timeline(cost),
+        run.cost,
+        timeline(run.cost),
         capacity,
         arch.multipliers,
         area_of(arch),
         findings,
-        trace=trace,
+        trace=run.trace,
+        memory_plan=plan,
     )

@@ -63,6 +63,7 @@ LEVELS = (
         "cost",
         "result",
         "trace",
+        "memory_plan",
         "validation",
         "explanation",
     ),

@@ -18,7 +18,7 @@ from hwsim.cost import CYCLE_PARTS, LayerCost
 from hwsim.result import Result
 from hwsim.validation import Point
 
-__all__ = ["COLOURS", "agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "memory_plot", "roofline_plot", "short", "svg_of"]
+__all__ = ["COLOURS", "agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "roofline_plot", "short", "svg_of"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
@@ -124,26 +124,6 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
         figure,
         [f"{c.name} ({c.op}): {f'{x:.4g} MACs per byte' if x else f'no {memory} traffic'}, {y:.4g} MACs per cycle" for x, y, c in points],
     )
-
-
-def memory_plot(result: Result) -> str:
-    """On-chip memory in use over time, against what the chip has."""
-    figure = Figure(figsize=(10, 2.8))
-    axes = figure.subplots()
-    scale = 1e6 / result.cost.clock_hz
-    drawn = {c.name for c in drawn_layers(result)}
-    slices = [s for s in result.timeline if s.end > s.start and s.name in drawn]
-    times = [s.start * scale for s in slices] + [slices[-1].end * scale]
-    used = [s.onchip_bytes / 1024 for s in slices]
-    axes.stairs(used, times, fill=True, color=COLOURS[0], alpha=0.75)
-    capacity = result.onchip_capacity_bytes
-    if capacity is not None and capacity / 1024 < 20 * max([*used, 1]):
-        axes.axhline(capacity / 1024, color=COLOURS[3], linewidth=1)
-        axes.annotate("capacity", (times[-1], capacity / 1024), ha="right", va="bottom", fontsize=8, color=COLOURS[3])
-    axes.set_xlabel("time [µs]")
-    axes.set_ylabel("on-chip memory [KiB]")
-    axes.set_xlim(0, times[-1])
-    return svg_of(figure)
 
 
 def agreement_plot(points: Sequence[Point]) -> str:

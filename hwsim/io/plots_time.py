@@ -1,4 +1,4 @@
-"""Figures along the time axis: what every unit does (a Gantt chart)."""
+"""Figures along the time axis: what every unit does (a Gantt chart), and what lies where in the chip's memories."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from hwsim.io.plots import COLOURS, short, svg_of
+from hwsim.memory_plan import MemoryPlan
 from hwsim.quant import Array
 from hwsim.result import Result
 from hwsim.trace import Span, Trace
 
-__all__ = ["gantt_plot"]
+__all__ = ["gantt_plot", "memory_plot"]
 
 WORKS = {
     "compute": COLOURS[0],
@@ -108,6 +109,45 @@ def _layer_row(axes: Any, trace: Trace, scale: float, titles: list[str]) -> None
         bar = axes.barh(0, (end - start) * scale, left=start * scale, height=0.8, color=("#c9d3de", "#e4e9ef")[n % 2])[0]
         bar.set_gid(f"title-{len(titles)}")
         titles.append(f"{name}: {start:,} to {end:,} cycles")
-        room = int((end - start) / max(trace.cycles, 1) * 130)
+        room = int((end - start) / max(trace.cycles, 1) * 150)
         if room > len(name) or room >= 8:
             axes.text((start + end) / 2 * scale, 0, short(name, room), ha="center", va="center", fontsize=7)
+
+
+KINDS = {"activation": COLOURS[0], "weights": COLOURS[2], "tiles": COLOURS[1]}
+
+
+def memory_plot(result: Result) -> str:
+    """The addresses of every memory on the chip over time: one box for each tensor from its first to its last layer."""
+    plan = result.memory_plan
+    assert plan is not None
+    memories = [m for m in plan.on_chip if plan.peak_bytes[m]]
+    figure = Figure(figsize=(10, max(1.2, 2.3 * len(memories)) + 0.6))
+    titles: list[str] = []
+    for axes, memory in zip(figure.subplots(max(len(memories), 1), 1, sharex=True, squeeze=False)[:, 0], memories, strict=False):
+        _memory_rows(axes, result, plan, memory, titles)
+    return svg_of(figure, titles)
+
+
+def _memory_rows(axes: Any, result: Result, plan: MemoryPlan, memory: str, titles: list[str]) -> None:
+    """One memory: boxes, what is live in all, and how much there is where that is near."""
+    scale, peak, size = 1e6 / result.cost.clock_hz, plan.peak_bytes[memory], plan.capacity_bytes[memory]
+    unit, name = (2**20, "MiB") if peak > 4 * 2**20 else (2**10, "KiB")
+    times = [(s.start * scale, s.end * scale) for s in result.timeline[: len(plan.layers)]]
+    for r in (r for r in plan.regions if r.memory == memory):
+        (start, _), (_, end) = times[r.first], times[r.last]
+        box = axes.bar(start, r.size_bytes / unit, end - start, r.offset_bytes / unit, align="edge", color=KINDS[r.kind])[0]
+        box.set(edgecolor="white", linewidth=0.4, gid=f"title-{len(titles)}")
+        titles.append(f"{r.name} ({r.kind}): {r.size_bytes:,} bytes at {r.offset_bytes:,}, {plan.layers[r.first]} to {plan.layers[r.last]}")
+    edges = [start for start, _ in times] + [times[-1][1]]
+    axes.stairs([b / unit for b in plan.live_bytes(memory)], edges, color="#1d2733", linewidth=0.8, label="live")
+    if size is not None and size < 6 * peak:
+        axes.axhline(size / unit, color=COLOURS[3], linewidth=1)
+        axes.annotate("capacity", (edges[-1], size / unit), ha="right", va="bottom", fontsize=8, color=COLOURS[3])
+    axes.set_ylabel(f"{memory} [{name}]")
+    axes.set_xlim(0, edges[-1])
+    axes.set_xlabel("time [µs]" if axes.get_subplotspec().is_last_row() else "")
+    used = {r.kind for r in plan.regions if r.memory == memory}
+    for kind in [k for k in KINDS if k in used]:
+        axes.bar([0], [0], color=KINDS[kind], label=kind)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=8)

@@ -9,8 +9,8 @@ from typing import Any
 from hwsim.arch import Arch
 from hwsim.io.files import write_whole
 from hwsim.io.pages import Markup, page
-from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, memory_plot, roofline_plot
-from hwsim.io.plots_time import gantt_plot
+from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, roofline_plot
+from hwsim.io.plots_time import gantt_plot, memory_plot
 from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
 from hwsim.io.trace import to_chrome
 from hwsim.result import Result

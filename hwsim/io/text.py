@@ -186,6 +186,7 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
         ("area", area_text(result)),
         ("weights", format_bytes(cost.weight_bytes)),
         ("peak on-chip memory", f"{format_bytes(cost.peak_onchip_bytes)}{capacity}: {'fits' if cost.fits else 'DOES NOT FIT'}"),
+        *plan_rows(result),
         (
             "traffic",
             ", ".join(f"{m} {format_bytes(t['read'])} read {format_bytes(t['write'])} written" for m, t in result.traffic_bytes.items()),
@@ -218,3 +219,13 @@ def time_rows(result: Result) -> list[tuple[str, str]]:
         return []
     hits = "".join(f"; {m} finds {100 * share:.1f} % of its rows open" for m, share in trace.row_hits.items())
     return [("played as", f"{result.fidelity}; roofline {trace.roofline:,.0f}, one after the other {trace.serial:,.0f} cycles{hits}")]
+
+
+def plan_rows(result: Result) -> list[tuple[str, str]]:
+    """How far the addresses of each memory on the chip reach."""
+    plan = result.memory_plan
+    if plan is None:
+        return []
+    sizes = {m: plan.capacity_bytes[m] for m in plan.on_chip}
+    used = ", ".join(f"{m} {format_bytes(plan.peak_bytes[m])}" + (f" of {format_bytes(s)}" if s else "") for m, s in sizes.items())
+    return [("memory plan", "; ".join([used, *plan.problems]))]

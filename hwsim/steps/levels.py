@@ -16,7 +16,7 @@ from hwsim.program import Layer
 from hwsim.steps.prices import Prices
 from hwsim.steps.residency import Residency, storage_bits, weight_bits
 
-__all__ = ["Crossing", "boundaries", "crossings_of", "move", "move_tiles", "once_of", "problem_of", "weights_of"]
+__all__ = ["Crossing", "boundaries", "crossings_of", "keeps_weights", "move", "move_tiles", "once_of", "problem_of", "weights_of"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def crossings_of(layer: Layer, index: int, arch: Arch, residency: Residency, pri
     """The layer's boundaries from the outermost inward; weights that stay from one inference to the next do not cross theirs."""
     found = []
     for pairs in boundaries(arch):
-        kept = "weights" in pairs and _keeps_weights(arch, residency, pairs["weights"][0])
+        kept = "weights" in pairs and keeps_weights(arch, residency, pairs["weights"][0])
         moving = {o: pair for o, pair in pairs.items() if not (o == "weights" and kept)}
         home = pairs.get("outputs", ("",))[0] == residency.memory and residency.fits[index]
         found.append(Crossing(moving, None if home else _level(moving, arch, residency, prices)))
@@ -98,7 +98,7 @@ def boundaries(arch: Arch) -> list[dict[str, tuple[str, str]]]:
     return levels
 
 
-def _keeps_weights(arch: Arch, residency: Residency, memory: str) -> bool:
+def keeps_weights(arch: Arch, residency: Residency, memory: str) -> bool:
     """Whether weights stay in a memory, or in one nearer, from one inference to the next."""
     path = arch.path("weights")
     return bool(residency.keeps_weights.intersection(path[: path.index(memory) + 1]))

@@ -9,7 +9,7 @@ from hwsim.arch import Arch
 from hwsim.graph import Tensor
 from hwsim.program import Layer, Program
 
-__all__ = ["Residency", "plan_residency", "storage_bits", "weight_bits"]
+__all__ = ["Residency", "least_weights", "lifetimes", "plan_residency", "storage_bits", "weight_bits"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
     shared = memory is not None and "weights" in arch.memories[memory].holds
     fits = []
     for i, layer in enumerate(program.layers):
-        needed = live[i] + (min(2 * _least_weights(layer), weights) if shared else 0)
+        needed = live[i] + (min(2 * least_weights(layer), weights) if shared else 0)
         off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
         fits.append(memory is not None and not off_limits and (size is None or needed <= size))
     staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
@@ -95,7 +95,7 @@ def _home(arch: Arch, operand: str) -> bool:
     return arch.memories[arch.path(operand)[-1]].on_chip
 
 
-def _least_weights(layer: Layer) -> int:
+def least_weights(layer: Layer) -> int:
     """The weights of one output channel."""
     if layer.loops is None:
         return 0

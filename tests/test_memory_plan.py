@@ -1,0 +1,116 @@
+"""Plans of memory: by hand on the tiny chip, and what holds for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hwsim.io.arch_yaml import load_arch
+from hwsim.memory_plan import MemoryPlan, Region
+from hwsim.simulate import simulate
+from hwsim.steps.addresses import addressed
+from tests.test_cost import TINY, two_layers
+from tests.test_laws import CHIPS, NETWORKS, Chip, Drawn, quantized
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Any:
+    """The tiny chip with fields changed."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY)
+    return lambda **changed: load_arch(file, {k.replace("__", "."): v for k, v in changed.items()})
+
+
+def plan_of(arch: Any, graph: Any) -> MemoryPlan:
+    found = simulate(arch, graph).memory_plan
+    assert found is not None
+    return found
+
+
+def shown(plan: MemoryPlan, memory: str) -> list[tuple[str, int, int, int, int]]:
+    return sorted((r.name, r.offset_bytes, r.size_bytes, r.first, r.last) for r in plan.regions if r.memory == memory)
+
+
+def test_activations_that_stay(tiny: Any) -> None:
+    """Maps of 256 B: the input lives at the first layer, the map between at both, the output at the second, where the input lay.  Beside
+    them two outputs' weights of 4 B each on their way; all 16 B of weights of each layer stay in DRAM."""
+    plan = plan_of(tiny(), two_layers().graph())
+    assert shown(plan, "sram") == [
+        ("first weights", 512, 8, 0, 0),
+        ("first.quantize.out", 0, 256, 0, 1),
+        ("input", 256, 256, 0, 0),
+        ("second weights", 512, 8, 1, 1),
+        ("second.quantize.out", 256, 256, 1, 1),
+    ]
+    assert shown(plan, "dram") == [("first weights", 0, 16, 0, 1), ("second weights", 16, 16, 0, 1)]
+    assert plan.peak_bytes["sram"] == 520
+    assert plan.live_bytes("sram") == [520, 520]
+
+
+def test_spilled_activations_and_tiles(tiny: Any) -> None:
+    """One bit too few for the live set: all maps come and go.  Two rows of 32 B are a tile of a map; SRAM holds two of each, and two of the
+    16 B of weights: 128 + 128 + 32 B.  (Tiles of four rows would need 544 of 519 B.)  In DRAM the output takes the input's place."""
+    plan = plan_of(tiny(memories__sram__size="4159 bits"), two_layers().graph())
+    assert shown(plan, "sram") == [
+        ("first inputs", 128, 128, 0, 0),
+        ("first outputs", 0, 128, 0, 0),
+        ("first weights", 256, 32, 0, 0),
+        ("second inputs", 128, 128, 1, 1),
+        ("second outputs", 0, 128, 1, 1),
+        ("second weights", 256, 32, 1, 1),
+    ]
+    assert shown(plan, "dram") == [
+        ("first weights", 256, 16, 0, 1),
+        ("first.quantize.out", 0, 256, 0, 1),
+        ("input", 288, 256, 0, 0),
+        ("second weights", 272, 16, 0, 1),
+        ("second.quantize.out", 288, 256, 1, 1),
+    ]
+
+
+REGIONS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(1, 40)), min_size=1, max_size=25)
+
+
+@given(REGIONS)
+def test_regions_never_overlap(drawn: list[tuple[int, int, int]]) -> None:
+    regions = [Region(str(i), "tiles", "m", size, min(a, b), max(a, b)) for i, (a, b, size) in enumerate(drawn)]
+    placed = addressed(regions)
+    assert [(r.name, r.size_bytes, r.first, r.last) for r in placed] == [(r.name, r.size_bytes, r.first, r.last) for r in regions]
+    for i, a in enumerate(placed):
+        for b in placed[:i]:
+            apart_in_time = a.last < b.first or b.last < a.first
+            assert apart_in_time or a.end_bytes <= b.offset_bytes or b.end_bytes <= a.offset_bytes
+    assert addressed(regions) == placed
+
+
+@given(REGIONS)
+def test_equal_sizes_leave_no_gap(drawn: list[tuple[int, int, int]]) -> None:
+    """Intervals of equal height: placed by their beginning, first fit needs no more than what is live (interval graphs are perfect)."""
+    regions = [Region(str(i), "tiles", "m", 8, min(a, b), max(a, b)) for i, (a, b, _) in enumerate(drawn)]
+    plan = MemoryPlan(tuple(map(str, range(10))), tuple(addressed(regions)), {"m": None})
+    assert plan.peak_bytes["m"] == max(plan.live_bytes("m"))
+
+
+@settings(max_examples=25)
+@given(NETWORKS, CHIPS)
+def test_plans_of_random_networks(net: Drawn, chip: Chip) -> None:
+    """What fits has addresses within the memory or says what must move; everything lies somewhere."""
+    arch = load_arch(*chip)
+    assume(arch.fallback is not None)
+    result = simulate(arch, quantized(arch, net, (8, 8)))
+    plan = result.memory_plan
+    assert plan is not None
+    for memory, peak in plan.peak_bytes.items():
+        size, live = plan.capacity_bytes[memory], plan.live_bytes(memory)
+        assert peak >= max(live)
+        if result.cost.fits and size is not None:
+            slack = sum(r.memory == memory for r in plan.regions)  # bytes are whole, bits of several regions may share one
+            assert max(live) <= size + slack
+    weights = sum(r.size_bytes for r in plan.regions if r.kind == "weights" and r.memory == arch.path("weights")[-1])
+    assert weights >= result.cost.weight_bytes
+    outputs = {r.name for r in plan.regions if r.kind == "activation" and r.last == len(plan.layers) - 1}
+    assert outputs, "the network's outputs lie somewhere to the end"
