@@ -193,6 +193,10 @@ class Arch(Strict):
     dma: Dma
     mapper: str = Field("greedy", description="what tiles layers where a user asks for nothing else: a file of mappers/")
     channels_last: bool = Field(False, description="activations keep channels innermost: transposes from and to that order move nothing")
+    removes_dead_channels: bool = Field(
+        False,
+        description="whether its compiler leaves out output channels whose weights are all zero; the result is the same to the last bit",
+    )
     overheads: Overheads
     arithmetic: Arithmetic
     quantization: Rules

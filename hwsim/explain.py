@@ -102,8 +102,9 @@ def _changes(arch: Arch, graph: Graph, layer: Layer, index: int, mapper: str, ob
         except NotDeployable:
             return WhatIf(of, change, None, None, None, None)
 
+    own = next(n for n in graph.nodes if n.name == layer.steps[0].name)
     for of, bits in _narrower(arch, layer):
-        names = {k: t.name for k, t in zip(OPERANDS, layer.steps[0].inputs[1::-1], strict=False) if t is not None}
+        names = dict(zip(OPERANDS, own.inputs[1::-1], strict=False))
         text = " and ".join(f"{k} of {bits[k]} instead of {old} bits" for k, old in _widths(layer).items() if k in bits)
         yield again(of, text, arch, at_widths(graph, {names[k]: b for k, b in bits.items()}))
     for name in arch.memories:

@@ -13,7 +13,7 @@ from hwsim.ops._regrid import stored
 from hwsim.program import Accumulator, Step
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["Epilogue", "accumulate", "bounds", "epilogue", "exact_matmul", "finish"]
+__all__ = ["Epilogue", "accumulate", "bias_in_accumulator", "bounds", "epilogue", "exact_matmul", "finish"]
 
 EXACT_FLOAT64 = 2.0**53
 
@@ -133,6 +133,16 @@ def _bias(step: Step) -> tuple[Array, QuantParams | None] | None:
 def _bias_is_stored(step: Step) -> bool:
     found = _bias(step)
     return found is not None and found[1] is not None
+
+
+def bias_in_accumulator(step: Step) -> bool:
+    """Whether the bias is stored in units of the accumulator and added there as it is."""
+    x, w = (t.quant for t in step.inputs[:2] if t is not None)
+    found = _bias(step)
+    if x is None or w is None or found is None or found[1] is None or arithmetic_of(step).BIAS == "float32":
+        return False
+    scale = np.float32(step.node.attrs.get("alpha", 1.0)) * x.scale * w.scale
+    return bool(np.allclose(found[1].scale, scale, rtol=1e-5, atol=0) and not found[1].has_zero_point)
 
 
 def _integer_bias(step: Step, scale: Array, channels: int) -> Array:

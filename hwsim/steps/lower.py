@@ -10,6 +10,7 @@ from hwsim.errors import NotDeployable
 from hwsim.graph import Constant, Graph, Tensor
 from hwsim.program import Layer, Program, Step
 from hwsim.shelf import load
+from hwsim.steps.dead_channels import without_dead_channels
 from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.place import FALLBACK, FREE, Placement, place, real_format
 from hwsim.steps.read import read
@@ -25,6 +26,8 @@ def lower(graph: Graph, arch: Arch) -> Program:
     Raises NotDeployable when an operator has no place and the chip has no fallback.
     """
     graph = _in_real_format(folded(graph, arch), real_format(arch))
+    if arch.removes_dead_channels:
+        graph = without_dead_channels(graph, {p.node.name: p.step for p in place(arch, graph)})
     layers: list[Layer] = []
     made_by: dict[str, int] = {}
     outside = set(graph.inputs)
@@ -102,7 +105,9 @@ def _note(arch: Arch, p: Placement) -> str:
         return "written in place by what it joins"
     if p.unit == FALLBACK and arch.fallback is not None:
         return f"on {arch.fallback.name}: {p.reason}"
-    return p.carried.how if p.carried and p.carried.how != "native" else ""
+    removed = p.node.attrs.get("removed")
+    notes = [f"{removed} dead output channels removed" if removed else "", p.carried.how if p.carried else ""]
+    return "; ".join(n for n in notes if n and n != "native")
 
 
 def _host(arch: Arch, graph: Graph, layers: list[Layer], made_by: dict[str, int], p: Placement) -> int | None:
