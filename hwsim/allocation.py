@@ -29,7 +29,7 @@ class Term:
 class Packed:
     """All terms in flat arrays, for kernels: term t reads the row `offset[t] + sum of choice[variable[t]] * stride[t]` of `values`.
 
-    `values` (entries, quantities); `offset` (terms,); `variable` and `stride` (terms, most variables of a term), padded with stride 0.
+    `values` (entries, quantities, filled up to fours); `offset` (terms,); `variable` and `stride` (terms, most variables of a term), padded with stride 0.
     """
 
     values: Array
@@ -74,9 +74,14 @@ class Allocation:
             shape = t.values.shape[1:]
             variable[i, : len(shape)] = t.variables
             stride[i, : len(shape)] = [prod(shape[k + 1 :]) for k in range(len(shape))]
-        flat = [t.values.reshape(len(self.quantities), -1).T for t in terms]
+        flat = [_in_fours(t.values.reshape(len(self.quantities), -1).T) for t in terms]
         offset = np.cumsum([0, *(len(f) for f in flat)], dtype=np.int64)[:-1]
         return Packed(np.ascontiguousarray(np.concatenate(flat), np.float64), offset, variable, stride)
+
+
+def _in_fours(values: Array) -> Array:
+    """Columns of nothing added, for vectors of four numbers."""
+    return np.pad(values, ((0, 0), (0, -values.shape[1] % 4)))
 
 
 def merged(terms: Sequence[Term]) -> tuple[Term, ...]:

@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-__all__ = ["enter", "f32", "f64", "finish", "i8", "i16", "i32", "i64", "u8"]
+__all__ = ["enter", "f32", "f64", "finish", "i8", "i16", "i32", "i64", "u8", "u64"]
 
 
 @intrinsic
@@ -55,4 +55,5 @@ def _view(dtype: Any) -> Any:
     return at
 
 
-u8, i8, i16, i32, i64, f32, f64 = (_view(t) for t in (np.uint8, np.int8, np.int16, np.int32, np.int64, np.float32, np.float64))
+_TYPES = (np.uint8, np.uint64, np.int8, np.int16, np.int32, np.int64, np.float32, np.float64)
+u8, u64, i8, i16, i32, i64, f32, f64 = map(_view, _TYPES)
