@@ -29,7 +29,8 @@ class Term:
 class Packed:
     """All terms in flat arrays, for kernels: term t reads the row `offset[t] + sum of choice[variable[t]] * stride[t]` of `values`.
 
-    `values` (entries, quantities, filled up to fours); `offset` (terms,); `variable` and `stride` (terms, most variables of a term), padded with stride 0.
+    `values` (entries, quantities, filled up to fours); `offset` (terms,); `variable` and `stride` (terms, most variables of a term),
+    padded with stride 0.
     """
 
     values: Array
