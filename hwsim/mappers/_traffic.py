@@ -64,7 +64,7 @@ def chosen(p: Problem, sizes: tuple[int, int, int, int], order: str, buffers: Ma
     bits = tile_bits(p, *(np.asarray(s) for s in sizes))
     trips = -(-p.groups // g) * -(-p.outputs // k) * -(-p.channels // c) * -(-p.rows // r)
     assert order in ORDERS
-    return Tiling(g, k, c, r, order, trips, fits, {o: int(bits[o]) * buffers[o] for o in operands})
+    return Tiling(g, k, c, r, order, trips, fits, {o: int(bits[o]) * buffers[o] for o in bits if o in operands})
 
 
 def inside(p: Problem, t: Tiling) -> Problem:

@@ -33,7 +33,7 @@ def _bytes(bits: int) -> int:
 def _weights(program: Program, arch: Arch, residency: Residency) -> Iterator[Region]:
     """All constants in their farthest memory, and in those that keep them from one inference to the next."""
     last = len(program.layers) - 1
-    for memory in dict.fromkeys([arch.path("weights")[-1], *residency.keeps_weights]):
+    for memory in (m for m in arch.path("weights") if m in residency.keeps_weights or m == arch.path("weights")[-1]):
         for layer in program.layers:
             yield Region(f"{layer.name} weights", "weights", memory, _bytes(weight_bits(layer)), 0, last)
 
