@@ -216,6 +216,24 @@ def build(
 
 
 @app.command()
+def convert(
+    model: ModelOption,
+    out: Annotated[Path, typer.Option("-o", "--out", help="the ONNX file to write")],
+    to: Annotated[str, typer.Option(help="qdq, qoperator or qonnx")] = "qdq",
+    shape: ShapeOption = None,
+) -> None:
+    """Write a network as ONNX in another form, which computes the same numbers when hwsim reads it back."""
+    from hwsim.io.files import check_folder
+    from hwsim.io.onnx_model import write_onnx
+    from hwsim.steps.convert import FORMS
+    from hwsim.steps.convert import convert as convert_graph
+
+    among("--to", to, FORMS)
+    check_folder(out.parent)
+    write_onnx(convert_graph(graph_of(model, shape, "integer", None), to), out)
+
+
+@app.command()
 def fit(
     arch: ArchOption,
     measured: Annotated[

@@ -94,7 +94,7 @@ ONLY_THEMSELVES = {"kernels", "errors"}
 
 DOORS: dict[str, tuple[str, ...]] = {
     "yaml": ("io/arch_yaml.py",),
-    "onnx": ("io/onnx_model.py", "io/onnx_definitions.py"),
+    "onnx": ("io/onnx_model.py", "io/onnx_constants.py", "io/onnx_definitions.py"),
     "google": ("io/onnx_model.py",),
     "tflite": ("io/tflite_model.py",),
     "matplotlib": ("io/plots.py", "io/plots_time.py", "io/figures.py"),

@@ -10,7 +10,7 @@ from onnx import AttributeProto, TensorProto, defs
 
 from hwsim.errors import HwsimError, counted, suggest
 
-__all__ = ["CUSTOM", "FORMATS", "QONNX_DOMAINS", "TYPES", "check_node", "check_types"]
+__all__ = ["CUSTOM", "FORMATS", "NOTES", "QONNX_DOMAINS", "TYPES", "check_node", "check_types"]
 
 STANDARD = "ai.onnx"
 _NAMES = {"FLOAT": "float32", "DOUBLE": "float64"}
@@ -71,6 +71,8 @@ QONNX: dict[str, tuple[str, dict[str, str]]] = {
     "Trunc": ("111110", {"rounding_mode": "string", "signed": "int", "narrow": "int"}),
     "MultiThreshold": ("11", {"out_dtype": "string", "out_scale": "float", "out_bias": "float", "data_layout": "string"}),
 }
+# what hwsim writes beside a node (its metadata), since ONNX has no attribute for it: grids inside a cell, another runtime's formula
+NOTES = ("cell_clip", "cell_scale", "hidden_scale", "hidden_zero", "layout", "multiply", "pot_scale")
 CUSTOM = MICROSOFT | {f"{domain}.{k}": v for domain in QONNX_DOMAINS for k, v in QONNX.items()}
 
 

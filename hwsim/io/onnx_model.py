@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -19,17 +20,20 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import AttributeProto, TensorProto, numpy_helper
 
 from hwsim import formats
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, suggest
 from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
 from hwsim.io.files import read_whole, write_whole
-from hwsim.io.onnx_definitions import FORMATS, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
+from hwsim.io.onnx_constants import constant_of, format_name
+from hwsim.io.onnx_definitions import FORMATS, NOTES, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
 from hwsim.quant import Array
+from hwsim.shelf import names
 from hwsim.steps.containers import widen
 
 __all__ = ["MAX_OPSET", "MIN_OPSET", "held", "model_proto", "outward", "read_onnx", "source_of", "upgraded", "write_onnx"]
 
 MIN_OPSET, MAX_OPSET = 7, 28
 LARGEST_FILE = (1 << 31) - 1
+ARITHMETIC, NOTE = "hwsim.arithmetic", "hwsim."
 _SMALL = {
     "bfloat16": ml_dtypes.bfloat16,
     "float8e4m3fn": ml_dtypes.float8_e4m3fn,
@@ -44,8 +48,14 @@ _SMALL = {
     "uint2": ml_dtypes.uint2,
     "float16": np.float16,
 }
-_TFLITE_ALONE = {("Transpose", "layout"): None, ("Softmax", "beta"): 1.0}  # attributes, and what ONNX means; None: only a hint
-OPSET_OF = {"int16": 21, "uint16": 21, "int4": 21, "uint4": 21, "bfloat16": 22, "int2": 25, "uint2": 25}  # QuantizeLinear, Conv
+OPSET_OF = {  # QuantizeLinear, Conv, Cast
+    **dict.fromkeys(("int16", "uint16", "int4", "uint4"), 21),
+    "bfloat16": 22,
+    "float4e2m1": 23,
+    "float8e8m0": 24,
+    "int2": 25,
+    "uint2": 25,
+}
 
 
 def read_onnx(path: str | os.PathLike[str]) -> SourceGraph:
@@ -102,7 +112,7 @@ def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> Sourc
     _check_model(model, name, opset)
     for t in graph.sparse_initializer:
         raise HwsimError(name, "must have dense initializers", f"the sparse '{t.values.name}'")
-    tensors = {t.name: _constant(t, f"{name}: initializer '{t.name}'", folder) for t in graph.initializer}
+    tensors = {t.name: constant_of(t, f"{name}: initializer '{t.name}'", folder) for t in graph.initializer}
     for v in [*graph.input, *graph.output]:
         declared = _declared(v, name)
         given = tensors.setdefault(v.name, declared)
@@ -115,8 +125,22 @@ def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> Sourc
     inputs = tuple(v.name for v in graph.input if tensors[v.name].constant is None)
     types = {t.name: TYPES[t.format] for t in tensors.values() if t.constant is not None or t.name in inputs}
     nodes = _unique(tuple(_node(n, i, opsets, name, types, folder) for i, n in enumerate(graph.node)))
-    arithmetic = "qonnx" if any(n.domain in QONNX_DOMAINS for n in graph.node) else "onnxruntime"
+    arithmetic = _noted_arithmetic(model, name) or _own_arithmetic(nodes)
     return SourceGraph(name, nodes, tensors, inputs, tuple(v.name for v in graph.output), sha256, arithmetic, opset)
+
+
+def _own_arithmetic(nodes: Iterable[SourceNode]) -> str:
+    """The runtime whose kernels define a file's integers, by its operators."""
+    return "qonnx" if any(n.kind.startswith(QONNX_DOMAINS) for n in nodes) else "onnxruntime"
+
+
+def _noted_arithmetic(model: Any, name: str) -> str:
+    """The runtime that hwsim wrote into the file's metadata, "" without it."""
+    noted = next((p.value for p in model.metadata_props if p.key == ARITHMETIC), "")
+    if noted and noted not in names("arithmetics"):
+        known = names("arithmetics")
+        raise HwsimError(f"{name}: metadata '{ARITHMETIC}'", f"must be one of {', '.join(known)}", repr(noted), suggest(noted, known))
+    return str(noted)
 
 
 def _check_model(model: Any, name: str, opset: int) -> None:
@@ -154,13 +178,6 @@ def _dims(shape: tuple[int | str, ...] | None) -> str:
     return "of no shape" if shape is None else "x".join(map(str, shape)) or "scalar"
 
 
-def _format(data_type: int, where: str) -> str:
-    if data_type not in FORMATS:
-        kind = TensorProto.DataType.Name(data_type).lower() if data_type in TensorProto.DataType.values() else f"type {data_type}"
-        raise HwsimError(where, "must have a numeric element type", kind)
-    return FORMATS[data_type]
-
-
 def _declared(value: Any, name: str) -> SourceTensor:
     tensor, where = value.type.tensor_type, f"{name}: '{value.name}'"
     if not value.type.HasField("tensor_type"):
@@ -170,76 +187,7 @@ def _declared(value: Any, name: str) -> SourceTensor:
     if tensor.HasField("shape"):
         dims = enumerate(tensor.shape.dim)
         shape = tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}_{i}" for i, d in dims)
-    return SourceTensor(value.name, _format(tensor.elem_type, where), shape)
-
-
-def _constant(tensor: Any, where: str, folder: Path | None) -> SourceTensor:
-    shape = tuple(int(d) for d in tensor.dims)
-    if min(shape, default=0) < 0:
-        raise HwsimError(where, "must have dimensions of 0 or more", shape)
-    fmt = _format(tensor.data_type, where)
-    wanted = -(-prod(shape) * formats.get(fmt).bits // 8)
-    file = None
-    if tensor.data_location == TensorProto.EXTERNAL:
-        file = _external_file(tensor, where, folder, wanted)
-    else:
-        _check_size(tensor, where, shape, fmt, wanted)
-    return SourceTensor(tensor.name, fmt, shape, Constant(lambda: _array(tensor, where, fmt, file), tensor.name))
-
-
-def _check_size(tensor: Any, where: str, shape: tuple[int, ...], fmt: str, wanted: int) -> None:
-    """The numbers that the shape says, before memory is taken for them."""
-    if tensor.HasField("raw_data"):
-        held, unit = len(tensor.raw_data), "bytes"
-    else:
-        held, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "numbers"
-        wanted = prod(shape) if formats.get(fmt).bits >= 8 or fmt == "bool" else wanted
-    if held != wanted:
-        raise HwsimError(where, f"must hold {wanted} {unit} for shape {shape} of {fmt}", held)
-
-
-def _external_file(tensor: Any, where: str, folder: Path | None, wanted: int) -> tuple[Path, int, int]:
-    """File, offset and length of external data.  It must lie in the model's folder and be long enough."""
-    given = {e.key: e.value for e in tensor.external_data}
-    location = given.get("location", "")
-    if folder is None:
-        raise HwsimError(where, "external data needs the model's folder", repr(location))
-    numbers = {k: given.get(k) or "0" for k in ("offset", "length")}
-    for key, text in numbers.items():
-        if not (text.isdecimal() and len(text) < 20):
-            raise HwsimError(where, f"the {key} of external data must be a number of bytes", repr(text))
-    root, offset, length = folder.resolve(), int(numbers["offset"]), int(numbers["length"]) or wanted
-    try:
-        file = (root / location).resolve()
-        inside, size = file.is_relative_to(root), file.stat().st_size if file.is_file() else None
-    except (OSError, ValueError):
-        inside, size = True, None
-    if not inside:
-        raise HwsimError(where, "external data must lie in the model's folder", repr(location))
-    if size is None:
-        raise HwsimError(where, "external data must be a file in the model's folder", repr(location))
-    if length != wanted:
-        raise HwsimError(where, f"external data must have a length of {wanted} bytes", length)
-    if size < offset + wanted:
-        raise HwsimError(where, f"external data '{location}' must hold {wanted} bytes at offset {offset}", max(size - offset, 0))
-    return file, offset, wanted
-
-
-def _array(tensor: Any, where: str, fmt: str, file: tuple[Path, int, int] | None) -> Array:
-    if file is not None:
-        path, offset, length = file
-        with path.open("rb") as f:
-            f.seek(offset)
-            raw = f.read(length)
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.data_location = TensorProto.DEFAULT
-        copy.raw_data = raw
-        tensor = copy
-    try:
-        return numpy_helper.to_array(tensor).astype(formats.get(fmt).dtype)
-    except (ValueError, TypeError) as e:
-        raise HwsimError(where, "must hold the numbers that its shape says", str(e).splitlines()[0]) from None
+    return SourceTensor(value.name, format_name(tensor.elem_type, where), shape)
 
 
 def _node(node: Any, index: int, opsets: Mapping[str, int], name: str, types: dict[str, int], folder: Path | None) -> SourceNode:
@@ -252,20 +200,35 @@ def _node(node: Any, index: int, opsets: Mapping[str, int], name: str, types: di
     check_types(node, opset, where, types, attrs)
     if kind == "Constant":
         attrs = {"constant": _constant_value(node, where, folder)}
+    attrs |= {p.key.removeprefix(NOTE): _note(p.value, where) for p in node.metadata_props if p.key in _NOTE_KEYS}
     return SourceNode(kind, label, tuple(node.input), tuple(node.output), attrs, opset)
+
+
+_NOTE_KEYS = {NOTE + k for k in NOTES}
+
+
+def _note(text: str, where: str) -> int | float:
+    """A number that hwsim wrote beside a node."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, int | float):
+        raise HwsimError(where, "must have numbers in the metadata of hwsim", repr(text))
+    return value
 
 
 def _attribute(attribute: Any, where: str, folder: Path | None) -> Any:
     """The value of an attribute: a tensor as its array and format, an element type as a format's name."""
     if attribute.type == AttributeProto.TENSOR:
-        tensor = _constant(attribute.t, where, folder)
+        tensor = constant_of(attribute.t, where, folder)
         assert tensor.constant is not None
         return tensor.constant.array, tensor.format
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type in (AttributeProto.INTS, AttributeProto.FLOATS):
         return list(value)
     if attribute.name in ("to", "output_dtype", "dtype") and isinstance(value, int):
-        return _format(value, where) if value else ""
+        return format_name(value, where) if value else ""
     if attribute.type == AttributeProto.STRINGS:
         return [v.decode() for v in value]
     return value.decode() if isinstance(value, bytes) else value
@@ -326,6 +289,8 @@ def model_proto(source: SourceGraph, extra_outputs: Sequence[str] = ()) -> Any:
     domains = {n.kind.rpartition(".")[0] for n in source.nodes} - {""}
     imports = [onnx.helper.make_opsetid("", _opset(source)), *(onnx.helper.make_opsetid(d, 1) for d in sorted(domains))]
     model = onnx.helper.make_model(graph, opset_imports=imports, producer_name="hwsim")
+    if source.arithmetic != _own_arithmetic(source.nodes):
+        onnx.helper.set_model_props(model, {ARITHMETIC: source.arithmetic})
     model.ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
     return model
 
@@ -354,19 +319,21 @@ def _value_info(t: SourceTensor) -> Any:
     return onnx.helper.make_tensor_value_info(t.name, TYPES[t.format], t.shape)
 
 
-def _check_plain(n: SourceNode, attr: str) -> None:
-    """What only TFLite's operators can say must be what ONNX's operators mean anyway."""
-    plain = _TFLITE_ALONE[n.kind, attr]
-    if plain is not None and n.attrs[attr] != plain:
-        raise HwsimError(n.where, f"{attr} must be {plain} to be written as ONNX", n.attrs[attr])
+def _check_beta(n: SourceNode) -> None:
+    """What only TFLite's Softmax can say must be what ONNX's means anyway."""
+    if n.attrs["beta"] != 1:
+        raise HwsimError(n.where, "beta must be 1.0 to be written as ONNX", n.attrs["beta"])
 
 
 def _node_proto(n: SourceNode) -> Any:
     domain, _, op_type = n.kind.rpartition(".")
     node = onnx.helper.make_node(op_type, list(n.inputs), list(n.outputs), n.name, domain=domain)
     for key, value in n.attrs.items():
-        if (op_type, key) in _TFLITE_ALONE:
-            _check_plain(n, key)
+        if key == "beta" and op_type == "Softmax":
+            _check_beta(n)
+            continue
+        if key in NOTES:
+            node.metadata_props.add(key=NOTE + key, value=json.dumps(value))
             continue
         if key in ("to", "output_dtype"):
             value = TYPES.get(value, 0)

@@ -3,6 +3,7 @@
 A file defines
 
 * `READS`: source operator -> function(SourceNode, Reader) that emits nodes of hwsim;
+* `write(node, inputs)`: the ONNX operator (or operators) as which a node is written, on real tensors;
 * `infer(node, inputs)`: shape and format of every output, from the input tensors (None where absent);
 * `compute(node, *arrays)`: the operator on real numbers (or on indices), as NumPy arrays;
 * `integer(step, *arrays)`, when it has an exact meaning on stored integers: the reference of the kernels;

@@ -17,7 +17,7 @@ from hwsim.graph import SourceNode
 from hwsim.ops._reading import Reader, Reading, choice
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["ROUNDINGS", "emit_stored", "integer_range", "narrowest", "quantize_real", "quantizer_params", "reads_of", "whole"]
+__all__ = ["MIRRORED", "ROUNDINGS", "emit_stored", "integer_range", "narrowest", "quantize_real", "quantizer_params", "reads_of", "whole"]
 
 DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 MOST_BITS = 32
@@ -31,7 +31,7 @@ ROUNDINGS: dict[str, Callable[[Array], Array]] = {
     "HALF_UP": lambda x: np.sign(x) * np.floor(np.abs(x) + np.float32(0.5)),
     "HALF_DOWN": lambda x: np.sign(x) * np.ceil(np.abs(x) - np.float32(0.5)),
 }
-_MIRRORED = {"CEIL": "FLOOR", "FLOOR": "CEIL"}
+MIRRORED = {"CEIL": "FLOOR", "FLOOR": "CEIL"}
 
 
 def reads_of(**readings: Reading) -> dict[str, Reading]:
@@ -121,16 +121,19 @@ def emit_stored(s: SourceNode, r: Reader, op: str, quant: QuantParams, attrs: di
 
 
 def read_quant(s: SourceNode, r: Reader) -> None:
-    """Quant, also named IntQuant: clamp(x / scale + zero_point) and then round; one signed bit is bipolar (as `qonnx` has it)."""
+    """Quant, also named IntQuant: clamp(x / scale + zero_point) and then round; one signed bit is bipolar (as `qonnx` has it).
+
+    In a file that was written for another runtime's arithmetic the zero point is added to the rounded number, as that runtime does.
+    """
     signed, narrow = bool(s.attrs.get("signed", 1)), bool(s.attrs.get("narrow", 1))
     bits, mode = bit_width(s, r, 3), rounding_of(s)
     if signed and bits == 1:
         _emit_bipolar(s, r, 2)
         return
     quant, mirrored = quantizer_params(s, r, 2, *integer_range(bits, signed, narrow))
-    mode = _MIRRORED.get(mode, mode) if mirrored else mode
+    mode = MIRRORED.get(mode, mode) if mirrored else mode
     attrs = {"format": quant.format.name, "axis": quant.axis or 0, "block": 0}
-    as_onnx = ROUNDINGS[mode] is np.rint and not quant.has_zero_point
+    as_onnx = ROUNDINGS[mode] is np.rint and not (quant.has_zero_point and r.arithmetic == "qonnx")
     emit_stored(s, r, "quantize", quant, attrs if as_onnx else {**attrs, "rounding": mode})
 
 

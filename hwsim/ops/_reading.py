@@ -42,11 +42,11 @@ class Attributes(Mapping[str, Any]):
 class Reader:
     """Collects the nodes and tensors of one network while its source operators are read in run order.
 
-    `declared` is the quantization that the file itself gives to tensors.
+    `declared` is the quantization that the file itself gives to tensors, `arithmetic` the runtime that defines its integers.
     """
 
-    def __init__(self, declared: Mapping[str, QuantParams] | None = None) -> None:
-        self.declared = dict(declared or {})
+    def __init__(self, declared: Mapping[str, QuantParams] | None = None, arithmetic: str = "onnxruntime") -> None:
+        self.declared, self.arithmetic = dict(declared or {}), arithmetic
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.dequantized: dict[str, str] = {}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hwsim.errors import HwsimError, counted
-from hwsim.graph import Shape, SourceNode
+from hwsim.graph import Node, Shape, SourceNode
 from hwsim.ops._reading import choice
 from hwsim.quant import Array
 
-__all__ = ["AUTO_PADS", "Window", "numbers", "resolve_pads", "take_windows", "window_of"]
+__all__ = ["AUTO_PADS", "Window", "numbers", "resolve_pads", "take_windows", "window_attrs", "window_of"]
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
@@ -39,6 +39,14 @@ class Window:
 def window_of(attrs: Mapping[str, Any]) -> Window:
     """The window that a node's attributes describe (they are complete after `resolve_pads`)."""
     return Window(*(tuple(attrs[k]) for k in ("kernel", "strides", "dilations", "before", "after")))
+
+
+def window_attrs(node: Node, after: Sequence[int] | None = None) -> dict[str, Any]:
+    """The window as ONNX writes it; `after`: the pads behind, where they are not what the window reaches."""
+    a = node.attrs
+    pads = [*a["before"], *(max(v, 0) for v in (a["after"] if after is None else after))]
+    dilations = {"dilations": list(a["dilations"])} if max(a["dilations"], default=1) > 1 else {}
+    return {"kernel_shape": list(a["kernel"]), "strides": list(a["strides"]), "pads": pads, **dilations}
 
 
 def resolve_pads(s: SourceNode, kernel: Sequence[int], size: Sequence[int]) -> dict[str, Any]:

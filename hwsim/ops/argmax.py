@@ -9,6 +9,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axis_of
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
 
@@ -26,6 +27,12 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"ArgMax": _read, "ArgMin": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    a = node.attrs
+    attrs = {"axis": a["axis"], "keepdims": int(a["keep"]), "select_last_index": int(a["last"])}
+    return Written("ArgMin" if a["smallest"] else "ArgMax", node.inputs, attrs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

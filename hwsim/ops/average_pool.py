@@ -14,7 +14,8 @@ from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._mac import Epilogue, bounds
 from hwsim.ops._mac_plan import way_out
 from hwsim.ops._reading import Reader
-from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.ops._windows import resolve_pads, take_windows, window_attrs, window_of
+from hwsim.ops._writing import Operands, Written
 from hwsim.ops.max_pool import pool_arguments
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -63,6 +64,16 @@ READS = {
     "com.microsoft.QLinearAveragePool": _read_qlinear,
     "com.microsoft.QLinearGlobalAveragePool": _read_qlinear,
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """Windows that reach beyond the counted padding are those of `ceil_mode`."""
+    if node.attrs["global"]:
+        return Written("GlobalAveragePool", node.inputs)
+    inside, reach = node.attrs["counted_after"], node.attrs["after"]
+    ceil = int(any(r > i for r, i in zip(reach, inside, strict=True)))
+    attrs = {**window_attrs(node, inside), "count_include_pad": int(node.attrs["count_pad"]), "ceil_mode": ceil}
+    return Written("AveragePool", node.inputs, attrs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

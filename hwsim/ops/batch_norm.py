@@ -9,6 +9,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, check_shape
+from hwsim.ops._writing import writes
 from hwsim.quant import Array
 
 
@@ -22,6 +23,9 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"BatchNormalization": _read}
+
+
+write = writes("BatchNormalization", "epsilon")
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

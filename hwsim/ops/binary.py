@@ -20,6 +20,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
 from hwsim.ops._tables import MOST_BITS
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -80,6 +81,8 @@ _SOURCES = {
     "Xor": "xor",
 }
 
+_KINDS = {function: kind for kind, function in reversed(_SOURCES.items())}
+
 
 def _reads(function: str) -> Reading:
     def read(s: SourceNode, r: Reader) -> None:
@@ -107,6 +110,14 @@ READS = {
     "com.microsoft.QLinearAdd": _reads_qlinear("add"),
     "com.microsoft.QLinearMul": _reads_qlinear("mul"),
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    function = node.attrs["function"]
+    if function in ("mod", "fmod"):
+        return Written("Mod", node.inputs, {"fmod": int(function == "fmod")})
+    kind = "Sum" if function == "add" and len(node.inputs) != 2 else _KINDS[function]
+    return Written(kind, node.inputs, {"pot_scale": 1} if node.attrs.get("pot_scale") else {})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -8,6 +8,7 @@ from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, choice
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
 
@@ -20,6 +21,14 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Cast": _read, "CastLike": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    mode = node.attrs["round_mode"]
+    rounding = {} if mode == "up" else {"round_mode": mode}
+    return Written(
+        "Cast", node.inputs, {"to": node.attrs["to"], "saturate": int(node.attrs["saturate"]), **rounding}, since=24 if rounding else 21
+    )
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -12,6 +12,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_part
+from hwsim.ops._writing import writes
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -30,6 +31,9 @@ def _read_qlinear(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Concat": _read, "com.microsoft.QLinearConcat": _read_qlinear}
+
+
+write = writes("Concat", "axis")
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

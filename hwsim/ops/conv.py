@@ -13,7 +13,8 @@ from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._reading import Reader, accumulator_bias, check_shape, check_zeros, input_name
-from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.ops._windows import resolve_pads, take_windows, window_attrs, window_of
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
@@ -57,6 +58,15 @@ def _read_integer(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Conv": _read, "QLinearConv": _read_qlinear, "ConvInteger": _read_integer, "com.microsoft.QLinearConv": _read_qlinear}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """With zero points of its own it is a ConvInteger."""
+    attrs = {**window_attrs(node), "group": node.attrs["group"]}
+    x = operands[0]
+    if x is not None and x.quant is None and x.format in ("int8", "uint8"):
+        return Written("ConvInteger", (*node.inputs[:2], *node.inputs[3:]), attrs)
+    return Written("Conv", node.inputs[:3], attrs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

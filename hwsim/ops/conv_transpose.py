@@ -15,6 +15,7 @@ from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._reading import Reader, check_shape, choice
 from hwsim.ops._windows import AUTO_PADS, numbers
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
@@ -55,6 +56,17 @@ def _crop(s: SourceNode, full: list[int], size: Shape, strides: tuple[int, ...],
 
 
 READS = {"ConvTranspose": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """What the pads behind cannot cut is added by output_padding."""
+    a, (x, w) = node.attrs, operands[:2]
+    assert x is not None and w is not None
+    loops = zip(x.shape[2:], a["strides"], w.shape[2:], a["dilations"], a["crop"], a["size"], strict=True)
+    after = [(n - 1) * st + (k - 1) * d + 1 - before - size for n, st, k, d, before, size in loops]
+    attrs = {"group": a["group"], "strides": list(a["strides"]), "dilations": list(a["dilations"])}
+    attrs["pads"] = [*a["crop"], *(max(v, 0) for v in after)]
+    return Written("ConvTranspose", node.inputs[:3], {**attrs, "output_padding": [max(-v, 0) for v in after]})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, choice
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
 MOVES = True
@@ -21,6 +22,14 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"DepthToSpace": _read, "SpaceToDepth": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    order, block = node.attrs["order"], {"blocksize": node.attrs["block"]}
+    if not order.startswith("down"):
+        return Written("DepthToSpace", node.inputs, {**block, "mode": order})
+    mode = order.removeprefix("down_")
+    return Written("SpaceToDepth", node.inputs, block if mode == "DCR" else {**block, "mode": mode}, since=21 if mode == "DCR" else 28)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

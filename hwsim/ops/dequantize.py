@@ -6,6 +6,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_scales
 from hwsim.ops._tables import emit_table
+from hwsim.ops._writing import Operands, Written
 from hwsim.ops.quantize import runtime_params
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -28,6 +29,12 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"DequantizeLinear": _read, "com.microsoft.DequantizeLinear": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """With a scale that is computed at run time; what has constant ones is up to the form that is written."""
+    a = node.attrs
+    return Written("DequantizeLinear", node.inputs, {"axis": a["axis"], "block_size": a["block"]})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -6,9 +6,13 @@ import numpy as np
 
 from hwsim.graph import Node, Shape, Tensor
 from hwsim.ops._reading import reads
+from hwsim.ops._writing import writes
 from hwsim.quant import Array
 
 READS = {"DynamicQuantizeLinear": reads("dynamic_quantize")}
+
+
+write = writes("DynamicQuantizeLinear")
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

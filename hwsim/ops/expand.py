@@ -7,6 +7,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, broadcast
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.quant import Array
 
 MOVES = True
@@ -26,6 +27,16 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Expand": _read, "Tile": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """A dimension that is already there is left to the input, so that a batch stays free."""
+    repeats, shape, x = node.attrs["repeats"], node.attrs["shape"], operands[0]
+    assert x is not None
+    if any(n != 1 for n in repeats):
+        return Written("Tile", (node.inputs[0], numbers(repeats)))
+    have = (*[0] * (len(shape) - len(x.shape)), *x.shape)
+    return Written("Expand", (node.inputs[0], numbers([1 if d == h else d for d, h in zip(shape, have, strict=True)])))
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

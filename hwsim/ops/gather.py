@@ -7,6 +7,7 @@ import numpy as np
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axis_of
+from hwsim.ops._writing import writes
 from hwsim.quant import Array
 
 MOVES = True
@@ -27,6 +28,9 @@ def _check(where: str, indices: Array, size: int, axis: int) -> None:
 
 
 READS = {"Gather": _read}
+
+
+write = writes("Gather", "axis")
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -17,9 +17,12 @@ from hwsim.kernels import lstm as kernels
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_shape, choice, input_name
+from hwsim.ops._writing import Operands, Written
 from hwsim.ops.unary import FUNCTIONS
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
+
+_GRIDS = ("cell_scale", "hidden_scale", "hidden_zero", "cell_clip")
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -35,7 +38,7 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 def _cell_attrs(s: SourceNode) -> dict[str, Any]:
     """Whether gates are coupled, the bound of the cell, and what a file says of a stored one: its scale, and the grid before the output."""
-    scales = {k: s.attrs[k] for k in ("cell_scale", "hidden_scale", "hidden_zero", "cell_clip") if k in s.attrs}
+    scales = {k: s.attrs[k] for k in _GRIDS if k in s.attrs}
     return {"coupled": bool(s.attrs.get("input_forget", 0)), **scales}
 
 
@@ -58,6 +61,13 @@ def _hidden(s: SourceNode, r: Reader, directions: int) -> int:
 
 
 READS = {"LSTM": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """A file's own grids of the cell stay beside the operator."""
+    a, given = node.attrs, (*node.inputs, *[""] * 7)
+    attrs = {"hidden_size": a["hidden"], "direction": a["direction"], "input_forget": int(a["coupled"])}
+    return Written("LSTM", (*given[:4], "", *given[4:7]), attrs | {k: a[k] for k in _GRIDS if k in a})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

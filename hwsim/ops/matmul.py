@@ -13,6 +13,7 @@ from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, rows_of
 from hwsim.ops._product import emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
+from hwsim.ops._writing import Operands, Written, permuted
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
 
@@ -124,6 +125,28 @@ def _shapes(node: Node, a: Shape, b: Shape) -> tuple[Shape, Shape]:
     if node.attrs["trans_b"]:
         b = (*b[:-2], b[-1], b[-2])
     return a, b
+
+
+def write(node: Node, operands: Operands) -> Written | list[Written]:
+    """Gemm for two matrices; a MatMul of others is behind transposes.  With zero points of its own it is a MatMulInteger."""
+    a, (x, w) = node.attrs, operands[:2]
+    assert x is not None and w is not None
+    if x.quant is None and x.format in ("int8", "uint8"):
+        return Written("MatMulInteger", (*node.inputs[:2], *node.inputs[3:]))
+    if len(x.shape) == len(w.shape) == 2:
+        attrs = {"transA": int(a["trans_a"]), "transB": int(a["trans_b"]), "alpha": a["alpha"], "beta": a["beta"]}
+        return Written("Gemm", node.inputs[:3], attrs)
+    if a["alpha"] != 1 or a["beta"] != 1:
+        raise HwsimError(node.where, "must multiply matrices to be scaled", f"shapes {x.shape} and {w.shape}")
+    steps, inputs = [], list(node.inputs[:2])
+    for i, (turned, t) in enumerate(((a["trans_a"], x), (a["trans_b"], w))):
+        if turned:
+            inputs[i] = f"{node.outputs[0]}.turned{i}"
+            steps.append(permuted(node.inputs[i], len(t.shape), inputs[i]))
+    bias = node.inputs[2] if len(node.inputs) > 2 else ""
+    product = (f"{node.outputs[0]}.product",) if bias else ()
+    steps.append(Written("MatMul", tuple(inputs), {}, product))
+    return [*steps, Written("Add", (*product, bias))] if bias else steps
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

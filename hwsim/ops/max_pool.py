@@ -13,7 +13,8 @@ from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk, Place
 from hwsim.ops._mac_plan import plane_of
 from hwsim.ops._reading import Reader
-from hwsim.ops._windows import resolve_pads, take_windows, window_of
+from hwsim.ops._windows import resolve_pads, take_windows, window_attrs, window_of
+from hwsim.ops._writing import Operands, Written
 from hwsim.ops.conv import two
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -34,6 +35,10 @@ def _read_global(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"MaxPool": _read, "GlobalMaxPool": _read_global}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    return Written("MaxPool", node.inputs, window_attrs(node))
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -15,6 +15,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._qonnx import emit_stored, narrowest, reads_of
 from hwsim.ops._reading import Reader
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
@@ -50,6 +51,18 @@ def stored_levels(count: int, scale: float, bias: float) -> QuantParams | None:
     low, high = int(bias / step), int(bias / step) + int(count * scale / step)
     fmt = "bipolar" if (low, high, step) == (-1, 1, scale / 2) else narrowest(low, high)
     return QuantParams(formats.get(fmt), np.asarray(step, np.float32), np.asarray(0, np.int64), qmin=low, qmax=high)
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """QONNX's own operator; its levels are counts, or what they become."""
+    a, x = node.attrs, operands[0]
+    assert x is not None
+    layout = [c for c in "NHW" if c != "H" or len(x.shape) > 3][: len(x.shape) - 1]
+    layout.insert(a["axis"], "C")
+    levels = stored_levels(a["thresholds"].shape[1], float(a["scale"]), float(a["bias"]))
+    kind = "FLOAT32" if levels is None or levels.scale != 1 else levels.format.name.upper()
+    attrs = {"out_dtype": kind, "out_scale": float(a["scale"]), "out_bias": float(a["bias"]), "data_layout": "".join(layout)}
+    return Written("qonnx.custom_op.general.MultiThreshold", (*node.inputs, a["thresholds"]), attrs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -9,6 +9,7 @@ import numpy as np
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axis_of, broadcast, input_name
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
 
@@ -60,6 +61,18 @@ READS = {
     "GroupNormalization": _read_groups,
     "LRN": _read_response,
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    a, kind = node.attrs, node.attrs["kind"]
+    if kind == "response":
+        return Written("LRN", node.inputs, {k: a[k] for k in ("size", "alpha", "beta", "bias")})
+    if kind != "group":
+        name, since = ("LayerNormalization", 21) if kind == "layer" else ("RMSNormalization", 23)
+        return Written(name, node.inputs, {"axis": a["axis"], "epsilon": a["epsilon"]}, since=since)
+    if operands[1] is not None and a["groups"] == operands[1].shape[0]:
+        return Written("InstanceNormalization", node.inputs, {"epsilon": a["epsilon"]})
+    return Written("GroupNormalization", node.inputs, {"num_groups": a["groups"], "epsilon": a["epsilon"]})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

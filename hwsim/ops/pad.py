@@ -12,6 +12,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axes_of, choice, input_name
 from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_move
+from hwsim.ops._writing import Operands, Written, like, numbers
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -45,6 +46,13 @@ def _check_repeated(s: SourceNode, mode: str, widths: list[tuple[int, int]], sha
 
 
 READS = {"Pad": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    a, x = node.attrs, operands[0]
+    pads = numbers([w[0] for w in a["widths"]] + [w[1] for w in a["widths"]])
+    value = (like(a["value"], x),) if a["mode"] == "constant" else ()
+    return Written("Pad", (node.inputs[0], pads, *value), {"mode": a["mode"]})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

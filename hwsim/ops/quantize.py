@@ -16,6 +16,7 @@ from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
 from hwsim.ops._regrid import regrid, stored
 from hwsim.ops._tables import emit_table
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
@@ -41,6 +42,13 @@ READS = {
     "com.microsoft.QuantizeLinear": _read,
     **reads_of(Quant=read_quant, IntQuant=read_quant, BipolarQuant=read_bipolar),
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """With a scale that is computed at run time; what has constant ones is up to the form that is written."""
+    a = node.attrs
+    named = {} if len(node.inputs) > 2 else {"output_dtype": a["format"]}
+    return Written("QuantizeLinear", node.inputs, {"axis": a["axis"], "block_size": a["block"], **named})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

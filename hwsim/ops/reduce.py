@@ -21,6 +21,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import Epilogue
 from hwsim.ops._mac_plan import way_out
 from hwsim.ops._reading import Reader, axes_of
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -63,6 +64,11 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = dict.fromkeys(_SOURCES, _read)
+
+
+def write(node: Node, operands: Operands) -> Written:
+    kind = next(k for k, function in _SOURCES.items() if function == node.attrs["function"])
+    return Written(kind, (node.inputs[0], numbers(node.attrs["axes"])), {"keepdims": int(node.attrs["keep"])})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axes_of, axis_of
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.quant import Array
 
 MOVES = True
@@ -79,6 +80,11 @@ READS = {
     "Identity": _read_identity,
     "Dropout": _read_identity,
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    shape = node.attrs["shape"]
+    return Written("Reshape", (node.inputs[0], numbers(shape)), {"allowzero": 1} if 0 in shape else {})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -15,6 +15,7 @@ from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import MAX_ELEMENTS, Reader, axes_of, choice, input_name
 from hwsim.ops._tables import emit_moves
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -69,6 +70,28 @@ def _scales(s: SourceNode, r: Reader, index: int) -> list[float] | None:
 
 
 READS = {"Resize": _read, "Upsample": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """Scales, which leave the batch open, where they say the same; else the sizes of the axes that change."""
+    a, x = node.attrs, operands[0]
+    assert x is not None
+    axes = resized_axes(node, x.shape)
+    if not axes:
+        return Written("Identity", node.inputs[:1])
+    scales = np.array([_scale(n, m, f) for n, m, f in zip(x.shape, a["size"], a["factors"], strict=True)], np.float32)
+    by_scales = a["multiply"] or all(float(s) == f for s, f in zip(scales, a["factors"], strict=True))
+    attrs = {"mode": a["mode"], "coordinate_transformation_mode": a["coordinate"], "nearest_mode": a["nearest"]}
+    attrs |= {"multiply": 1} if a["multiply"] else {}
+    if by_scales:
+        return Written("Resize", (node.inputs[0], "", scales), attrs)
+    return Written("Resize", (node.inputs[0], "", "", numbers([a["size"][i] for i in axes])), {**attrs, "axes": axes})
+
+
+def _scale(n: int, m: int, factor: float) -> np.float32:
+    """The nearest float32 factor that gives m cells of n."""
+    scale = np.float32(factor)
+    return scale if np.floor(n * float(scale)) == m else np.nextafter(scale, np.float32(np.inf))
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axes_of
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.quant import Array
 
 MOVES = True
@@ -34,6 +35,16 @@ READS = {"Slice": _read}
 
 def _box(node: Node) -> tuple[slice, ...]:
     return tuple(slice(*b) for b in node.attrs["box"])
+
+
+def write(node: Node, operands: Operands) -> Written:
+    x = operands[0]
+    assert x is not None
+    boxes = [b.indices(n) for b, n in zip(_box(node), x.shape, strict=True)]
+    cut = [(i, *b) for i, (b, n) in enumerate(zip(boxes, x.shape, strict=True)) if b != (0, n, 1)]
+    axes, starts, ends, steps = zip(*cut, strict=True) if cut else ((), (), (), ())
+    ends = tuple(-(1 << 31) if e < 0 else e for e in ends)
+    return Written("Slice", (node.inputs[0], *(numbers(v) for v in (starts, ends, axes, steps))))
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

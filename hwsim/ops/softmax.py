@@ -13,6 +13,7 @@ from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk, Place
 from hwsim.ops._reading import Reader, axis_of
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -34,6 +35,23 @@ def _read_qlinear(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Softmax": _read, "LogSoftmax": _read, "com.microsoft.QLinearSoftmax": _read_qlinear}
+
+
+def write(node: Node, operands: Operands) -> Written | list[Written]:
+    """All trailing axes at once go through a matrix and back."""
+    a, x = node.attrs, operands[0]
+    assert x is not None
+    kind = "LogSoftmax" if a["log"] else "Softmax"
+    if a["beta"] != 1:
+        raise HwsimError(node.where, "beta must be 1.0 to be written as ONNX", a["beta"])
+    if len(a["axes"]) == 1:
+        return Written(kind, node.inputs, {"axis": a["axes"][0]})
+    rows, flat = f"{node.outputs[0]}.rows", f"{node.outputs[0]}.flat"
+    return [
+        Written("Flatten", node.inputs, {"axis": len(x.shape) - len(a["axes"])}, (rows,)),
+        Written(kind, (rows,), {"axis": 1}, (flat,)),
+        Written("Reshape", (flat, numbers(x.shape))),
+    ]
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

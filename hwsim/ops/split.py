@@ -7,6 +7,7 @@ import numpy as np
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, axis_of
+from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.quant import Array
 
 MOVES = True
@@ -30,6 +31,10 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Split": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    return Written("Split", (node.inputs[0], numbers(node.attrs["sizes"])), {"axis": node.attrs["axis"]})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

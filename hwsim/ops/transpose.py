@@ -7,6 +7,7 @@ from typing import Any
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
 MOVES = True
@@ -21,6 +22,10 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Transpose": _read}
+
+
+def write(node: Node, operands: Operands) -> Written:
+    return Written("Transpose", node.inputs, {"perm": list(node.attrs["perm"]), **({"layout": 1} if node.attrs.get("layout") else {})})
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -14,6 +14,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._qonnx import ROUNDINGS, bit_width, emit_stored, integer_range, narrowest, quantizer_params, reads_of, rounding_of
 from hwsim.ops._reading import Reader
 from hwsim.ops._tables import emit_table
+from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -24,6 +25,7 @@ def _read(s: SourceNode, r: Reader) -> None:
     source, mirrored = quantizer_params(s, r, 2, *integer_range(bits, True, False))
     if mirrored or source.axis is not None:
         raise HwsimError(s.where, "the scale must be one positive number")
+    out = tuple(r.number(s, i, "the output scale and bits") for i in range(4, len(s.inputs)))
     if len(s.inputs) < 6:
         dropped = bits - bit_width(s, r, 4)
         zero, scale = int(source.zero_point), source.scale
@@ -41,11 +43,30 @@ def _read(s: SourceNode, r: Reader) -> None:
     fmt = formats.get(narrowest(*limits))
     target = replace(source, format=fmt, qmin=limits[0], qmax=limits[1], zero_point=np.asarray(zero), scale=np.asarray(scale))
     factor = np.float32(2.0**dropped)
-    attrs = {"scale": source.scale, "zero": np.float32(source.zero_point), "factor": factor, "limits": limits, "rounding": mode}
+    attrs = {
+        "scale": source.scale,
+        "zero": np.float32(source.zero_point),
+        "factor": factor,
+        "limits": limits,
+        "rounding": mode,
+        "bits": bits,
+        "out": out,
+    }
     emit_stored(s, r, "trunc", target, attrs)
 
 
 READS = reads_of(Trunc=_read)
+
+
+def write(node: Node, operands: Operands) -> Written:
+    """QONNX's own operator, with as many inputs as it was read with."""
+    a, f32 = node.attrs, np.float32
+    rest = (f32(a["bits"]), *(f32(v) for v in a["out"]))
+    attrs: dict[str, Any] = {"rounding_mode": a["rounding"]}
+    if len(rest) > 2:
+        low, high = a["limits"]
+        attrs |= {"signed": int(low < 0), "narrow": int(low == -high if low < 0 else high % 2 == 0)}
+    return Written("qonnx.custom_op.general.Trunc", (*node.inputs, *(np.asarray(v, f32) for v in (a["scale"], a["zero"], *rest))), attrs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

@@ -16,6 +16,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, Reading, choice, input_name
 from hwsim.ops._tables import emit_table
+from hwsim.ops._writing import Operands, Written, like
 from hwsim.program import Step
 from hwsim.quant import Array
 
@@ -102,6 +103,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "is_nan": np.isnan,
     "is_inf": _is_inf,
 }
+BIG = float(np.finfo(np.float32).max)
 _TESTS = ("is_nan", "is_inf", "not")
 _SOURCES = {
     "Relu": "relu",
@@ -149,6 +151,8 @@ _SOURCES = {
     "com.microsoft.QuickGelu": "quick_gelu",
 }
 
+_KINDS = {function: kind for kind, function in reversed(_SOURCES.items())}
+
 
 def _reads(function: str) -> Reading:
     def read(s: SourceNode, r: Reader) -> None:
@@ -162,9 +166,8 @@ def _reads(function: str) -> Reading:
 
 def _read_clip(s: SourceNode, r: Reader) -> None:
     """Bounds are attributes up to opset 10 and constant inputs later."""
-    big = float(np.finfo(np.float32).max)
     bounds = []
-    for index, attr, default in ((1, "min", -big), (2, "max", big)):
+    for index, attr, default in ((1, "min", -BIG), (2, "max", BIG)):
         bounds.append(r.number(s, index, f"the {attr}imum") if input_name(s, index) else float(s.attrs.get(attr, default)))
     r.emit(s, "unary", s.inputs[:1], {"function": "clip", "params": {"low": bounds[0], "high": bounds[1]}})
 
@@ -184,6 +187,14 @@ READS = {
     "com.microsoft.QLinearSigmoid": _reads_qlinear("sigmoid"),
     "com.microsoft.QLinearLeakyRelu": _reads_qlinear("leaky_relu"),
 }
+
+
+def write(node: Node, operands: Operands) -> Written:
+    function, params = node.attrs["function"], dict(node.attrs["params"])
+    if function == "clip":
+        bounds = (like(v, operands[0]) if abs(v) < BIG else "" for v in (params["low"], params["high"]))
+        return Written("Clip", (node.inputs[0], *bounds))
+    return Written(_KINDS[function], node.inputs, params, since=24 if function == "swish" else 21)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

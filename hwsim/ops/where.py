@@ -6,6 +6,7 @@ import numpy as np
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._reading import Reader, broadcast
+from hwsim.ops._writing import writes
 from hwsim.quant import Array
 
 
@@ -15,6 +16,9 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 READS = {"Where": _read}
+
+
+write = writes("Where")
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:

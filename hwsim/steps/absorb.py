@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from hwsim.graph import Constant, Graph, Node, Tensor
 from hwsim.quant import QuantParams
 from hwsim.shelf import load
+from hwsim.steps.step import BETWEEN
 
 __all__ = ["CLIPPED", "MAC_OPS", "absorb", "fold_dequantized", "output_axis"]
 
 MAC_OPS = ("conv", "conv_transpose", "matmul")
 CLIPPED = (*MAC_OPS, "binary", "average_pool")
+PARTLY_STORED = ("onnxruntime", "qonnx")  # these compute the other operators in real numbers
 POINTWISE = ("unary", "binary", "average_pool", "softmax", "concat", "pad", "resize")
 
 
@@ -232,7 +234,7 @@ def _rule(node: Node) -> Callable[[Graph, Node], Node]:
         return _absorb_requantize
     if node.op in POINTWISE or getattr(load("ops", node.op), "MOVES", False):
         return _absorb_pointwise
-    return lambda graph, node: node
+    return _absorb_others
 
 
 def _absorb_mac(graph: Graph, node: Node) -> Node:
@@ -278,6 +280,18 @@ def _absorb_pointwise(graph: Graph, node: Node) -> Node:
     ):
         return node
     return replace(node, inputs=(*(t.name for t in found), *node.inputs[index:]), outputs=tuple(f.name for f in forms if f))
+
+
+def _absorb_others(graph: Graph, node: Node) -> Node:
+    """What a runtime with kernels on stored numbers for every operator (LiteRT) runs on them; constants may have a scale per channel."""
+    if graph.source.arithmetic in PARTLY_STORED or node.op in BETWEEN or not hasattr(load("ops", node.op), "integer"):
+        return node
+    found = [_stored(graph, t) or graph.tensors[t] if t else None for t in node.inputs]
+    forms = [_quantized_as(graph, t) if graph.consumers[t] else graph.tensors[t] for t in node.outputs]
+    if forms[0] is None or not all(t is None or _integer_quant(t) for t in (*found, forms[0])):
+        return node
+    names = tuple(f.name if f is not None else t for f, t in zip(forms, node.outputs, strict=True))
+    return replace(node, inputs=tuple(t.name if t is not None else "" for t in found), outputs=names)
 
 
 def _absorb_requantize(graph: Graph, node: Node) -> Node:

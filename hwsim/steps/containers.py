@@ -16,7 +16,7 @@ from hwsim.quant import Array, Format
 
 __all__ = ["narrow", "widen"]
 
-CONTAINERS = ("int8", "uint8", "int16", "uint16")
+CONTAINERS = ("int8", "uint8", "int16", "uint16", "int32")
 PLAIN = (2, 4, 8, 16, 32, 64)
 
 
@@ -128,7 +128,7 @@ def _container(fmt: str) -> str | None:
 
 def widen(source: SourceGraph) -> SourceGraph:
     """The network in ONNX's own types, with a Clip for every narrower width."""
-    odd = {k: c for k, t in source.tensors.items() if (c := _container(t.format)) is not None}
+    odd = {k: c for k, t in source.tensors.items() if (c := _container(t.format)) is not None} | _ranged(source) | _constants(source)
     if not odd:
         return source
     tensors, nodes = dict(source.tensors), []
@@ -139,16 +139,39 @@ def widen(source: SourceGraph) -> SourceGraph:
             continue
         wide = f"{name}.{container}"
         tensors[wide] = _recast(tensors.pop(name), container, wide)
-        nodes.append(_clip(wide, name, source.tensors[name].format, container, tensors, source.opset))
+        limits = formats.get(source.tensors[name].format)
+        nodes.append(_clip(wide, name, (limits.low, limits.high), container, tensors, source.opset))
     for node in source.nodes:
         wide_type = odd.get(node.inputs[2]) if node.kind == "QuantizeLinear" and len(node.inputs) > 2 else None
         if wide_type is None:
             nodes.append(node)
             continue
-        fmt, y = source.tensors[node.inputs[2]].format, node.outputs[0]
-        wide = f"{y}.{wide_type}"
-        nodes += [replace(node, outputs=(wide,)), _clip(wide, y, fmt, wide_type, tensors, source.opset)]
+        limits, y = formats.get(source.tensors[node.inputs[2]].format), node.outputs[0]
+        wide, bounds = f"{y}.{wide_type}", node.attrs.get("range", (limits.low, limits.high))
+        quantizer = replace(node, outputs=(wide,), attrs={k: v for k, v in node.attrs.items() if k != "range"})
+        nodes += [quantizer, _clip(wide, y, bounds, wide_type, tensors, source.opset)]
     return replace(source, nodes=tuple(nodes), tensors=tensors)
+
+
+def _ranged(source: SourceGraph) -> dict[str, str]:
+    """The zero points of quantizers into a part of a format, which a Clip must cut out of a type that it knows."""
+    ranged = [n.inputs[2] for n in source.nodes if n.kind == "QuantizeLinear" and "range" in n.attrs]
+    found = {}
+    for zero in ranged:
+        fmt = source.tensors[zero].format
+        found[zero] = _container(fmt) or f"{fmt.rstrip('0123456789')}{max(8, formats.get(fmt).bits)}"
+    return found
+
+
+def _constants(source: SourceGraph) -> dict[str, str]:
+    """Signed constants of 9 to 15 bits and their zero points, in int32: ONNX Runtime clips that type, and not int16."""
+    found = {}
+    for n in source.nodes:
+        own = [source.tensors.get(t) for t in (n.inputs[0], *n.inputs[2:3])] if n.kind == "DequantizeLinear" else []
+        constants = [t.constant for t in own if t is not None and t.constant is not None and _container(t.format) == "int16"]
+        if len(constants) == len(own) > 0 and (len(own) < 2 or not constants[1].array.any()):
+            found.update((t.name, "int32") for t in own if t is not None)
+    return found
 
 
 def _recast(t: SourceTensor, container: str, name: str) -> SourceTensor:
@@ -157,11 +180,10 @@ def _recast(t: SourceTensor, container: str, name: str) -> SourceTensor:
     return SourceTensor(name, container, t.shape, Constant(lambda: constant.array.astype(container), name))
 
 
-def _clip(x: str, y: str, fmt: str, container: str, tensors: dict[str, SourceTensor], opset: int) -> SourceNode:
-    limits = formats.get(fmt)
-    bounds = []
-    for side, value in (("low", limits.low), ("high", limits.high)):
-        name = f"{fmt}.{side}"
+def _clip(x: str, y: str, bounds: tuple[float, float], container: str, tensors: dict[str, SourceTensor], opset: int) -> SourceNode:
+    names = []
+    for value in bounds:
+        name = f"{container}.{int(value)}"
         tensors[name] = SourceTensor(name, container, (), Constant.of(np.asarray(value, container), name))
-        bounds.append(name)
-    return SourceNode("Clip", f"{y}.clip", (x, *bounds), (y,), {}, opset)
+        names.append(name)
+    return SourceNode("Clip", f"{y}.clip", (x, *names), (y,), {}, opset)

@@ -47,7 +47,7 @@ def read(
     source = narrow(source) if source.absorbs else source
     held = _held(source, constants or {})
     inputs = tuple(t for t in source.inputs if t not in held)
-    reader = Reader({t.name: t.quant for t in source.tensors.values() if t.quant is not None})
+    reader = Reader({t.name: t.quant for t in source.tensors.values() if t.quant is not None}, source.arithmetic)
     for t in source.tensors.values():
         if t.constant is not None or t.name in held:
             reader.tensors[t.name] = held.get(t.name) or _constant(t)

@@ -8,7 +8,7 @@ from hwsim.graph import Graph, Node, Tensor
 from hwsim.program import Accumulator, Step
 from hwsim.shelf import load
 
-__all__ = ["is_mac", "step_of", "written_step"]
+__all__ = ["BETWEEN", "is_mac", "step_of", "written_step"]
 
 BETWEEN = ("quantize", "dequantize", "reinterpret", "multi_threshold", "trunc")  # from real to stored numbers and back
 
