@@ -92,5 +92,3 @@ def _array(tensor: Any, where: str, fmt: str, file: tuple[Path, int, int] | None
         return numpy_helper.to_array(tensor).astype(formats.get(fmt).dtype)
     except (ValueError, TypeError) as e:
         raise HwsimError(where, "must hold the numbers that its shape says", str(e).splitlines()[0]) from None
-
-

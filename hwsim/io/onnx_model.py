@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,14 @@ import numpy as np
 import onnx
 import onnx.version_converter
 from google.protobuf.message import DecodeError, EncodeError
-from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, numpy_helper
 
 from hwsim import formats
 from hwsim.errors import HwsimError, suggest
-from hwsim.graph import Constant, SourceGraph, SourceNode, SourceTensor
+from hwsim.graph import SourceGraph, SourceNode, SourceTensor
 from hwsim.io.files import read_whole, write_whole
 from hwsim.io.onnx_constants import constant_of, format_name
-from hwsim.io.onnx_definitions import FORMATS, NOTES, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
+from hwsim.io.onnx_definitions import NOTES, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
 from hwsim.quant import Array
 from hwsim.shelf import names
 from hwsim.steps.containers import widen

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.arithmetics import _default, arithmetic_of
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import elementwise, integers
 from hwsim.kernels.compiling import Kernel

@@ -165,7 +165,7 @@ def _ranged(source: SourceGraph) -> dict[str, str]:
 
 def _constants(source: SourceGraph) -> dict[str, str]:
     """Signed constants of 9 to 15 bits and their zero points, in int32: ONNX Runtime clips that type, and not int16."""
-    found = {}
+    found: dict[str, str] = {}
     for n in source.nodes:
         own = [source.tensors.get(t) for t in (n.inputs[0], *n.inputs[2:3])] if n.kind == "DequantizeLinear" else []
         constants = [t.constant for t in own if t is not None and t.constant is not None and _container(t.format) == "int16"]
