@@ -142,10 +142,10 @@ def test_traces_of_a_quadratic_are_exact_in_the_mean(monkeypatch: pytest.MonkeyP
     h = half @ half.T
     w = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     gradient = torch.autograd.grad(0.5 * w @ torch.tensor(h) @ w, w, create_graph=True)
-    samples = hutchinson(gradient, [w], probes=4000)[:, 0]
+    samples = hutchinson(gradient, [w], probes=1000)[:, 0]
     variance = 2 * (np.square(h).sum() - np.square(np.diag(h)).sum())
     assert abs(samples.mean() - np.trace(h)) < 4 * np.sqrt(variance / len(samples))
-    assert samples.var() == pytest.approx(variance, rel=0.15)
+    assert samples.var() == pytest.approx(variance, rel=0.3)
     diagonal = torch.autograd.grad(0.5 * (w * w * torch.arange(1.0, 7.0)).sum(), w, create_graph=True)
     assert np.allclose(hutchinson(diagonal, [w]), 21.0)
 

@@ -23,7 +23,7 @@ from hwsim.quant import Array
 from hwsim.steps.read import read
 from hwsim.steps.widths import Width
 
-__all__ = ["METRICS", "Row", "Sensitivity", "sensitivity"]
+__all__ = ["METRICS", "Passing", "Row", "Sensitivity", "sensitivity"]
 
 TRACE_SAMPLES = 100
 CHUNK = 4  # cells that a worker takes at a time
@@ -135,7 +135,7 @@ def sensitivity(
     """
     work = _Work(question)
     cells = [(v, o) for v, options in enumerate(question.table.options) for o in range(len(options) - 1) if options[o] < options[-1]]
-    with closing(Cells(keep)) if keep else _Nowhere() as store:
+    with closing(Cells(keep) if keep else Passing()) as store:
         found = {c: json.loads(text) for c in [(-1, 0), *cells] if (text := store.get(work.key(c))) is not None}
         left = [c for c in [(-1, 0), *cells] if c not in found]
         for cell, values in _run(work, left, executor):
@@ -151,17 +151,22 @@ def sensitivity(
     return Sensitivity(question.arch.name, question.source.name, question.method, kind, len(question.x), real, widest, tuple(rows))
 
 
-class _Nowhere:
-    """Keeps nothing."""
+class Passing:
+    """Keeps results as Cells does, for as long as it is there."""
 
-    def __enter__(self) -> _Nowhere:
-        return self
+    def __init__(self) -> None:
+        self._held: dict[bytes, str] = {}
 
-    def __exit__(self, *_: object) -> None: ...
+    def get(self, key: bytes) -> str | None:
+        """What was kept under a key."""
+        return self._held.get(key)
 
-    def get(self, key: bytes) -> str | None: ...
+    def put(self, key: bytes, value: str) -> None:
+        """Keep a result."""
+        self._held[key] = value
 
-    def put(self, key: bytes, value: str) -> None: ...
+    def close(self) -> None:
+        """Nothing is left behind."""
 
 
 class _Work:

@@ -19,6 +19,7 @@ from hwsim.decide.layer_terms import layer_terms
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
 from hwsim.precision import Precision
+from hwsim.program import Program
 from hwsim.quant import Array
 from hwsim.searches._scores import scores
 from hwsim.steps.fold import fold_batch_norm
@@ -114,6 +115,10 @@ class CostTable:
             self._pricer.program(choice)
             raise AssertionError("a program that cannot be lowered says why")
         return tuple(map(sum, zip(self._pricer.start, *rows.values(), strict=True)))
+
+    def program(self, choice: Choice) -> Program:
+        """The lowered network at an assignment.  Raises NotDeployable when the chip cannot run it."""
+        return self._pricer.program(choice)
 
     def choice(self, precision: Precision) -> list[int]:
         """The options of a precision, the narrowest that is wide enough for every layer that names a width."""
