@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from hwsim.arch import Arch
     from hwsim.cost import Cost
+    from hwsim.decide.search import Found
+    from hwsim.decide.sensitivity import Sensitivity
     from hwsim.decide.sweep import Counts
     from hwsim.decide.table import CostTable
     from hwsim.graph import Graph
@@ -32,6 +34,8 @@ __all__ = [
     "plot",
     "read_sweep",
     "run",
+    "search",
+    "sensitivity",
     "sweep",
 ]
 __version__ = _version("hwsim")
@@ -122,6 +126,64 @@ def cost_table(arch: Arch, model: Graph, weight_bits: Iterable[int] = (2, 4, 8),
     from hwsim.decide.table import cost_table as tabulate
 
     return tabulate(arch, model, weight_bits, activation_bits)
+
+
+def sensitivity(
+    arch: Arch,
+    model: Graph,
+    data: str | Path,
+    calibration: str | Path | None = None,
+    weight_bits: Iterable[int] = (2, 3, 4, 8),
+    activation_bits: Iterable[int] = (2, 3, 4, 8),
+    method: str = "dead+cle+mse+coordinate_descent+bias",
+    samples: int = 500,
+    trace: bool = False,
+    executor: Executor | None = None,
+    keep: Path | None = None,
+) -> Sensitivity:
+    """What each layer of a float network loses at each width, one width narrowed at a time, bit-true on a chip.
+
+    `data` is an .npz file with x and y, `calibration` one with x (left out: the first 128 samples of the data, which are then not
+    judged on).  `trace` adds HAWQ-V2's traces; any executor of concurrent.futures runs in parallel; what the file `keep` holds is not
+    run again.  `.rows` and `.to_csv()` say it all.
+    """
+    from hwsim.decide.asking import files_of, question_of
+    from hwsim.decide.sensitivity import sensitivity as measure
+
+    widths = tuple(weight_bits), tuple(activation_bits)
+    asked = question_of(arch, model.source, *files_of(data, calibration), *widths, method)
+    return measure(asked.first(samples), trace, executor, keep)
+
+
+def search(
+    arch: Arch,
+    model: Graph,
+    data: str | Path,
+    budget: str = "",
+    objective: str = "accuracy",
+    strategy: str = "ilp",
+    calibration: str | Path | None = None,
+    weight_bits: Iterable[int] = (2, 3, 4, 8),
+    activation_bits: Iterable[int] = (4, 8),
+    method: str = "dead+cle+mse+coordinate_descent+bias",
+    samples: int = 500,
+    executor: Executor | None = None,
+    keep: Path | None = None,
+) -> Found:
+    """The width of every layer of a float network that loses least within a budget (`latency=0.6x,energy=2mJ`), or that costs least
+    (`objective="latency"`) at an accuracy (`accuracy=-1`: points below the widest), judged bit-true on a chip.
+
+    `.best.precision` is what a quantizer obeys; `hwsim.decide.search_report.write_search` writes the page.  Other arguments as for
+    `sensitivity`.  Raises HwsimError when nothing is within the budget.
+    """
+    from hwsim.decide.asking import files_of, question_of
+    from hwsim.decide.budget import parse_budgets
+    from hwsim.decide.search import Wish
+    from hwsim.decide.search import search as find
+
+    widths = tuple(weight_bits), tuple(activation_bits)
+    asked = question_of(arch, model.source, *files_of(data, calibration), *widths, method)
+    return find(asked, Wish(objective, parse_budgets(budget), strategy), asked.first(samples), executor=executor, keep=keep)
 
 
 def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]

@@ -23,6 +23,8 @@ from hwsim.cli_options import (
 )
 
 app = typer.Typer()
+DEFAULT_METHOD = "dead+cle+mse+coordinate_descent+bias"
+FloatOption = Annotated[Path, typer.Option("--model", help="a float ONNX or TFLite file")]
 
 
 @app.command()
@@ -134,3 +136,98 @@ def plot(
     write_whole(out, data)
     for remark in remarks:
         print(f"hwsim: note: {remark}", file=sys.stderr)
+
+
+DataOption = Annotated[Path, typer.Option("--data", help="an .npz file with x and y to judge on")]
+CalibrationOption = Annotated[
+    Path | None, typer.Option("--calibration", help="an .npz file with x to quantize with; left out: the first 128 samples of --data")
+]
+MethodOption = Annotated[str, typer.Option("--method", help="how layers are quantized (see `hwsim quantize`)")]
+WidthsOption = Annotated[str, typer.Option("--bits", help="widths to choose from")]
+KeepOption = Annotated[Path | None, typer.Option("--keep", help="what is done already, by content; left out: in the user's cache folder")]
+SchedulerOption = Annotated[str | None, typer.Option("--scheduler", help="a Dask scheduler: tcp://host:8786")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=0, help="so many worker processes here; 0: this process alone")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="of everything random")]
+
+
+@app.command()
+def sensitivity(
+    arch: ArchOption,
+    model: FloatOption,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("-o", "--out", help="s.json or s.csv")],
+    bits: WidthsOption = "w=2,3,4,8,a=2,3,4,8",
+    calibration: CalibrationOption = None,
+    samples: Annotated[int, typer.Option(min=1, help="of the data")] = 500,
+    method: MethodOption = DEFAULT_METHOD,
+    metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
+    trace: Annotated[bool, typer.Option("--trace", help="traces of the Hessian too (needs PyTorch)")] = False,
+    keep: KeepOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = 0,
+    set_: SetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """What each layer loses at each width, bit-true on the chip: accuracy, KL and SQNR of the output, and traces; a killed run resumes."""
+    from hwsim.decide.asking import ask, kept_in
+    from hwsim.decide.sensitivity import sensitivity as measure
+    from hwsim.io.files import check_folder
+
+    check_folder(out.parent)
+    asked = ask(chip_of(arch, set_), model, data, calibration, bits, method, metric or "", seed, samples)
+    with executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
+        found = measure(asked, trace, executor, kept_in(keep), step)
+    found.write(out)
+    print(f"{found.metric}: float {found.float_accuracy:.4f}, widest on the chip {found.widest.accuracy:.4f} ({found.samples} samples)")
+    print(f"{len(found.rows)} widths: {out}")
+
+
+@app.command()
+def search(
+    arch: ArchOption,
+    model: FloatOption,
+    data: DataOption,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="folder of the answer; left out: reports/<arch>-<model>-search")] = None,
+    objective: Annotated[
+        str, typer.Option(help="accuracy within --budget; or latency, energy, size, traffic, bitops at least")
+    ] = "accuracy",
+    budget: Annotated[str, typer.Option(help="latency=0.6x,energy=2mJ,peak=64KiB,tops=1.5x,bitops=16/mac; accuracy=-1 (points)")] = "",
+    strategy: Annotated[str, typer.Option(help="a search (see `hwsim list searches`)")] = "ilp",
+    bits: WidthsOption = "w=2,3,4,8,a=4,8",
+    vary: Annotated[list[str] | None, typer.Option(help="search the chip's fields too: memories.l2.size=64KiB..1MiB")] = None,
+    tie: Annotated[str, typer.Option(help="residual and layer: widths that are chosen together")] = "",
+    loss: Annotated[str, typer.Option(help="the metric of sensitivity that the search believes: kl, sqnr, accuracy, trace ...")] = "kl",
+    calibration: CalibrationOption = None,
+    samples: Annotated[int, typer.Option(min=1, help="of the data, for the sensitivity")] = 500,
+    method: MethodOption = DEFAULT_METHOD,
+    metric: Annotated[str | None, typer.Option(help="top1, top5, dice, iou or mse; left out: what fits")] = None,
+    keep: KeepOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = 0,
+    set_: SetOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """The width of every layer that loses least within limits, or costs least at an accuracy, judged bit-true, with the reasons."""
+    from hwsim.axes import split_axes
+    from hwsim.decide.asking import ask, kept_in, varied
+    from hwsim.decide.budget import parse_budgets
+    from hwsim.decide.search import Wish
+    from hwsim.decide.search import search as find
+    from hwsim.decide.search_report import summary, write_search
+    from hwsim.io.files import check_folder
+    from hwsim.io.text import print_table
+    from hwsim.shelf import names
+
+    among("--strategy", strategy, names("searches"))
+    wish = Wish(objective, parse_budgets(budget), strategy, loss, tuple(t for t in tie.split(",") if t), seed)
+    chip = chip_of(arch, set_)
+    folder = out or Path("reports") / f"{chip.name}-{model.stem}-search"
+    check_folder(folder)
+    asked = ask(chip, model, data, calibration, bits, method, metric or "", seed)
+    chips = [(fields, [f"{k}={v}" for k, v in fields.items()]) for fields in varied(split_axes("--vary", vary))]
+    others = [(fields, chip_of(arch, [*(set_ or []), *texts])) for fields, texts in chips]
+    with executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
+        found = find(asked, wish, asked.first(samples), others, executor, kept_in(keep), step)
+    write_search(found, folder)
+    print_table(("", "", ""), summary(found))
+    print(f"{found.best.precision}\n{folder / 'search.html'}")

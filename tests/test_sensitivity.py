@@ -87,6 +87,7 @@ def test_resumes_and_does_nothing_twice(tmp_path: Path, monkeypatch: pytest.Monk
     assert replace(question(), method="minmax").key != question().key
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_same() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         assert sensitivity(question(), executor=pool).rows == found().rows

@@ -90,7 +90,7 @@ class Found:
     front: tuple[Point, ...]
     judged: tuple[Point, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
-    variants: tuple[tuple[Mapping[str, str], Point | None], ...] = ()
+    variants: tuple[tuple[Mapping[str, str], Arch, Point | None], ...] = ()
 
     @property
     def table(self) -> CostTable:
@@ -125,11 +125,12 @@ def search(
             searches.append((fields, _Search(replace(question, arch=arch), own, wish, measured[own.key], store, look)))
         seconds, start = {"sensitivity": perf_counter() - start}, perf_counter()
         limits = searches[0][1].limits
-        predicted = [(fields, s, s.predicted(limits)) for fields, s in searches]
+        predicted = [(fields, s, s.predicted(_at_clock(limits, question.arch, s.question.arch))) for fields, s in searches]
         seconds["search"], start = perf_counter() - start, perf_counter()
-        found = _most_promising(predicted, wish).answer(limits)
+        best = _most_promising(predicted, wish)
+        found = best.answer(_at_clock(limits, question.arch, best.question.arch))
         seconds["runs on the chip"] = perf_counter() - start
-    table = tuple((f, p) for f, _, p in predicted) if variants else ()
+    table = tuple((f, s.question.arch, p) for f, s, p in predicted) if variants else ()
     return replace(found, seconds=seconds, variants=table)
 
 
@@ -144,8 +145,15 @@ def _most_promising(predicted: Sequence[tuple[Mapping[str, str], _Search, Point 
     if not alive:
         raise predicted[0][1].nothing()
     cost = COSTS.get(wish.objective, "cycles")
-    ranks = [(p.loss, p.costs[cost]) if wish.objective == "accuracy" else (p.costs[cost], p.loss) for p, _ in alive]
+    spent = [p.costs[cost] / (s.question.arch.clock_hz if cost == "cycles" else 1) for p, s in alive]
+    ranks = [(p.loss, c) if wish.objective == "accuracy" else (c, p.loss) for (p, _), c in zip(alive, spent, strict=True)]
     return alive[ranks.index(min(ranks))][1]
+
+
+def _at_clock(limits: Limits, first: Arch, arch: Arch) -> Limits:
+    """Limits of the first chip in the cycles of another."""
+    times = {"cycles": arch.clock_hz / first.clock_hz}
+    return replace(limits, costs={q: v * times.get(q, 1.0) for q, v in limits.costs.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +222,7 @@ class _Search:
         return self.point("search", choices[0]) if len(choices) else None
 
     def predicted(self, limits: Limits) -> Point | None:
-        """What the search says before anything is judged; for a wish of least cost, at no more loss than half that of the narrowest."""
+        """What the search says before anything is judged; for a wish of least cost, at half of the loss that there is."""
         if self.wish.objective == "accuracy":
             return self.solve(limits, "loss")
         loss = 0.5 * sum(float(row[0]) for row in self.loss)

@@ -46,6 +46,10 @@ class Question:
     metric: str = ""
     seed: int = 0
 
+    def first(self, samples: int) -> Question:
+        """The same on fewer samples."""
+        return self if samples >= len(self.x) else replace(self, x=self.x[:samples], y=self.y[:samples])
+
     @property
     def widest(self) -> Precision:
         return Precision((max(self.weight_bits), max(self.activation_bits)))
