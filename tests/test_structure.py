@@ -97,7 +97,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "onnx": ("io/onnx_model.py", "io/onnx_constants.py", "io/onnx_definitions.py"),
     "google": ("io/onnx_model.py",),
     "tflite": ("io/tflite_model.py",),
-    "matplotlib": ("io/plots.py", "io/plots_time.py", "io/figures.py"),
+    "matplotlib": ("io/plots.py", "io/plots_time.py", "io/figures.py", "io/plots_search.py"),
     "onnxruntime": ("io/onnxruntime_runs.py",),
     "jinja2": ("io/pages.py",),
     "rich": ("io/",),
