@@ -177,10 +177,13 @@ def validate(
     peers: Annotated[
         Path | None, typer.Option(envvar="HWSIM_TEST_DATA", help="folder of the large peer tables, where there is one")
     ] = None,
-    out: Annotated[Path, typer.Option(help="folder of validation.md and validation.html")] = Path("reports"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder of the pages")] = Path("reports"),
     format: FormatOption = Format.table,
 ) -> None:
-    """Hold the model against measured chips and published simulators, and write validation.md and validation.html."""
+    """Hold the model against measured chips and published simulators, and write validation.md and validation.html.
+
+    Of some sources alone the pages are named after them, and the page of all stays as it is.
+    """
     from hwsim.io.files import check_folder
     from hwsim.io.tables import load_tables
     from hwsim.io.validation_report import COLUMNS, figure_rows, write_validation
@@ -189,7 +192,7 @@ def validate(
     check_folder(out)
     with progress_of("validating") as step:
         found = validate_families(families or (), load_tables(peers), step)
-    write_validation(found, out)
+    write_validation(found, out, "-".join(("validation", *(f.name for f in found if families))))
     print_rows(COLUMNS, figure_rows(found), format)
     raise typer.Exit(FINDING if any(g.verdict == "MISSED" for f in found for g in f.figures) else OK)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -77,10 +78,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Tables:
-    """Rows of outside figures by file name: the project's own, and the large peer tables where the user has them."""
+    """Rows of outside figures by file name: the project's own, and the large peer tables where the user has them; and the user's
+    TFLite networks."""
 
     own: Mapping[str, Sequence[Row]]
     peers: Mapping[str, Sequence[Row]]
+    networks: Mapping[str, Path] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         """A table of the project.  Raises HwsimError for one that it does not have."""

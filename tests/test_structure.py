@@ -116,6 +116,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
     "networkx": ("graph.py",),
+    "scalesim": ("io/scalesim_runs.py",),
+    "ethosu": ("io/vela_runs.py",),
     "simpy": ("steps/event.py",),
     "pyarrow": ("io/parquet.py",),
     "sqlite3": ("io/store.py",),

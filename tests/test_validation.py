@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from scipy.stats import spearmanr
+from typer.testing import CliRunner
 
+from hwsim.cli import app
 from hwsim.errors import HwsimError
+from hwsim.io.scalesim_runs import run_scalesim
 from hwsim.io.tables import load_tables, read_table
 from hwsim.io.validation_report import figure_rows, write_validation
+from hwsim.io.vela_runs import run_vela
 from hwsim.validate import chosen, validate
 from hwsim.validation import Family, Point, equal, mean_error, missing, rank_correlation
 from tests.data import ROOT, shared
@@ -48,6 +52,28 @@ def test_pages(tmp_path: Path) -> None:
     assert "not worked out here" in text and "needs a table" in page
     assert page.count("<svg") == 1
     assert [r[7] for r in figure_rows([family])] == ["reached", "not worked out here"]
+
+
+def test_pages_of_some_families_leave_the_page_of_all(tmp_path: Path) -> None:
+    (tmp_path / "validation.md").write_text("all\n")
+    run = CliRunner().invoke(app, ["validate", "voltage_points", "-o", str(tmp_path)])
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "validation.md").read_text() == "all\n"
+    assert "GAP9" in (tmp_path / "validation-voltage_points.md").read_text()
+
+
+def test_rows_that_need_a_peer_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for family, door in (("scalesim", "has_scalesim"), ("vela_ethos_u55", "has_vela")):
+        monkeypatch.setattr(f"hwsim.validations.{family}.{door}", lambda: False)
+        (found,) = validate([family], load_tables())
+        absent = [g.absent for g in found.figures if g.value is None]
+        assert any("pip install" in a for a in absent), family
+    monkeypatch.setattr("hwsim.io.scalesim_runs.has_scalesim", lambda: False)
+    with pytest.raises(HwsimError, match="must be installed"):
+        run_scalesim(2, 2, "os", [])
+    monkeypatch.setattr("hwsim.io.vela_runs.has_vela", lambda: False)
+    with pytest.raises(HwsimError, match="must be installed"):
+        run_vela(Path("x.tflite"), "ethos-u55-32")
 
 
 def test_unknown_names_are_told(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class _Folder(Mapping[str, Sequence[Row]]):
 
 
 def load_tables(peers: Path | None = None) -> Tables:
-    """The project's tables, and those of a folder of peer tables.  Raises HwsimError for a folder that is none."""
+    """The project's tables, and those and the networks of a folder of peers.  Raises HwsimError for a folder that is none."""
     if peers is not None and not peers.is_dir():
         raise HwsimError(peers, "must be a folder of peer tables", "a file" if peers.exists() else "a missing one")
-    return Tables(_Folder(own_folder()), _Folder(peers))
+    networks = {p.stem: p for p in sorted(peers.rglob("*.tflite"))} if peers else {}
+    return Tables(_Folder(own_folder()), _Folder(peers), networks)

@@ -34,10 +34,10 @@ def _number(value: float) -> str:
     return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def write_validation(families: Sequence[Family], folder: Path) -> None:
+def write_validation(families: Sequence[Family], folder: Path, name: str = "validation") -> None:
     """Write both pages.  Raises HwsimError when the folder cannot be written."""
-    write_whole(folder / "validation.md", _markdown(families))
-    write_whole(folder / "validation.html", _html(families))
+    write_whole(folder / f"{name}.md", _markdown(families))
+    write_whole(folder / f"{name}.html", _html(families))
 
 
 def _summary(families: Sequence[Family]) -> str:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from hwsim.cost import Cost
 from hwsim.io.arch_yaml import load_arch
+from hwsim.io.model import read_model
+from hwsim.io.vela_runs import has_vela, run_vela
 from hwsim.simulate import price
 from hwsim.steps.layer_table import LayerShape, network
 from hwsim.steps.lower import lower
-from hwsim.validation import Figure, Point, Row, Tables, mean_error
+from hwsim.steps.read import read
+from hwsim.validation import Figure, Point, Row, Tables, mean_error, missing
 
 TITLE = "Vela on Ethos-U55-32, -64, -128 and -256"
 KIND = "vendor's estimator"
 SOURCE = "ethos-u-vela 5.2.0: MLPerf Tiny image classification and keyword spotting, ResNet-18, MobileNetV2"
 
 ENGINE = "mac_engine"
+RUN = "total cycles of files that Vela itself compiles here"
+SIZES = (32, 64, 128, 256)
+NETWORKS = ("ad01_int8", "kws_ref_model", "pretrainedResnet_quant", "vww_96_int8", "str_ww_ref_model", "tf2_mobilenet_v2_1.0_224_ptq")
 
 
 def figures(tables: Tables) -> Iterator[Figure]:
@@ -31,6 +38,23 @@ def figures(tables: Tables) -> Iterator[Figure]:
         operators += [Point(f"{label} {r['name']}", float(r["npu_cycles"]), busy[r["name"]]) for r in rows if r["npu_cycles"]]
     yield mean_error("total cycles of a network", whole, 10, 3)
     yield mean_error("NPU cycles of an operator", operators, 10, 3, "the engine with the wait for its first weights")
+    yield from _run(tables)
+
+
+def _run(tables: Tables) -> Iterator[Figure]:
+    """Networks as files, compiled by Vela here and now; their weights' entropies are then their own."""
+    files = {name: tables.networks[name] for name in NETWORKS if name in tables.networks}
+    if not has_vela() or not files:
+        why = "needs networks (give their folder with --peers)" if has_vela() else "needs Vela (pip install 'hwsim[vela]')"
+        yield missing(RUN, "% mean absolute error", 10, 3, why)
+        return
+    yield mean_error(RUN, [_compiled(path, size) for path in files.values() for size in SIZES], 10, 3, f"TFLite files: {', '.join(files)}")
+
+
+def _compiled(path: Path, size: int) -> Point:
+    arch = load_arch(f"ethos_u55_{size}")
+    ours = price(arch, lower(read(read_model(path)), arch)).cycles
+    return Point(f"{path.stem} on u55-{size}", run_vela(path, f"ethos-u55-{size}")["cycles_total"], float(ours))
 
 
 def priced(name: str, chip: str, rows: Sequence[Row]) -> Cost:
