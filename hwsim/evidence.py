@@ -52,6 +52,5 @@ class Validation(Strict):
     @property
     def text(self) -> str:
         """One line for headers: status, what the arithmetic equals, how far measurements agree, and any note."""
-        return "; ".join(
-            (self.status, f"arithmetic {self.arithmetic}", *(e.text for e in self.evidence), *([self.note] if self.note else []))
-        )
+        status = "UNVALIDATED (modelled on another estimator, no chip measured)" if self.status == "MODELLED" else self.status
+        return "; ".join((status, f"arithmetic {self.arithmetic}", *(e.text for e in self.evidence), *([self.note] if self.note else [])))

@@ -15,13 +15,14 @@ from hwsim.building import network_to_price
 from hwsim.cli import app
 from hwsim.errors import HwsimError
 from hwsim.fitting import fit_chip, prior_chip, samples_of
-from hwsim.io.arch_yaml import load_arch
+from hwsim.io.arch_yaml import load_arch, presets
 from hwsim.io.fit_report import fitted_values
 from hwsim.io.fitted_yaml import printed, write_fitted
 from hwsim.io.shipped import shipped_folder
 from hwsim.measured import Measured, measured_rows
 from hwsim.steps.fit import Fitted, fit
 from hwsim.topologies import named, networks
+from tests.bench.refit import commands, refit, shift
 
 NETWORKS = ("resnet8", "ds_cnn", "squeezenet1_1", "resnet18")
 FIT = """
@@ -225,3 +226,35 @@ def test_command(chip: Path, rows: list[Measured], tmp_path: Path) -> None:
     assert arch.validation.evidence[0].rows == 1
     assert arch.arrays == load_arch(chip).arrays
     assert exp(abs(log(arch.number("overheads.per_inference").amount / 1e-4))) > 1.05  # type: ignore[union-attr]
+
+
+FITTED = [name for name in presets() if load_arch(name).validation.status == "FITTED"]
+
+
+def test_presets_fitted_to_measurements() -> None:
+    """Issue: these, each with its evidence and the commands that made its numbers; all others say that they are not."""
+    hexagons, cortexes = (f"hexagon_v{v}" for v in (66, 68, 73, 75)), (f"cortex_{v}" for v in ("m4", "m7", "m33", "a53", "a72", "a76"))
+    assert {*hexagons, *cortexes, "t4", "gap9_ne16", "ndp120", "eyeriss_v1", "edge_tpu", "dpu_b4096", "acl_ascend310"} <= set(FITTED)
+    for name in FITTED:
+        arch = load_arch(name)
+        assert arch.validation.evidence and arch.fit and commands(name), name
+        assert all(e.rows >= 1 and e.worst and e.conditions for e in arch.validation.evidence), name
+    unfitted = [load_arch(n) for n in presets() if n not in FITTED]
+    assert all(a.validation.text.startswith("UNVALIDATED") for a in unfitted)
+
+
+@pytest.mark.parametrize("name", ["ndp120", "cortex_m4"])
+def test_presets_are_what_their_commands_make(name: str, tmp_path: Path) -> None:
+    before, after = load_arch(name), refit(name, tmp_path)
+    assert max(shift(before, after).values()) < 1.005
+    assert [e.figure for e in after.validation.evidence] == [e.figure for e in before.validation.evidence]
+    for old, new in zip(before.validation.evidence, after.validation.evidence, strict=True):
+        assert (new.rows, new.networks, new.conditions) == (old.rows, old.networks, old.conditions)
+        assert new.mape == pytest.approx(old.mape, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(FITTED) - {"ndp120", "cortex_m4", "hexagon_v73", "hexagon_v75"}))
+def test_all_presets_are_what_their_commands_make(name: str, tmp_path: Path) -> None:
+    """The two large Hexagons take a minute each: `python -m tests.bench refit`."""
+    assert max(shift(load_arch(name), refit(name, tmp_path)).values()) < 1.005
