@@ -13,6 +13,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
 from hwsim.io.arch_yaml import load_arch
 from hwsim.pipeline.absorb_bias import absorb_biases
+from hwsim.pipeline.blocks import blocks_of
 from hwsim.pipeline.channels import channel_readers, input_channels, output_channels
 from hwsim.pipeline.constants import Layers
 from hwsim.pipeline.dead_channels import remove_dead_channels
@@ -31,6 +32,7 @@ from hwsim.shelf import load, names
 from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.lower import as_written, lower
+from hwsim.steps.plan_quantizers import plan_quantizers
 from hwsim.steps.read import read
 from hwsim.topologies._net import Net
 from tests.test_check import normal
@@ -244,6 +246,42 @@ def test_adarounds_gradient_is_the_slope_of_its_objective(beta: float) -> None:
         step[index] = 1e-4
         slope = (adaround.objective(p, v + step, beta, 0.01)[0] - adaround.objective(p, v - step, beta, 0.01)[0]) / 2e-4
         assert slope == pytest.approx(gradient[index], rel=2e-2, abs=2e-4)
+
+
+# Blocks --------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_blocks_lie_between_tensors_that_all_must_pass(residual: SourceGraph, digits: SourceGraph) -> None:
+    """The stem joins the residual part behind it; a block ends behind its sum and activation; one layer at the end stands alone."""
+    rules = load_arch("fbgemm_x86").quantization
+    for source in (residual, digits):
+        folded = fold_batch_norm(source)
+        graph = read(folded, {folded.inputs[0]: (1, *[int(d) for d in (folded.tensors[folded.inputs[0]].shape or ())[1:]])})
+        plan = plan_quantizers(graph, rules, Precision((4, 8)))
+        found = blocks_of(plan)
+        inside = [[n.name for n in b.nodes if n.name in plan.layers] for b in found]
+        assert [name for part in inside for name in part] == list(plan.layers) and all(len(i) >= 2 for i in inside[:-1])
+        for b in found:
+            made = {t for n in b.nodes for t in n.outputs}
+            outside = {t for n in b.nodes for t in n.inputs if t and t not in made and graph.tensors[t].constant is None}
+            assert outside == {b.input} and b.output in made
+            assert graph.producer[b.output].op != "conv"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["brecq", "qdrop"])
+def test_reconstructed_blocks_are_nearer(stage: str, digits: SourceGraph, digits_images: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Q27: at w2a4 outputs on unseen images are nearer to the float network's than with layers rounded one by one."""
+    reconstruct = pytest.importorskip("hwsim.pipeline.reconstruct")
+    monkeypatch.setattr(reconstruct, "STEPS", 150)
+    monkeypatch.setattr(reconstruct, "RATE", 3e-2)
+    seen, unseen = digits_images[:64], digits_images[64:]
+    real, error = outputs(digits, unseen), {}
+    for method in ("mse+bias", f"mse+{stage}+bias"):
+        done = quantize_for(load_arch("fbgemm_x86"), digits, seen, "w2a4", method)
+        error[method] = float(np.square(outputs(done.network, unseen) - real).mean())
+        assert [r.name for r in done.layers] == list(done.plan.layers)
+    assert error[f"mse+{stage}+bias"] < 0.8 * error["mse+bias"]
 
 
 # The whole -----------------------------------------------------------------------------------------------------------------------------

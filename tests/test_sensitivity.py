@@ -153,7 +153,7 @@ def test_traces_of_a_quadratic_are_exact_in_the_mean(monkeypatch: pytest.MonkeyP
 
 def test_traces_of_a_network_against_its_whole_hessian() -> None:
     torch = pytest.importorskip("torch")
-    from hwsim.decide.torch_graph import forward, tensor
+    from hwsim.pipeline.torch_graph import forward, tensor
 
     q = question(samples=12)
     graph = read(q.free, q.shapes(12))
@@ -173,7 +173,7 @@ def test_traces_of_a_network_against_its_whole_hessian() -> None:
 
 def test_gradients_run_the_same_network() -> None:
     pytest.importorskip("torch")
-    from hwsim.decide.torch_graph import forward, tensor
+    from hwsim.pipeline.torch_graph import forward, tensor
 
     q = question(samples=16)
     graph = read(q.free, q.shapes(16))

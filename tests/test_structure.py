@@ -123,7 +123,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("io/store.py",),
     "dask": ("io/cluster.py",),
     "distributed": ("io/cluster.py",),
-    "torch": ("decide/torch_graph.py", "decide/traces.py", "searches/_ddpg.py"),
+    "torch": ("pipeline/torch_graph.py", "pipeline/reconstruct.py", "decide/traces.py", "searches/_ddpg.py"),
     "pymoo": ("searches/evolution.py",),
     "pandas": (),
     "sklearn": (),

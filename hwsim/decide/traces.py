@@ -43,7 +43,7 @@ def curvatures(
     try:
         import torch
 
-        from hwsim.decide.torch_graph import forward, tensor
+        from hwsim.pipeline.torch_graph import forward, tensor
     except ImportError:
         raise HwsimError("--trace", "must have PyTorch", "an environment without it", "pip install 'hwsim[train]'") from None
     nodes = {n.name: n for n in graph.nodes}

@@ -66,12 +66,12 @@ class Quantized:
     weight_sqnr_db: float
 
 
-def quantize_layer(plan: Plan, layer: Layer, recipe: Recipe) -> Quantized:
-    """Choose the stored weights and the bias of a layer."""
+def quantize_layer(plan: Plan, layer: Layer, recipe: Recipe, fixed: StoredWeights | None = None) -> Quantized:
+    """Choose the stored weights and the bias of a layer; `fixed` weights stay as they are."""
     node, w = layer.node, layer.rows
-    learns = hasattr(load("quantizers", recipe.rounding), "USES_DATA")
+    learns = hasattr(load("quantizers", recipe.rounding), "USES_DATA") and fixed is None
     gram, real = layer.gram(recipe.seed) if learns else None, layer.products
-    u, scale, quant = _rounded(plan, node, w, gram, recipe)
+    u, scale, quant = _rounded(plan, node, w, gram, recipe) if fixed is None else _as_rows(node, w, fixed)
     found = _apply(node, layer.quantized, u * scale)
     if recipe.reestimate:
         gain = _regain(real, found, node)
@@ -108,6 +108,13 @@ def _rounded(plan: Plan, node: Node, w: Array, gram: tuple[Array, Array] | None,
     held = np.broadcast_to(done.scale, spread).astype(np.float32).reshape(shape)
     quant = QuantParams(fmt, held, zero.reshape(shape), axis, 0, scheme.qmin, scheme.qmax)
     return done.u, held.reshape(spread).astype(np.float64), quant
+
+
+def _as_rows(node: Node, w: Array, held: StoredWeights) -> tuple[Array, Array, QuantParams]:
+    """Stored weights as `_rounded` gives them."""
+    spread = (1, 1, 1) if held.quant.axis is None else (*w.shape[:2], 1)
+    u = weight_rows(node, held.stored.astype(np.float64)) - held.quant.zero_point.reshape(spread)
+    return u, held.quant.scale.astype(np.float64).reshape(spread), held.quant
 
 
 def _best_exponent(problem: RoundingProblem) -> RoundingProblem:

@@ -16,6 +16,8 @@ STAGES = {
     "smooth": "smooth",
     "absorb": "absorb_bias",
     "ocs": "split_outliers",
+    "brecq": "reconstruct_blocks",
+    "qdrop": "drop_quantizers",
     "bias": "correct_bias",
     "bn": "reestimate",
 }
@@ -34,6 +36,8 @@ class Recipe:
     smooth: bool = False
     absorb_bias: bool = False
     split_outliers: bool = False
+    reconstruct_blocks: bool = False
+    drop_quantizers: bool = False
     correct_bias: bool = False
     reestimate: bool = False
     seed: int = field(default=0, compare=False)
@@ -42,8 +46,8 @@ class Recipe:
     def parse(cls, text: str) -> Recipe:
         """A recipe by its parts, joined by `+`.
 
-        Parts are names of METHODS, stages (dead, cle, smooth, absorb, ocs, bias, bn), one quantizer of ranges (`act:name` for one of
-        activations alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
+        Parts are names of METHODS, stages (dead, cle, smooth, absorb, ocs, brecq, qdrop, bias, bn), one quantizer of ranges (`act:name`
+        for one of activations alone) or of levels of weights, one of rounding.  Raises HwsimError for an unknown part.
         """
         found = cls()
         for part in "+".join(METHODS.get(p, p) for p in text.split("+")).split("+"):
@@ -65,6 +69,11 @@ class Recipe:
         stages = [part for part, name in STAGES.items() if getattr(self, name)]
         ranges = [self.weights] + ([f"act:{self.activations}"] if self.activations != self.weights else [])
         return "+".join([*self.before, *ranges, self.rounding, *(s for s in stages if s not in BEFORE)])
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether rounding is learned block by block behind rounding layer by layer."""
+        return self.reconstruct_blocks or self.drop_quantizers
 
     @property
     def before(self) -> tuple[str, ...]:

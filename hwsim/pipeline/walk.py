@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
+from hwsim.errors import HwsimError
 from hwsim.graph import Node
 from hwsim.pipeline.align import Statistics, aligned
+from hwsim.pipeline.blocks import Block, blocks_of
 from hwsim.pipeline.forward import Found, compute, constant_or, forward, last_uses
 from hwsim.pipeline.layer import Layer, quantize_layer
 from hwsim.pipeline.linear import is_linear
@@ -53,6 +55,7 @@ class _State:
     weights: dict[str, StoredWeights] = field(default_factory=dict)
     biases: dict[str, Array] = field(default_factory=dict)
     reports: list[LayerReport] = field(default_factory=list)
+    fixed: Mapping[str, StoredWeights] = field(default_factory=dict)
 
 
 def walk(
@@ -69,12 +72,17 @@ def walk(
     output; transposed convolutions and batched products are rounded to nearest.  Ranges of activations are set on the quantized
     network's own values; tensors that share a quantizer with a later one see its float values.  Tensors whose `statistics` are given
     are made to have them.  `others` are plans of other widths, to be filled with what each layer would store there, given the inputs
-    that it has in this plan.
+    that it has in this plan.  With `brecq` or `qdrop` each block's rounding is learned again when its last layer is done.
     """
     state = _State(dict(feeds), dict(feeds), _shared_samples(plan, feeds, _picker(recipe), statistics), others, statistics)
     last = last_uses(plan.graph)
+    refine = _Refiner(plan, feeds, recipe) if recipe.reconstructs else None
     for i, node in enumerate(plan.graph.nodes):
+        if refine:
+            refine.before(node, state)
         _step(plan, node, recipe, state)
+        if refine:
+            refine.behind(node, state)
         for values in (state.real, state.quantized):
             for t in [t for t in node.inputs if last.get(t) == i]:
                 values.pop(t, None)
@@ -95,7 +103,7 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
     outputs: tuple[Found, Found]
     if x is not None and xq is not None and weights is not None and is_linear(node, weights):
         layer = Layer(node, x, xq, weights, real[2] if len(real) > 2 else None)
-        done = quantize_layer(plan, layer, recipe)
+        done = quantize_layer(plan, layer, recipe, state.fixed.get(node.name))
         state.weights[node.name] = done.weights
         outputs = done.real, done.quantized
         if done.bias is not None:
@@ -118,6 +126,55 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
         outputs = aligned(outputs[0], outputs[1], known)
     for values, found in zip((state.real, state.quantized), outputs, strict=True):
         values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+
+
+class _Refiner:
+    """Learns the rounding of each block again once the layers of it are done, and keeps what is better on the block's output."""
+
+    def __init__(self, plan: Plan, feeds: Mapping[str, Array], recipe: Recipe) -> None:
+        try:
+            from hwsim.pipeline.reconstruct import fisher_weights
+        except ImportError:
+            hint = "pip install 'hwsim[train]'"
+            raise HwsimError("--method", "must have PyTorch for brecq and qdrop", "an environment without it", hint) from None
+
+        self.plan, self.recipe = plan, recipe
+        self.blocks = blocks_of(plan)
+        outputs = [b.output for b in self.blocks] if recipe.reconstruct_blocks else []
+        self.importance = fisher_weights(plan.graph, feeds[plan.graph.inputs[0]], outputs) if outputs else {}
+        self.start: tuple[Array, Array] | None = None
+
+    def before(self, node: Node, state: _State) -> None:
+        """Keep a block's input."""
+        block = next((b for b in self.blocks if b.nodes[0] is node), None)
+        if block is not None:
+            self.start = state.quantized[block.input], state.real[block.input]
+
+    def behind(self, node: Node, state: _State) -> None:
+        """Learn when the block is complete."""
+        block = next((b for b in self.blocks if b.nodes[-1] is node), None)
+        if block is not None and self.start is not None:
+            self._refine(block, *self.start, state)
+
+    def _refine(self, block: Block, quantized: Array, real: Array, state: _State) -> None:
+        from hwsim.pipeline.reconstruct import Problem, reconstruct
+
+        target, importance = state.real[block.output], self.importance.get(block.output)
+        problem = Problem(block, quantized, real, target, importance, state.weights, state.biases, state.activations)
+        found = reconstruct(self.plan, problem, self.recipe.drop_quantizers, self.recipe.seed)
+        fixed = {name: StoredWeights(stored, state.weights[name].quant) for name, stored in found.items()}
+        again = replace(state, real={block.input: real}, quantized={block.input: quantized}, fixed=fixed, others=())
+        again = replace(again, rounded={}, weights={}, biases={}, reports=[])
+        for node in block.nodes:
+            _step(self.plan, node, self.recipe, again)
+        weigh = 1.0 if importance is None else importance
+        errors = [float((weigh * np.square(s.quantized[block.output] - target)).mean()) for s in (state, again)]
+        if errors[1] < errors[0]:
+            state.weights.update(again.weights)
+            state.biases.update(again.biases)
+            state.quantized[block.output] = again.quantized[block.output]
+            reports = {r.name: r for r in again.reports}
+            state.reports[:] = [reports.get(r.name, r) for r in state.reports]
 
 
 def _taken(plan: Plan, t: str, node: Node, recipe: Recipe, state: _State) -> Array | None:

@@ -15,7 +15,7 @@ from hwsim.graph import Graph, Node
 from hwsim.quant import Array
 from hwsim.shelf import load
 
-__all__ = ["forward", "tensor"]
+__all__ = ["forward", "run_node", "tensor"]
 
 MOVES = ("reshape", "transpose", "slice", "pad", "expand", "gather", "depth_to_space", "resize")
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
@@ -48,11 +48,12 @@ def forward(graph: Graph, feeds: Mapping[str, Tensor], weights: Mapping[str, Ten
     for t in (t for t in graph.tensors.values() if t.constant is not None):
         values[t.name] = weights[t.name] if t.name in weights else tensor(t.constant.array)  # type: ignore[union-attr]
     for node in graph.nodes:
-        values[node.outputs[0]] = _run(node, [values[t] if t else None for t in node.inputs])
+        values[node.outputs[0]] = run_node(node, [values[t] if t else None for t in node.inputs])
     return values[graph.outputs[0]]
 
 
-def _run(node: Node, x: list[Any]) -> Tensor:
+def run_node(node: Node, x: list[Any]) -> Tensor:
+    """One operator.  Raises HwsimError for one that has no gradient here."""
     if node.op in MOVES and node.attrs.get("mode", "nearest") in ("nearest", "constant"):
         return _moved(node, x)
     if node.op in ("unary", "binary") and node.attrs["function"] in FUNCTIONS:
