@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hwsim import cli_decide, cli_quantize
+from hwsim import cli_chips, cli_decide, cli_quantize
 from hwsim.cli_options import (
     BUG,
     FINDING,
@@ -323,6 +323,7 @@ def doctor() -> None:
 
 
 app.add_typer(cli_quantize.app)
+app.add_typer(cli_chips.app)
 app.add_typer(cli_decide.app)
 
 

@@ -67,12 +67,12 @@ def chip_of(name: str, overrides: list[str] | None) -> Arch:
     return load_arch(name, pairs)
 
 
-def pairs(option: str, texts: list[str] | None, example: str) -> dict[str, str]:
+def pairs(option: str, texts: list[str] | None, example: str, form: str = "column=beginning") -> dict[str, str]:
     pairs = {}
     for text in texts or []:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise HwsimError(option, f"must be column=beginning such as {example}", repr(text))
+            raise HwsimError(option, f"must be {form} such as {example}", repr(text))
         pairs[key] = value
     return pairs
 

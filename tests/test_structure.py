@@ -78,7 +78,7 @@ LEVELS = (
     ("validate", "explain"),
     ("hwsim",),
     ("cli_options",),
-    ("cli_decide", "cli_quantize"),
+    ("cli_chips", "cli_decide", "cli_quantize"),
     ("cli",),
 )
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}

@@ -21,7 +21,7 @@ from hwsim.io.files import read_whole
 from hwsim.io.shipped import shipped_folder
 from hwsim.shelf import names
 
-__all__ = ["arch_path", "field_places", "load_arch", "load_areas", "load_costs", "load_scaling", "presets", "schema"]
+__all__ = ["arch_path", "field_places", "load_arch", "load_areas", "load_costs", "load_scaling", "presets", "read_yaml", "schema"]
 
 M = TypeVar("M", bound=BaseModel)
 Where = dict[tuple[Any, ...], str]
@@ -72,7 +72,7 @@ def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch
     Raises HwsimError with file, line and column for anything that the schema does not know.
     """
     path = arch_path(str(name))
-    tree, where = _parse(path)
+    tree, where = read_yaml(path)
     for key, value in (overrides or {}).items():
         _override(tree, where, key, value)
     arch = _validated(Arch, tree, where, path)
@@ -85,7 +85,7 @@ def load_arch(name: str | Path, overrides: dict[str, str] | None = None) -> Arch
 def field_places(path: Path) -> dict[str, tuple[int, int]]:
     """Line and column, from 0, of the key of every field of a chip's file, by dotted name."""
     found = {}
-    for at, place in _parse(path)[1].items():
+    for at, place in read_yaml(path)[1].items():
         line, column = place.split(":")[-2:]
         found[".".join(str(k) for k in at)] = int(line) - 1, int(column) - 1
     return found
@@ -184,21 +184,21 @@ def load_costs(name: str) -> CostTable:
     if name not in cost_tables():
         raise HwsimError("energy.table", f"must be one of {', '.join(cost_tables())}", repr(name), suggest(name, cost_tables()))
     path = shipped_folder("archs") / "costs" / f"{name}.yaml"
-    return _validated(CostTable, *_parse(path), path)
+    return _validated(CostTable, *read_yaml(path), path)
 
 
 @cache
 def load_scaling(name: str = "stillmaker_baas_2017") -> Scaling:
     """How energies scale between process nodes and supplies."""
     path = shipped_folder("archs") / "costs" / "scaling" / f"{name}.yaml"
-    return _validated(Scaling, *_parse(path), path)
+    return _validated(Scaling, *read_yaml(path), path)
 
 
 @cache
 def load_areas(name: str = "cells_45nm") -> AreaTable:
     """Areas of cells and memories."""
     path = shipped_folder("archs") / "costs" / "area" / f"{name}.yaml"
-    return _validated(AreaTable, *_parse(path), path)
+    return _validated(AreaTable, *read_yaml(path), path)
 
 
 def schema(kind: str) -> dict[str, Any]:
@@ -214,7 +214,8 @@ def _draft7(tree: Any) -> Any:
     return json.loads(json.dumps(tree).replace("#/$defs/", "#/definitions/").replace('"$defs"', '"definitions"'))
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], Where]:
+def read_yaml(path: Path) -> tuple[dict[str, Any], Where]:
+    """A file's mapping, and the place of every field in it.  Raises HwsimError for what is not plain YAML."""
     try:
         text = read_whole(path, LARGEST).decode()
     except UnicodeDecodeError as e:
