@@ -96,6 +96,7 @@ class Dma(Block):
         2, ge=1, description="transfers under way on one engine: the next one's latency passes beside the data of the one before"
     )
     setup: Duration = Field(units.Rate(0, False), description="cost of starting one tile transfer")
+    prefetch: bool = Field(False, description="whether weights come while earlier layers run, into memory that is free")
     stages: Stages | None = Field(None, description="copying weights ahead; left out: they stream in every time")
 
 

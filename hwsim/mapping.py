@@ -143,5 +143,6 @@ class Mapping:
     feed: MappingType[str, tuple[int, int]] = field(default_factory=dict)
     lead: MappingType[str, tuple[int, int]] = field(default_factory=dict)
     prefetched: MappingType[str, tuple[int, int]] = field(default_factory=dict)
+    ahead: tuple[tuple[int, int], ...] = ()
     stall_cycles: int = 0
     idle: float = 0.0

@@ -27,6 +27,7 @@ from hwsim.steps.lower import lower
 from hwsim.steps.map_layers import map_layers
 from hwsim.steps.place import FALLBACK
 from hwsim.steps.plan_memory import plan_memory
+from hwsim.steps.prefetch import prefetch_weights
 from hwsim.steps.prices import Prices, prices_of
 from hwsim.steps.residency import Residency, plan_residency
 from hwsim.steps.staging import stage_weights
@@ -131,8 +132,10 @@ def lay_out(
     """The mapping of a program, as `price` takes it."""
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
-    mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraiser(arch, prices), given)
-    return LaidOut(stage_weights(program, arch, residency, mappings), residency, prices)
+    appraise = appraiser(arch, prices)
+    mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraise, given)
+    mappings = stage_weights(program, arch, residency, mappings)
+    return LaidOut(prefetch_weights(program, arch, residency, mappings, appraise), residency, prices)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from hwsim.io.arch_yaml import load_arch
 from hwsim.memory_plan import MemoryPlan, Region
 from hwsim.simulate import simulate
 from hwsim.steps.addresses import addressed
-from tests.test_cost import TINY, two_layers
+from tests.test_cost import TINY, Stored, two_layers
+from tests.test_event import blocks
 from tests.test_laws import CHIPS, NETWORKS, Chip, Drawn, quantized
 
 
@@ -133,3 +134,42 @@ def test_the_same_bytes_in_every_process() -> None:
         env = {**os.environ, "PYTHONHASHSEED": seed}
         seen.add(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env).stdout)
     assert len(seen) == 1
+
+
+# Weights that come ahead ---------------------------------------------------------------------------------------------------------------
+
+
+def two_unlike_layers() -> Stored:
+    """3x3, 16 to 16 channels, on 2 x 2; then 1x1, 16 to 64, on one position."""
+    net = Stored((1, 16, 2, 2)).conv("first", 16, 16, 3)
+    return net.then("Conv", "second", (64, 16, 1, 1), kernel_shape=[1, 1], strides=[2, 2])
+
+
+def test_weights_come_while_the_layer_before_runs(tiny: Any) -> None:
+    """DRAM gives 64 bits a cycle.  The first layer: 4 x 4 rounds, 4 positions, 9 taps: 576 cycles; its 18432 bits of weights come in 288.
+    The second: 4 x 16 rounds: 64 cycles; its 8192 bits of weights and 512 of outputs take SRAM's write port 136.  The weights come while
+    DRAM and that port have nothing else to do: 72 cycles less."""
+    fast = {"memories__dram__read": "8 B/cycle", "memories__dram__write": "8 B/cycle"}
+    plain, ahead = (simulate(tiny(**fast, dma__prefetch=p), two_unlike_layers().graph()) for p in ("false", "true"))
+    assert [c.cycles["memory"] for c in plain.cost.layers[:2]] == [12, 72 + 12]
+    assert [c.cycles["memory"] for c in ahead.cost.layers[:2]] == [12, 12]
+    assert [c.cycles["compute"] for c in ahead.cost.layers[:2]] == [576, 64]
+    assert [c.read_bits for c in ahead.cost.layers] == [c.read_bits for c in plain.cost.layers]
+    assert ahead.memory_plan is not None
+    waiting = [(r.size_bytes, r.first, r.last) for r in ahead.memory_plan.regions if r.name == "second weights ahead"]
+    assert waiting == [(1024, 0, 1)]
+    played = [simulate(tiny(**fast, dma__prefetch=p), two_unlike_layers().graph(), fidelity="event").cost.cycles for p in ("false", "true")]
+    assert played[1] < played[0]
+
+
+@pytest.mark.parametrize("name", ["hexagon_v75", "snpe_dsp", "tpu_v1", "nvdla_full", "dpu_b4096", "gap9_ne16"])
+def test_looking_ahead_is_never_slower_and_moves_the_same(name: str) -> None:
+    plain, ahead = (load_arch(name, {"dma.prefetch": p}) for p in ("false", "true"))
+    graph = quantized(plain, Drawn(blocks()), (8, 8))
+    a, b = simulate(plain, graph), simulate(ahead, graph)
+    assert b.cost.cycles <= a.cost.cycles
+    for x, y in zip(a.cost.layers, b.cost.layers, strict=True):
+        assert (x.read_bits, x.write_bits) == (y.read_bits, y.write_bits)
+    assert b.memory_plan is not None and not b.memory_plan.problems
+    for memory, size in b.memory_plan.capacity_bytes.items():
+        assert size is None or b.memory_plan.peak_bytes[memory] <= size

@@ -404,6 +404,7 @@ FIELDS: dict[str, Change] = {
     "memories.*.row_miss": ("snpe_dsp", {"memories.dram.row": "64 B"}, {"memories.dram.row_miss": "1 us"}),
     "buses.*.rate": ("snpe_dsp", {"buses": BUS}, {"buses.axi.rate": "2 B/cycle"}),
     "buses.*.joins": ("snpe_dsp", {"buses": BUS}, {"buses.axi.joins": "[vtcm]"}),
+    "dma.prefetch": ("hexagon_v66", {"memories.l2.size": "1 MiB"}, {"dma.prefetch": "true"}),
     "dma.queue": ("snpe_dsp", {"dma.channels": "1"}, {"dma.queue": "1"}),
     "memories.*.double_buffered": ("snpe_dsp", {}, {f"{VTCM}.double_buffered": "false"}),
     "memories.*.on_chip": ("snpe_dsp", {}, {"memories.l2.on_chip": "false"}),

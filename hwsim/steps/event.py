@@ -17,7 +17,7 @@ import simpy
 from hwsim.arch import Arch
 from hwsim.steps.flow import Flow
 from hwsim.steps.spans import Log, Seen
-from hwsim.steps.tiles import Part, TiledLayer, Transfer
+from hwsim.steps.tiles import PIECES, Part, TiledLayer, Transfer
 
 __all__ = ["flow", "play"]
 
@@ -108,24 +108,29 @@ class Machine:
         return int(self.env.now)
 
     def run(self, layers: Sequence[TiledLayer]) -> Process:
-        for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        early: dict[int, list[simpy.Process]] = {}
+        for i, layer in enumerate(layers):
             start = self.now + self.skipped
-            work = [self.env.process(self.layer(layer))]
-            if after is not None and after.ahead.parts:
-                work.append(self.env.process(self.early(after)))
-            yield self.env.all_of(work)
+            for k, later in enumerate(layers[i + 1 :], i + 1):
+                if k - i in later.ahead:
+                    early.setdefault(k, []).append(self.env.process(self.early(later, later.ahead[k - i])))
+            yield from self.layer(layer, early.pop(i, []))
             self.log.layer(layer.name, start, self.now + self.skipped)
 
-    def layer(self, layer: TiledLayer) -> Process:
+    def layer(self, layer: TiledLayer, early: list[simpy.Process]) -> Process:
+        """Issued by the host; begun when what comes early is in; done when no port works for it any more."""
         self.log.add("host", layer.name, "issue", self.now + self.skipped, layer.overhead)
         yield self.env.timeout(layer.overhead)
+        yield self.env.all_of(early)
         yield Run(self, layer).start()
-        yield from self.until(max([self.now, *(p.free for p in self.ports.values() if not self.background)]), "ports")
+        if not self.background:
+            yield from self.until(max([self.now, *(p.free for p in self.ports.values())]), "ports")
 
-    def early(self, layer: TiledLayer) -> Process:
-        """Weights of the next layer."""
+    def early(self, layer: TiledLayer, piece: Transfer) -> Process:
+        """Weights of a later layer, piece by piece between the transfers of those before it."""
         self.background += 1
-        yield from self.transfer(layer, layer.ahead, "prefetch")
+        for _ in range(PIECES):
+            yield from self.transfer(layer, piece, "prefetch")
         self.background -= 1
 
     def until(self, due: int, what: str) -> Process:

@@ -61,8 +61,9 @@ def _tiles(program: Program, arch: Arch, residency: Residency, mappings: list[Ma
                 kept = operand == "weights" and keeps_weights(arch, residency, pairs[operand][0])
                 if not kept:
                     yield Region(f"{layer.name} {operand}", "tiles", pairs[operand][0], _bytes(bits), i, i)
-        for memory, (_, written) in mapping.prefetched.items():
-            yield Region(f"{layer.name} weights", "tiles", memory, _bytes(written), max(i - 1, 0), i)
+        for memory in (m for m, (_, written) in mapping.prefetched.items() if written):
+            for back, bits in mapping.ahead:
+                yield Region(f"{layer.name} weights ahead", "tiles", memory, _bytes(bits), max(i - back, 0), i)
 
 
 def _passing(layer: Layer, index: int, arch: Arch, residency: Residency) -> Iterator[Region]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from hwsim.steps.tiles import TICKS, TiledLayer, Transfer
+from hwsim.steps.tiles import PIECES, TICKS, TiledLayer, Transfer
 from hwsim.trace import Span, Trace
 
 __all__ = ["Log", "Seen", "bounds"]
@@ -106,7 +106,8 @@ def row_hits(layers: Sequence[TiledLayer]) -> dict[str, float]:
 
 def _transfers(at: TiledLayer) -> Iterable[tuple[Transfer, int, int]]:
     """Every transfer of a layer, how often it takes place, and what it takes to start."""
-    yield at.ahead, 1, 0
+    for early in at.ahead.values():
+        yield early, PIECES, 0
     for operand, first in at.first.items():
         yield first, 1, at.setup
         yield at.rest[operand], at.tiles - 1, at.setup

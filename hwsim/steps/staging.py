@@ -76,7 +76,8 @@ def _copied(layer: Layer, mapping: Mapping, home: str, near: str, copy: _Copy) -
     traffic[home].read["weights"] = copy.weights
     traffic[near].add("write", "weights", copy.weights)
     traffic[near].add("read", "weights", copy.weights * mapping.work.refetches)
-    return replace(mapping, traffic=traffic, prefetched={home: (ahead, 0), near: (0, ahead)}, stall_cycles=stall), tail
+    early = {home: (ahead, 0), near: (0, ahead)}
+    return replace(mapping, traffic=traffic, prefetched=early, ahead=((1, ahead),) if ahead else (), stall_cycles=stall), tail
 
 
 def _last_slice(mapping: Mapping, outputs: int, first: int, copy: _Copy) -> int:

@@ -54,8 +54,8 @@ class TiledLayer:
     """One layer in `tiles` loads, each worked on in `pieces` by all `cores` side by side.
 
     `first` and `rest` are the transfers of a tile, by operand, which has so many `buffers`.  A piece takes `compute` ticks on every
-    core and `finish` in the vector unit; a core is fed by `feed`, and `store` takes the piece away.  `ahead` comes while the layer
-    before runs.
+    core and `finish` in the vector unit; a core is fed by `feed`, and `store` takes the piece away.  `ahead` comes while a layer runs
+    that is so many before.
     """
 
     name: str
@@ -74,7 +74,7 @@ class TiledLayer:
     rest: dict[str, Transfer]
     feed: Transfer
     store: Transfer
-    ahead: Transfer
+    ahead: dict[int, Transfer]
 
     @property
     def total(self) -> int:
@@ -130,7 +130,6 @@ def tiled(arch: Arch, layer: Layer, mapping: Mapping, row: LayerCost) -> TiledLa
     loads = moves["load"]
     rest = {o: (1 - first[o]) / max(tiles - 1, 1) for o in loads}
     work = row.busy.get(layer.unit, 0) if layer.unit != vector else 0
-    ahead = [(m, d, bits, None) for m, both in mapping.prefetched.items() for d, bits in zip(("read", "write"), both, strict=True)]
     return TiledLayer(
         row.name,
         layer.unit if layer.unit in arch.arrays or layer.unit == "fallback" else "",
@@ -148,8 +147,14 @@ def tiled(arch: Arch, layer: Layer, mapping: Mapping, row: LayerCost) -> TiledLa
         {o: share({o: at}, rest[o]) for o, at in loads.items()},
         share(moves["feed"], 1 / count / cores),
         share(moves["store"], 1 / count),
-        _transfer(arch, ahead),
+        {back: _ahead(arch, mapping, bits) for back, bits in mapping.ahead},
     )
+
+
+def _ahead(arch: Arch, mapping: Mapping, bits: int) -> Transfer:
+    """One of PIECES pieces of what comes early: out of one memory and into another."""
+    sides = [(m, d, n) for m, both in mapping.prefetched.items() for d, n in zip(("read", "write"), both, strict=True) if n]
+    return _transfer(arch, [(m, d, bits / PIECES, None) for m, d, _ in sides])
 
 
 def _buffers(arch: Arch, at: dict[tuple[str, str], float], direction: str) -> int:
