@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -21,6 +24,25 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 settings.load_profile("hwsim")
+
+
+Say = Callable[[str], None]
+
+
+@pytest.fixture
+def say(record_property: Callable[[str, object], None]) -> Say:
+    """A line for the end of pytest's output: what a judge was asked and how often it agreed."""
+    return lambda text: record_property("said", text)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """All that tests said, from whichever process ran them."""
+    reports = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, ())]
+    said = [text for r in reports for name, text in r.user_properties if name == "said" and r.when == "call"]
+    if said:
+        terminalreporter.section("what the judges said")
+        for text in sorted(said):
+            terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

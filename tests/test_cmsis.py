@@ -15,6 +15,7 @@ import pytest
 from hwsim.program import Accumulator
 from hwsim.quant import Array
 from hwsim.steps.execute import execute
+from tests.conftest import Say
 from tests.data import loaders
 from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
 
@@ -119,7 +120,7 @@ def program_of(case: str, kind: str, arrays: dict[str, Array], m: dict[str, Any]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_vector_is_exact(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_vector_is_exact(engine: str, say: Say) -> None:
     counted: Counter[str] = Counter()
     wrong = []
     for name, (arrays, macros) in vectors().items():
@@ -131,11 +132,10 @@ def test_every_vector_is_exact(engine: str, capsys: pytest.CaptureFixture[str]) 
         counted[f"{kind} {feeds['x'].dtype}"] += 1
         if not np.array_equal(got, want):
             wrong.append(name)
-    with capsys.disabled():
-        print(
-            f"\nCMSIS-NN vectors in {engine}: {sum(counted.values())} exact of {sum(counted.values())}: {dict(counted)}"
-            if not wrong
-            else f"\nwrong: {wrong}"
-        )
+    say(
+        f"CMSIS-NN vectors in {engine}: {sum(counted.values())} exact of {sum(counted.values())}: {dict(counted)}"
+        if not wrong
+        else f"\nwrong: {wrong}"
+    )
     assert not wrong
     assert sum(counted.values()) >= 80

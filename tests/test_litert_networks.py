@@ -9,6 +9,7 @@ import pytest
 
 import hwsim
 from tests import litert_rows
+from tests.conftest import Say
 from tests.data import ROOT, loaders, shared
 from tests.litert import Judged
 
@@ -70,11 +71,10 @@ def test_every_tensor_of_large_networks(path: str, engine: str) -> None:
 @pytest.mark.parametrize(
     ("name", "most"), [(n, 500) for n in litert_rows.SMALL] + [(n, 20) for n in litert_rows.LARGE], ids=lambda v: str(v).replace(" ", "-")
 )
-def test_predictions_of_labelled_rows(name: str, most: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_of_labelled_rows(name: str, most: int, say: Say) -> None:
     """The first rows; `python -m tests.bench litert` takes all of them."""
     score = litert_rows.judged_rows({**litert_rows.SMALL, **litert_rows.LARGE}[name], most)
-    with capsys.disabled():
-        print(f"\n{name}: {score}")
+    say(f"{name}: {score}")
     assert score.same_output == score.same_prediction == score.rows
     assert score.correct == score.reference_correct > score.rows / 4
 

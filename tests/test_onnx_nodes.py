@@ -17,6 +17,7 @@ from hwsim.quant import Array
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
+from tests.conftest import Say
 from tests.steps import ENGINES
 
 QUANTIZED = {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear"}
@@ -85,9 +86,8 @@ def _needs_constants(source: SourceGraph) -> bool:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("group", "expected"), [("quantized", 45), ("low_bit", 148)])
-def test_all_node_cases_pass(group: str, expected: int, engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_node_cases_pass(group: str, expected: int, engine: str, say: Say) -> None:
     wrong = [c.name for c in cases()[group] if not passes(c, engine)]
-    with capsys.disabled():
-        print(f"\nONNX node tests, {group} operators, {engine}: {len(cases()[group]) - len(wrong)} of {len(cases()[group])} pass")
+    say(f"ONNX node tests, {group} operators, {engine}: {len(cases()[group]) - len(wrong)} of {len(cases()[group])} pass")
     assert wrong == []
     assert len(cases()[group]) == expected

@@ -21,6 +21,7 @@ from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
 from hwsim.steps.score import score
 from hwsim.topologies import build
+from tests.conftest import Say
 from tests.judges import all_tensors, fused_by_onnxruntime, session
 from tests.networks import QDQ, QOPERATOR, Labelled
 from tests.steps import ENGINES
@@ -113,10 +114,9 @@ def fused_results(network: Labelled, rows: int) -> tuple[int, list[str], list[st
 
 @needs_vnni
 @pytest.mark.parametrize("name", QDQ)
-def test_qdq_integer_every_fused_node(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_qdq_integer_every_fused_node(name: str, say: Say) -> None:
     equal, wrong, unjudged = fused_results(QDQ[name], 2)
-    with capsys.disabled():
-        print(f"\n{name}: {equal} fused nodes equal ONNX Runtime's integer kernels; without such a kernel: {', '.join(unjudged)}")
+    say(f"{name}: {equal} fused nodes equal ONNX Runtime's integer kernels; without such a kernel: {', '.join(unjudged)}")
     assert wrong == []
     assert set(unjudged) <= {"slice", "pad", "reshape", "transpose", "dequantize", "softmax", "resize"}
 
@@ -168,13 +168,12 @@ def _alone(program: Any, quantizer: Any, theirs: dict[str, Array]) -> Array:
 
 
 @pytest.mark.parametrize("name", QDQ)
-def test_qdq_literal_within_one_step(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_qdq_literal_within_one_step(name: str, say: Say) -> None:
     share, largest, together, most = literal_differences(QDQ[name])
-    with capsys.disabled():
-        print(
-            f"\n{name} literal: each node on ONNX Runtime's inputs {100 * share:.4f} % of elements differ, by {largest} LSB at most; "
-            f"whole network {100 * together:.4f} %, {most} LSB"
-        )
+    say(
+        f"{name} literal: each node on ONNX Runtime's inputs {100 * share:.4f} % of elements differ, by {largest} LSB at most; "
+        f"whole network {100 * together:.4f} %, {most} LSB"
+    )
     assert largest <= 1
     assert share < 0.001
 
@@ -198,7 +197,7 @@ def outputs_of(program: Any, x: Array) -> Array:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", QDQ)
-def test_accuracy_beside_onnxruntime(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_beside_onnxruntime(name: str, say: Say) -> None:
     network = QDQ[name]
     x, y = network.rows()
     size = network.graph(1).tensors[network.graph(1).inputs[0]].shape[0]
@@ -209,8 +208,7 @@ def test_accuracy_beside_onnxruntime(name: str, capsys: pytest.CaptureFixture[st
         found[title] = np.concatenate([runtime.run(None, {feed: x[i : i + size]})[0] for i in range(0, len(x), size)])
     found |= {qdq: outputs_of(as_written(network.graph(1, qdq)), x) for qdq in ("integer", "literal")}
     scores = {k: score(v, y, network.metric).value for k, v in found.items()}
-    with capsys.disabled():
-        print(f"\n{name}, {len(x)} rows, {network.metric}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+    say(f"{name}, {len(x)} rows, {network.metric}: " + ", ".join(f"{k} {v:.4f}" for k, v in scores.items()))
     allowed = 0.003 if network.metric != "mse" else 0.003 * scores["ONNX Runtime"]
     assert abs(scores["integer"] - scores["ONNX Runtime"]) <= allowed
     assert abs(scores["literal"] - scores["ONNX Runtime"]) <= allowed

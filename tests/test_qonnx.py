@@ -22,6 +22,7 @@ from hwsim.steps.assemble import assemble
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
+from tests.conftest import Say
 from tests.data import loaders, shared
 from tests.qonnx_peer import DOMAIN, Layers, cnv_images, finn_cnv, run_qonnx
 from tests.steps import ENGINES
@@ -239,13 +240,12 @@ def test_network_outputs_equal_the_package(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LABELLED)
-def test_accuracy_equals_the_package(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_accuracy_equals_the_package(name: str, say: Say) -> None:
     load, data = LABELLED[name]
     x, y = data()
     model, mine = load(), predictions(load, x).argmax(1)
     theirs = np.concatenate(
         [run_qonnx(model, {graph_of(load, CHUNK).inputs[0]: x[i : i + CHUNK]}).argmax(1) for i in range(0, len(x), CHUNK)]
     )
-    with capsys.disabled():
-        print(f"\n{name}: top-1 {(mine == y).mean():.4f}, qonnx {(theirs == y).mean():.4f}, {(mine == theirs).sum()} of {len(y)} equal")
+    say(f"{name}: top-1 {(mine == y).mean():.4f}, qonnx {(theirs == y).mean():.4f}, {(mine == theirs).sum()} of {len(y)} equal")
     np.testing.assert_array_equal(mine, theirs)

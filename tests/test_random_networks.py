@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-import pytest
 
 from hwsim.io.onnx_model import source_of
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
+from tests.conftest import Say
 from tests.random_networks import RandomNetwork
 from tests.steps import ENGINES
 from tests.test_onnxruntime import needs_vnni
@@ -19,7 +19,7 @@ NETWORKS, LENGTH = 200, 8
 
 
 @needs_vnni
-def test_random_networks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_random_networks(say: Say) -> None:
     from tests.judges import all_tensors
 
     kinds: Counter[str] = Counter()
@@ -34,8 +34,7 @@ def test_random_networks(capsys: pytest.CaptureFixture[str]) -> None:
             mine = execute(program, feeds, all_tensors=True, engine=engine).tensors
             tensors += len(theirs)
             wrong += [(seed, engine, t) for t, a in theirs.items() if not np.array_equal(mine[t], a)]
-    with capsys.disabled():
-        print(f"\n{NETWORKS} random networks, {tensors} tensors compared with ONNX Runtime, {len(wrong)} wrong; operators: {dict(kinds)}")
+    say(f"{NETWORKS} random networks, {tensors} tensors compared with ONNX Runtime, {len(wrong)} wrong; operators: {dict(kinds)}")
     assert wrong == []
     assert len(kinds) >= 18
     assert min(kinds.values()) >= 20
