@@ -59,6 +59,7 @@ MEANING: dict[str, Callable[[int, Fraction], int]] = {
     "gemmlowp_int64": naive.reduced_multiplier,
     "gemmlowp_float32": naive.gemmlowp,
     "gemmlowp_half_up": _gemmlowp_half_up,
+    "cmsis_nn": naive.gemmlowp,
     "litert_ref": naive.gemmlowp,
     "float64_half_away": lambda a, r: naive.half_away(Fraction(float(a) * float(r))),
     "xnnpack": lambda a, r: naive.float_scale(naive.half_even, a, r),

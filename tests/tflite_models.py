@@ -456,6 +456,18 @@ def lstm(rng: Rng) -> Model:
     return m.operator("UNIDIRECTIONAL_SEQUENCE_LSTM", tensors, [y], "UnidirectionalSequenceLSTM", 1, middle, **fields)
 
 
+def svdf(rng: Rng) -> Model:
+    m, (batch, size, units, rank, steps) = Model(), ints(rng, 1, 7, 5)
+    filters = units * rank
+    x = m.input([batch, size], "int8", quant(scale(rng, -2.3, -1), zero(rng, "int8")))
+    features = m.tensor([filters, size], "int8", quant(scale(rng, -3, -1.5)), rng.integers(-127, 128, (filters, size)))
+    time = m.tensor([filters, steps], "int16", quant(scale(rng, -5, -4)), rng.integers(-32767, 32768, (filters, steps)))
+    bias = m.tensor([units], "int32", quant(1e-6), rng.integers(-9000, 9000, units))
+    state = m.tensor([batch, filters * steps], "int16", quant(scale(rng, -4, -3)), variable=True)
+    y = m.tensor([batch, units], "int8", quant(scale(rng, -2.5, 0), zero(rng, "int8")))
+    return m.operator("SVDF", [x, features, time, bias, state], [y], "SVDF", 3, rank=rank, fusedActivationFunction=RELU)
+
+
 def _alpha(rng: Rng) -> float:
     return float(np.float32(rng.choice([0.1, 0.3, -0.5, 1.7, 0.01])))
 
@@ -510,5 +522,6 @@ CASES: dict[str, Callable[[Rng], Model]] = {
     **{f"{n} {x}": pad(n, x) for n in ("PAD", "PADV2") for x in STORED},
     **{f"STRIDED_SLICE {x}": strided_slice(x) for x in STORED},
     **{f"{n} {x}": move(n, x) for n in ("SPLIT", "PACK", "TRANSPOSE", "GATHER") for x in STORED},
+    "SVDF int8": svdf,
     "UNIDIRECTIONAL_SEQUENCE_LSTM int8": lstm,
 }

@@ -80,14 +80,14 @@ def _by_float32(function: Callable[[Array], Array], q: Array, x: QuantParams, y:
 
 def _sigmoid(q: Array, x: QuantParams, y: QuantParams, params: Mapping[str, Any]) -> Array:
     if x.bits > 8:
-        return _logistic16(_scaled16(q, x, (0,)))
+        return logistic16(_scaled16(q, x, (0,)))
     with np.errstate(over="ignore"):
         return _by_float32(lambda v: (f32(1) / (f32(1) + np.exp(-v.astype(f64)).astype(f32))).astype(f32), q, x, y)
 
 
 def _tanh(q: Array, x: QuantParams, y: QuantParams, params: Mapping[str, Any]) -> Array:
     if x.bits > 8:
-        return _tanh16(_scaled16(q, x, (0, 1)))
+        return tanh16(_scaled16(q, x, (0, 1)))
     return _by_float32(lambda v: np.tanh(v.astype(f64)).astype(f32), q, x, y)
 
 
@@ -114,12 +114,12 @@ def _interpolated(v: Array, bits: int, top: int) -> Array:
     return np.where(size >> bits >= 255, top, inside)
 
 
-def _logistic16(v: Array) -> Array:
+def logistic16(v: Array) -> Array:
     r = _interpolated(v, 9, 0x7FFF << 10)
     return np.where(v >= 0, r + (1 << 9), (1 << 25) - r + (1 << 9) - 1) >> 10
 
 
-def _tanh16(v: Array) -> Array:
+def tanh16(v: Array) -> Array:
     r = _interpolated(v, 8, 0xFFFF << 8)
     return np.where(v >= 0, r - (1 << 23) + (1 << 7), -r + (1 << 23) + (1 << 7) - 1) >> 8
 

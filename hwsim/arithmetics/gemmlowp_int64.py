@@ -10,14 +10,18 @@ from hwsim.arithmetics._rounding import clamp, wrap32
 from hwsim.arithmetics.gemmlowp import PARAMETERS, parameters
 from hwsim.kernels.numbers import i64, select
 
-__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "parameters", "requantize"]
+__all__ = ["BIAS", "MULTIPLIER", "PARAMETERS", "parameters", "reduced", "requantize"]
 
 BIAS = "int64"
 MULTIPLIER = "int16"
 
 
-def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
+def reduced(acc: Any, p: Any) -> Any:
+    """MultiplyByQuantizedMultiplier of an int64."""
     m, right = i64(p[0]), 15 - i64(p[1])
-    reduced = select(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
-    scaled = wrap32((i64(acc) * reduced + (np.int64(1) << (right - 1))) >> right)
-    return clamp(scaled, low - zero_point, high - zero_point) + zero_point
+    factor = select(m < 0x7FFF0000, (m + 32768) >> 16, 0x7FFF)
+    return wrap32((i64(acc) * factor + (np.int64(1) << (right - 1))) >> right)
+
+
+def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
+    return clamp(reduced(acc, p), low - zero_point, high - zero_point) + zero_point

@@ -15,6 +15,7 @@ from hwsim.arithmetics._litert_lstm import lstm
 from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
 from hwsim.arithmetics._litert_softmax import softmax
+from hwsim.arithmetics._litert_svdf import svdf
 from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, mean_parameters, parameters, requantize
 from hwsim.program import Step
 
@@ -32,6 +33,7 @@ __all__ = [
     "requantize",
     "resize",
     "softmax",
+    "svdf",
     "variant",
 ]
 

@@ -14,7 +14,7 @@ from hwsim.graph import Constant
 from hwsim.io.tflite_parts import Desk, TfliteOperator
 from hwsim.quant import QuantParams
 
-__all__ = ["READS", "emit_bounded", "emit_clip", "padding"]
+__all__ = ["READS", "activation", "emit_bounded", "emit_clip", "padding"]
 
 PADDINGS = ("SAME_UPPER", "VALID")
 INFINITY = float("inf")
@@ -36,16 +36,21 @@ def emit_bounded(
 
     `target` is the name of the result where it is not yet the operator's output; `fuses`: whether stored numbers can be bounded.
     """
-    code = op.option("FusedActivationFunction")
-    if code not in BOUNDS:
-        raise HwsimError(op.where, "the fused activation must be none, RELU, RELU_N1_TO_1 or RELU6", code)
-    bounds, target = BOUNDS[code], target or desk.output(op.outputs[0], image)
+    bounds, target = activation(op), target or desk.output(op.outputs[0], image)
     if bounds is None or (fuses and desk.stored(op.outputs[0])):
         desk.node(kind, op.name, inputs, (target,), attrs if bounds is None else {**attrs, "clip": bounds})
         return
     linear = desk.between(f"{target}.linear", op.outputs[0])
     desk.node(kind, op.name, inputs, (linear,), attrs)
     emit_clip(desk, f"{op.name}.activation", linear, target, bounds)
+
+
+def activation(op: TfliteOperator) -> tuple[float, float] | None:
+    """The bounds that the fused activation sets."""
+    code = op.option("FusedActivationFunction")
+    if code not in BOUNDS:
+        raise HwsimError(op.where, "the fused activation must be none, RELU, RELU_N1_TO_1 or RELU6", code)
+    return BOUNDS[code]
 
 
 def emit_clip(desk: Desk, name: str, source: str, target: str, bounds: tuple[float, float]) -> None:

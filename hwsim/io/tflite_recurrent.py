@@ -1,4 +1,4 @@
-"""TFLite's UNIDIRECTIONAL_SEQUENCE_LSTM as ONNX's LSTM."""
+"""TFLite's UNIDIRECTIONAL_SEQUENCE_LSTM as ONNX's LSTM, and its SVDF, which ONNX has not."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.io.tflite_parts import Desk, TfliteOperator
+from hwsim.io.tflite_products import activation, emit_clip
 from hwsim.quant import Array, QuantParams
 
 __all__ = ["READS"]
@@ -96,4 +97,27 @@ def _cell(op: TfliteOperator, desk: Desk) -> dict[str, Any]:
     return {"cell_scale": float(cell.scale), "hidden_scale": float(hidden.scale), "hidden_zero": int(hidden.zero_point)}
 
 
-READS: dict[str, Callable[[TfliteOperator, Desk], None]] = {"UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm}
+def _svdf(op: TfliteOperator, desk: Desk) -> None:
+    """From a state of zero.  The integer form has no activation; an absent bias is zeros."""
+    x, features, time, state = (op.inputs[i] for i in (0, 1, 2, 4))
+    for i in (1, 2):
+        desk.array(op, i, "the weights")
+    start = desk.tensor(state)
+    if start.constant is None or start.constant.array.any():
+        raise HwsimError(op.where, "must start from a state of zero", f"'{state}'")
+    stored = desk.stored(x)
+    units = desk.tensor(features).shape[0] // max(op.option("Rank"), 1)
+    bias = desk.array(op, 3, "the bias") if op.input(3) else np.zeros(units, np.int32 if stored else np.float32)
+    quant = QuantParams(formats.get("int32"), np.ones((), np.float32), np.zeros((), np.int64)) if stored else None
+    inputs = (desk.plain(x), desk.plain(features), desk.plain(time), desk.constant(f"{op.name}.bias", bias, quant), desk.plain(state))
+    after = desk.between(f"{op.name}.state", state)
+    bounds = None if stored else activation(op)
+    if bounds is None:
+        desk.node("tflite.SVDF", op.name, inputs, (desk.output(op.outputs[0]), after), {"rank": op.option("Rank")})
+        return
+    linear = desk.between(f"{op.outputs[0]}.linear", op.outputs[0])
+    desk.node("tflite.SVDF", op.name, inputs, (linear, after), {"rank": op.option("Rank")})
+    emit_clip(desk, f"{op.name}.activation", linear, desk.output(op.outputs[0]), bounds)
+
+
+READS: dict[str, Callable[[TfliteOperator, Desk], None]] = {"UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm, "SVDF": _svdf}

@@ -153,9 +153,11 @@ def _own(step: Step) -> Any:
     make, a = getattr(arithmetic_of(step), "lstm", None), step.node.attrs
     assert x is not None and w is not None and r is not None
     whole = a["direction"] == "forward" and "cell_scale" in a and len(step.inputs) > 3 and not any(step.inputs[4:])
-    if make is None or not whole or r.quant is None or x.format != "int8" or y.format != "int8":
+    if make is None or not whole or r.quant is None or x.format not in ("int8", "int16") or y.format != x.format:
         return None
-    return make(x.quant, w.quant, r.quant, y.quant, a["cell_scale"], (a["hidden_scale"], a["hidden_zero"]), a["cell_clip"], a["coupled"])
+    more = {"entering": a["entering"]} if "entering" in a else {}
+    grids = (a["cell_scale"], (a["hidden_scale"], a["hidden_zero"]), a["cell_clip"], a["coupled"])
+    return make(x.quant, w.quant, r.quant, y.quant, *grids, **more)
 
 
 def _operands(step: Step) -> tuple[Array, Array, Array]:
@@ -170,7 +172,7 @@ def _operands(step: Step) -> tuple[Array, Array, Array]:
 def kernel(step: Step, desk: Desk) -> bool:
     """One direction in integers."""
     own, x, y = _own(step), step.inputs[0], step.outputs[0]
-    if own is None or x is None or y.quant is None:
+    if own is None or x is None or y.quant is None or x.format != "int8" or len(own.numbers) > 6:
         return False
     source, target, hidden = desk.place(x), desk.place(y), step.node.attrs["hidden"]
     weights, state, start = _operands(step)
