@@ -32,7 +32,7 @@ __all__ = ["OBJECTIVES", "Found", "Point", "Wish", "search"]
 
 OBJECTIVES = ("accuracy", *COSTS)
 FRONT = 8  # budgets along which the front is drawn
-TIGHTER = (1.0, 0.97, 0.93)  # of the limits, for further candidates
+BALANCES = (1.0, 0.5, 2.0)  # of the loss of activations against that of weights, for further candidates
 HALVINGS = 6
 Progress = Callable[[int, int], None]
 
@@ -61,7 +61,11 @@ class Wish:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """An assignment: how it came, its widths, what it costs, the loss that is foretold, and how it was judged if it was."""
+    """An assignment: how it came, its widths, what it costs, the loss that is foretold, and what was run of it.
+
+    `verdict` and `rated` are of the network quantized layer after layer, on the samples to judge on and on those of the sensitivity;
+    `one_shot` of the network made of candidates, on the latter.
+    """
 
     how: str
     choice: tuple[int, ...]
@@ -72,12 +76,13 @@ class Point:
     peak_bits: float
     loss: float
     verdict: Verdict | None = None
+    rated: Verdict | None = None
     one_shot: Verdict | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The answer, with all that it was compared with; `judged` were run layer after layer, `front` and `uniform` in one shot."""
+    """The answer, with all that it was compared with; `judged` were quantized layer after layer, `front` and `uniform` in one shot."""
 
     question: Question
     wish: Wish
@@ -215,9 +220,11 @@ class _Search:
         bits = [self.table.options[v][choice[v]] for v in at]
         return float(np.average(bits, weights=sizes)) if at else 0.0
 
-    def solve(self, limits: Limits, objective: str, strategy: str = "") -> Point | None:
-        """The search's best assignment within limits."""
-        problem = tied(problem_of(self.table, self.loss, limits, objective), self.table, self.wish.ties)
+    def solve(self, limits: Limits, objective: str, strategy: str = "", balance: float = 1.0) -> Point | None:
+        """The search's best assignment within limits; `balance` multiplies the loss of activations."""
+        kinds = [balance if w.kind == "activations" else 1.0 for w in self.table.widths]
+        loss = [k * row for k, row in zip(kinds, self.loss, strict=True)]
+        problem = tied(problem_of(self.table, loss, limits, objective), self.table, self.wish.ties)
         choices = problem.expanded(load("searches", strategy or self.wish.strategy).search(problem.problem, self.wish.seed))
         return self.point("search", choices[0]) if len(choices) else None
 
@@ -242,7 +249,7 @@ class _Search:
 
     def _best(self, judged: Sequence[Point], widest: Point, limits: Limits) -> Point:
         if self.wish.objective == "accuracy":
-            return max(judged, key=lambda p: (_accuracy(p), -p.loss))
+            return min(judged, key=_rated)
         cost = COSTS[self.wish.objective]
         kept = [p for p in (*judged, widest) if self._meets(p, limits)]
         return min(kept, key=lambda p: (p.costs[cost], -_accuracy(p)))
@@ -254,16 +261,14 @@ class _Search:
         return [self.point(f"uniform w{w}a{a}", choice) for w, a, choice in uniform_choices(self.table)]
 
     def _best_within(self, limits: Limits) -> Iterator[Point]:
-        """The search's answer, those of slightly tighter limits, and the uniform width within the limits that is foretold to lose least."""
-        seen: set[tuple[int, ...]] = set()
-        for share in TIGHTER:
-            costs = {q: share * v for q, v in limits.costs.items()}
-            found = self.solve(replace(limits, costs=costs), "loss")
-            if found is not None and found.choice not in seen:
-                seen.add(found.choice)
-                yield self._judged(found if share == 1 else replace(found, how=f"search at {share:g} of the limits"))
-        uniform = sorted((p for p in self._uniform() if _within(p, limits)), key=lambda p: p.loss)
-        yield from (self._judged(p) for p in uniform[:1] if p.choice not in seen)
+        """The search's answers, for several balances of weights and activations, and the uniform width within the limits that is foretold
+        to lose least: rated, and the one that stays nearest to the float network judged beside the uniform width."""
+        found = [p for b in BALANCES if (p := self.solve(limits, "loss", balance=b)) is not None]
+        uniform = sorted((p for p in self._uniform() if _within(p, limits)), key=lambda p: p.loss)[:1]
+        different = {p.choice: p for p in (*uniform, *found[::-1])}
+        rated = [replace(p, rated=self.quick.sequential(p.precision)) for p in different.values()]
+        best = min(rated, key=_rated)
+        yield from (self._judged(p) if p is best or p.choice in [u.choice for u in uniform] else p for p in rated)
 
     def _cheapest(self, limits: Limits) -> Iterator[Point]:
         """Uniform widths from the cheapest up to the first that is accurate enough; then ever lower costs below it, by bisection."""
@@ -327,6 +332,11 @@ class _Search:
 def _accuracy(point: Point) -> float:
     assert point.verdict is not None
     return point.verdict.accuracy
+
+
+def _rated(point: Point) -> float:
+    assert point.rated is not None
+    return point.rated.kl
 
 
 def _within(point: Point, limits: Limits) -> bool:

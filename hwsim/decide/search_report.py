@@ -22,7 +22,7 @@ from hwsim.units import format_bytes, format_si
 __all__ = ["COLUMNS", "point_row", "summary", "write_search"]
 
 COLUMNS = ("assignment", "mean_weight_bits", "mean_activation_bits", "latency_s", "energy_j", "size_bytes", "traffic_bytes", "bitops",
-           "peak_activation_bytes", "foretold_loss", "accuracy", "one_shot_accuracy")  # fmt: skip
+           "peak_activation_bytes", "foretold_loss", "kl", "accuracy", "one_shot_accuracy")  # fmt: skip
 PANELS = (
     ("mean bits of weights", "accuracy"),
     ("latency [ms]", "accuracy"),
@@ -49,7 +49,8 @@ def point_row(p: Point, found: Found) -> list[Any]:
     """The row of an assignment in the order of COLUMNS."""
     costs, clock = p.costs, found.question.arch.clock_hz
     numbers = (costs["cycles"] / clock, costs["energy_pj"] * 1e-12, *(-(-int(costs[q]) // 8) for q in ("size_bits", "offchip_bits")))
-    judged = [None if v is None else v.accuracy for v in (p.verdict, p.one_shot)]
+    kl = None if p.rated is None else p.rated.kl
+    judged = [kl, *(None if v is None else v.accuracy for v in (p.verdict, p.one_shot))]
     return [
         p.how,
         round(p.weight_bits, 3),
@@ -89,8 +90,9 @@ def _points(found: Found) -> list[Point]:
 
 
 def _marks(found: Found) -> list[Mark]:
-    kinds = [("uniform", found.uniform), ("mixed", found.front), ("judged", (found.widest, *found.judged)), ("chosen", (found.best,))]
-    return [Mark(kind, p.how, _numbers(p, found)) for kind, points in kinds for p in points]
+    judged = [p for p in (found.widest, *found.judged) if p.verdict]
+    kinds = {"uniform": found.uniform, "mixed": found.front, "judged": judged, "chosen": [found.best]}
+    return [Mark(kind, p.how, _numbers(p, found)) for kind, points in kinds.items() for p in points]
 
 
 def _numbers(p: Point, found: Found) -> dict[str, float]:
@@ -137,7 +139,7 @@ def _says(found: Found, name: str) -> Iterator[str]:
     else:
         cheap = min(found.uniform, key=lambda p: p.costs[cost]).how.removeprefix("uniform ")
         yield f"{cheap} has {1 - share:.3f} of the {name} of the widest on this chip: that is the room that widths leave."
-    for p in [p for p in found.judged if p.how.startswith("uniform")][-1:]:
+    for p in [p for p in found.judged if p.how.startswith("uniform") and p.verdict is not None][-1:]:
         assert best.verdict is not None and p.verdict is not None
         d, e = best.verdict.beyond(p.verdict)
         shares = [x.costs[cost] / widest.costs[cost] for x in (p, best)]
@@ -170,5 +172,6 @@ def _how(found: Found) -> Iterator[str]:
     yield f"hwsim {version('hwsim')}; chip {q.arch.name} {q.arch.hash[:12]} ({q.arch.validation.text}); network {q.source.sha256[:12]}"
     yield f"quantized by {q.method} on {len(q.calibration)} calibration samples"
     yield f"loss of {len(s.rows)} single widths on {s.samples} samples, bit-true"
-    yield f"{len(found.judged)} assignments judged layer after layer on {len(q.x)} samples; the answer is the best of them there"
+    on = f"{s.samples} samples by KL" if found.wish.objective == "accuracy" else f"{len(q.x)} samples"
+    yield f"{len(found.judged)} assignments quantized layer after layer; the answer is the best of them on {on}"
     yield ", ".join(f"{what} {seconds:.1f} s" for what, seconds in found.seconds.items())
