@@ -30,7 +30,7 @@ def slow_sum(problem: Allocation, choice: Array) -> Array:
 def problems(draw: st.DrawFn, most: int = 2048, quantities: int = 3) -> Allocation:
     """Problems whose items depend on each other, with forbidden combinations and limits from impossible to idle."""
     rng = np.random.default_rng(draw(st.integers(0, 1 << 20)))
-    options = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=9).filter(lambda o: prod(o) <= most)))
+    options = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=9 if most <= 4096 else 16).filter(lambda o: prod(o) <= most)))
     terms = [Term((v,), rng.integers(0, 50, (quantities, n)).astype(float)) for v, n in enumerate(options)]
     for _ in range(draw(st.integers(0, 6))):
         scope = tuple(int(v) for v in rng.permutation(len(options))[: rng.integers(0, 4)])
@@ -61,6 +61,15 @@ def test_exact_searches_find_the_best(strategy: str, problem: Allocation) -> Non
         got = scores(problem, found[:1])[0]
         assert got[0] == totals[within, 0].min()
         assert (got[1:] <= problem.limits[1:]).all()
+
+
+@given(problems(most=1 << 20, quantities=2))
+@settings(max_examples=40, deadline=None)
+def test_exact_searches_agree(problem: Allocation) -> None:
+    """Up to 2^20 assignments, whose losses are whole numbers: the same least loss, or none by all."""
+    found = [load("searches", s).search(problem) for s in EXACT]
+    assert len({len(f) > 0 for f in found}) == 1
+    assert len({float(scores(problem, f[:1])[0, 0]) for f in found if len(f)}) <= 1
 
 
 @given(problems(quantities=2))
