@@ -1,6 +1,7 @@
 """Mixed precision on real networks, bit-true: writes reports/mixed.md.
 
-`python -m tests.bench mixed [--keep FILE] [--only PART,...] [--rows N]`: parts are bitops, chips and metrics.  Every run that the file
+`python -m tests.bench mixed [--keep FILE] [--only PART,...] [--networks NAME,...] [--rows N]`: parts are bitops, chips and
+metrics, networks those of bitops.  Every run that the file
 holds already is taken from it, so that a bench that was stopped goes on.
 """
 
@@ -77,21 +78,21 @@ def mark(value: float, must: float, aim: float) -> str:
 # BitOps ------------------------------------------------------------------------------------------------------------------------------
 
 
-def bitops(keep: Path, rows: int) -> Iterator[str]:
+def bitops(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
     """The best assignments at a number of bit operations, beside the uniform widths of the same number."""
     yield "## At a number of bit operations per multiply-accumulate"
     yield ""
     yield (
         "One scale per channel, graph rule 1 (fbgemm arithmetic); the first and the last layer at 8 bits, and the number is that of the\n"
         "others, so that a uniform width is the limit.  Weights of 2, 3, 4 and 8 bits, activations of 3, 4 and 8; the ILP on KL\n"
-        "for three balances of activations against weights, of which (and of the uniform width) the one is taken that stays nearest to the\n"
-        "float network, by KL on the samples of the sensitivity.\n"
+        "for three balances of activations against weights, of which (and of the uniform width) the one is taken that stays nearest\n"
+        "to the float network, by KL on the samples of the sensitivity.\n"
         "In brackets: against w8a8 by the same rounding."
     )
     yield ""
     yield "| network | rounding | BitOps per MAC | assignment | mean weight bits | value | against uniform | goals |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    for network, budgets in BITOPS.items():
+    for network, budgets in ((n, b) for n, b in BITOPS.items() if n in networks):
         for name, method in ROUNDINGS.items():
             yield from _bitops_rows(network, name, method, budgets, keep, rows)
     yield ""
@@ -158,7 +159,7 @@ def _mean_weight_bits(table: CostTable, choice: np.ndarray) -> float:
 # Chips -------------------------------------------------------------------------------------------------------------------------------
 
 
-def chips(keep: Path, rows: int) -> Iterator[str]:
+def chips(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
     """The fastest assignment of ResNet-20 that loses at most a point, on three chips."""
     yield f"## The fastest assignment within {LOST:g} point of w8a8, ResNet-20, three chips"
     yield ""
@@ -268,7 +269,7 @@ def priced_on_others(tables: dict[str, CostTable], measured: Sensitivity) -> np.
 # Metrics -----------------------------------------------------------------------------------------------------------------------------
 
 
-def metrics(keep: Path, rows: int) -> Iterator[str]:
+def metrics(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
     """How well each metric of sensitivity ranks widths as the loss on unseen rows does, and whether KL adds up."""
     yield "## Which metric of sensitivity tells the loss"
     yield ""
@@ -339,10 +340,11 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench mixed", description=__doc__)
     parser.add_argument("--keep", type=Path, default=Path("reports") / "mixed-cells.db")
     parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--networks", default=",".join(BITOPS))
     parser.add_argument("--rows", type=int, default=0)
     given = parser.parse_args(arguments)
     lines = [HEAD]
     for part in given.only.split(","):
-        lines += PARTS[part](given.keep, given.rows)
+        lines += PARTS[part](given.keep, given.rows, given.networks.split(","))
     REPORT.write_text("\n".join(lines), "utf-8")
     print(f"wrote {REPORT}")
