@@ -3,9 +3,6 @@
 A `Cut` takes the place of the plain sum in the micro-kernel (`tile`).  Products come in kernel order, four channels a step of the
 dot.  Memory holds unsigned bytes u; the numbers that the accumulator multiplies are u - `offset`, which is added block by block as
 `shift` = -offset times the block's weights.
-
-Cutting after every product is exact and yet as fast as the plain sum wherever a block of products cannot reach the limits: `above`
-and `below` say per output channel from where on it might (a bound from the block's weights and the range of activations).
 """
 
 from __future__ import annotations
@@ -23,10 +20,11 @@ __all__ = [
     "CUT_ARGS",
     "Bench",
     "Cut",
-    "EachMac",
     "EachTile",
     "Held",
     "Wrapped",
+    "add_block",
+    "add_row",
     "all_of",
     "blocks",
     "changed",
@@ -36,6 +34,7 @@ __all__ = [
     "held_from",
     "limits",
     "put",
+    "table",
     "values",
 ]
 
@@ -45,7 +44,8 @@ CUT_ARGS = (
     "shift",  # address of int32 [panel][block][output]: what the offset adds to a block
     "above",  # the same shape: a sum above this before a block might saturate in it
     "below",
-    "might",  # address of uint8 [panel][block]: whether a pair of products of the block can saturate
+    "order",  # address of int32 [panel][step]: byte offset of the step's activations, those whose pairs might saturate first
+    "paired",  # address of int32 [panel]: how many these are
     "flags",  # arena offset of a tile's worth of int32
     "wide_start",  # address of int64: what each output channel's sum of 64 bits starts from
     "overflowed",  # arena offset of the count (int64)
@@ -175,60 +175,6 @@ class EachTile(Cut):
             put(held, clamped(before, low, high))
             changed(flags, before, values(held))
         return values(held), values(flags)
-
-
-@dataclass(frozen=True)
-class EachMac(Cut):
-    """Saturated after every product: whole blocks at once where none of the tile's sums can reach a limit, else one by one.
-
-    The blocks that must go one by one are few, so what they need lies in memory (`Bench`) and leaves the registers to the others.
-    """
-
-    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
-        low, high = limits(k, start[0])
-        first = clamped([start], low, high)[0]
-        held, vectors = held_from(k, len(pixels), first), len(start)
-        memory = Bench(k, len(pixels), vectors)
-        memory.put(0, [[s ^ c for s, c in zip(start, first, strict=True)]] * len(pixels))
-        count = k["taps"] * (k["steps"] // self.steps)
-        with blocks(k, dot, pixels, weights, vectors * host.lanes(), self.steps) as (here, w, number, _):
-            rows = [k[n] + (panel * count + number) * (4 * vectors * host.lanes()) for n in ("above", "below")]
-            with k.otherwise(self._might(k, values(held), *rows)) as (slow, fast):
-                with slow:
-                    memory.put(1, values(held))
-                    memory.put_pixels(here)
-                    self._one_by_one(k, memory, w)
-                    put(held, memory.get(1))
-                with fast:
-                    add_block(k, dot, held, here, w, self.steps)
-                    if self.shifted:
-                        add_row(held, table(k, "shift", panel, number, count, vectors))
-        return values(held), memory.get(0)
-
-    def _might(self, k: Code, sums: Sums, above: Lanes, below: Lanes) -> Lanes:
-        """Whether any sum of the tile might saturate in the block."""
-        lanes, found = host.lanes(), k.number("i1", 0)
-        for j, column in enumerate(zip(*sums, strict=True)):
-            most, least = column[0], column[0]
-            for v in column[1:]:
-                most, least = most.at_least(v), least.at_most(v)
-            found = found | (most > k.load("i32", above + 4 * lanes * j, lanes)) | (least < k.load("i32", below + 4 * lanes * j, lanes))
-        return found.reduce("or")
-
-    def _one_by_one(self, k: Code, memory: Bench, weights: Lanes) -> None:
-        lanes, vectors, offset = host.lanes(), memory.vectors, k["offset"].to("i32")
-        with k.loop(k.number("i64", memory.rows)) as r:
-            sums, flags, pixel = memory.row(1, r), memory.row(0, r), memory.pixel(r)
-            low, high = limits(k, sums[0].get())
-            with k.loop(k.number("i64", self.steps)) as i, k.loop(k.number("i64", 4)) as s:
-                row, up = weights + i * (4 * vectors * lanes), (24 - 8 * s).to("i32").spread(lanes)
-                number = (k.load("u8", pixel + 4 * i + s).to("i32") - offset).spread(lanes)
-                for j, (total, flag) in enumerate(zip(sums, flags, strict=True)):
-                    before = total.get() + number * ((k.load("i32", row + 4 * lanes * j, lanes) << up) >> 24)
-                    total.set(before.at_least(low).at_most(high))
-                    flag.set(flag.get() | (before ^ total.get()))
-            memory.put_row(1, r, sums)
-            memory.put_row(0, r, flags)
 
 
 class Bench:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwsim.kernels import host
-from hwsim.kernels.code import Code
-from hwsim.kernels.cutting import Bench, Cut, Held, blocks, flatten, held_from, put, values
-from hwsim.kernels.dots import Dot, Sums
+from hwsim.kernels.code import Code, Variable
+from hwsim.kernels.cutting import Bench, Cut, Held, all_of, flatten, held_from, put, values
+from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
 
 __all__ = ["EachPair"]
 
+LOOK = 16  # steps between two looks whether pairs were at a limit
+
 
 @dataclass(frozen=True)
 class EachPair(Cut):
-    """Unsigned bytes by signed ones.  Steps whose weights are too small for any pair to saturate are plain.
+    """Unsigned bytes by signed ones.  Steps whose weights are so large that a pair may saturate come first (`order`, `paired`), the
+    others are plain.
 
-    In the others the largest magnitude of any pair is kept; only where it is a limit can one have saturated.  Then the plain sum is
-    made too: a lane where it differs was cut.  Where it is the same in spite of a pair at the limit, the tile is looked at pair by
-    pair.
+    Of the first the largest magnitude of any pair is kept; only where it is a limit can one have saturated.  Rows with such lanes, not
+    known to be cut before, are then looked at pair by pair; once every lane of the tile is known to be cut, nobody looks any more.
     """
 
     registers: int = 2
@@ -27,63 +30,74 @@ class EachPair(Cut):
     most: int = 2
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
-        lanes, vectors = host.lanes(), len(start)
-        held, none = held_from(k, len(pixels), start), k.number("i16", 0, 2 * lanes)
-        most, memory = held_from(k, len(pixels), [none] * vectors), Bench(k, len(pixels), vectors)
-        count = k["taps"] * k["steps"]
-        with blocks(k, dot, pixels, weights, vectors * lanes, 1) as (here, w, number, _):
-            might = k.load("u8", k["might"] + panel * count + number) != 0
-            with k.otherwise(might) as (paired, plain):
-                with paired:
-                    self._add(k, held, most, here, w)
-                with plain:
-                    put(held, dot.step(k, values(held), here, w))
-        at_limit = [[((m == 32767) | (m == -32768)).to("i16").bits("i32") != 0 for m in row] for row in values(most)]
+        held, memory = held_from(k, len(pixels), start), Bench(k, len(pixels), len(start))
         memory.put(0, [[s.constant(0) for s in start]] * len(pixels))
-        with k.when(any_of(at_limit)):
-            self._look(k, dot, pixels, weights, start, values(held), at_limit, memory)
+        memory.put_pixels(pixels)
+        steps, known = k["taps"] * k["steps"], k.variable(k.number("i64", 0))
+        order, paired = k["order"] + 4 * panel * steps, k.load("i32", k["paired"] + 4 * panel).to("i64")
+        with k.loop(paired, step=LOOK) as first:
+            last = (first + LOOK).at_most(paired)
+            with k.otherwise(known.get() != 0) as (sure, unsure):
+                with sure:
+                    for here, w in _walk(k, pixels, order, weights, len(start), first, last):
+                        self._add(k, held, None, here, w)
+                with unsure:
+                    most = held_from(k, len(pixels), [k.number("i16", 0, 2 * host.lanes())] * len(start))
+                    for here, w in _walk(k, pixels, order, weights, len(start), first, last):
+                        self._add(k, held, most, here, w)
+                    self._look(k, values(most), memory, order, weights, first, last)
+                    known.set(all_of(flatten(memory.get(0))).to("i64"))
+        for here, w in _walk(k, pixels, order, weights, len(start), paired, steps):
+            put(held, dot.step(k, values(held), here, w))
         return values(held), memory.get(0)
 
-    def _add(self, k: Code, held: Held, most: Held, here: list[Lanes], weights: Lanes) -> None:
+    def _add(self, k: Code, held: Held, most: Held | None, here: list[Lanes], weights: Lanes) -> None:
         lanes = host.lanes()
         ones = k.number("i16", 1, 2 * lanes)
         columns = [k.load("u8", weights + 4 * lanes * j, 4 * lanes) for j in range(len(held[0]))]
-        for sums, largest, pixel in zip(held, most, here, strict=True):
+        for r, (sums, pixel) in enumerate(zip(held, here, strict=True)):
             four = k.load("i32", pixel).spread(lanes).bits("u8")
-            for total, top, w in zip(sums, largest, columns, strict=True):
+            for j, (total, w) in enumerate(zip(sums, columns, strict=True)):
                 pairs = ones.intrinsic(f"llvm.x86.avx512.pmaddubs.w.{32 * lanes}", four, w)
                 total.set(total.get().intrinsic(f"llvm.x86.avx512.vpdpwssd.{32 * lanes}", total.get(), pairs, ones))
-                top.set(top.get().call("umax", (pairs < 0).select(-pairs, pairs)))
+                if most is not None:
+                    top = most[r][j]
+                    top.set(top.get().call("umax", (pairs < 0).select(-pairs, pairs)))
 
-    def _look(
-        self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], sums: Sums, at_limit: Sums, memory: Bench
-    ) -> None:
-        plain = held_from(k, len(pixels), start)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
-            put(plain, dot.step(k, values(plain), here, w))
-        other = [[a ^ b for a, b in zip(*rows, strict=True)] for rows in zip(values(plain), sums, strict=True)]
-        memory.put(0, other)
-        with k.when(any_of([[a & (o == 0) for a, o in zip(*rows, strict=True)] for rows in zip(at_limit, other, strict=True)])):
-            self._pair_by_pair(k, dot, pixels, weights, memory)
-
-    def _pair_by_pair(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, memory: Bench) -> None:
-        lanes, vectors = host.lanes(), memory.vectors
-        with blocks(k, dot, pixels, weights, vectors * lanes, 1) as (here, w, *_):
-            memory.put_pixels(here)
+    def _look(self, k: Code, most: Sums, memory: Bench, order: Lanes, weights: Lanes, first: Lanes, last: Lanes) -> None:
+        """Find out in which lanes a pair was cut, where one was at a limit and nothing is known yet."""
+        at_limit = [[((m == 32767) | (m == -32768)).to("i16").bits("i32") != 0 for m in row] for row in most]
+        with k.when(any_of(flatten(at_limit))):
+            memory.put(1, [[a.to("i32") for a in row] for row in at_limit])
             with k.loop(k.number("i64", memory.rows)) as r:
-                flags, pixel = memory.row(0, r), memory.pixel(r)
-                numbers = [k.load("u8", pixel + s).to("i32").spread(lanes) for s in range(4)]
-                for j, flag in enumerate(flags):
-                    packed = k.load("i32", w + 4 * lanes * j, lanes)
-                    products = [n * ((packed << (24 - 8 * s)) >> 24) for s, n in enumerate(numbers)]
-                    for pair in (products[0] + products[1], products[2] + products[3]):
-                        flag.set(flag.get() | (pair ^ pair.at_least(-32768).at_most(32767)))
-                memory.put_row(0, r, flags)
+                flags, found = memory.row(0, r), memory.row(1, r)
+                with k.when(any_of([(a.get() != 0) & (f.get() == 0) for a, f in zip(found, flags, strict=True)])):
+                    for (here,), w in _walk(k, [memory.pixel(r)], order, weights, memory.vectors, first, last):
+                        self._pair_by_pair(k, flags, here, w)
+                    memory.put_row(0, r, flags)
+
+    def _pair_by_pair(self, k: Code, flags: list[Variable], pixel: Lanes, weights: Lanes) -> None:
+        lanes = host.lanes()
+        four, half = k.load("i32", pixel).spread(lanes), k.number("i32", 32768, lanes)
+        for j, flag in enumerate(flags):
+            w = k.load("u8", weights + 4 * lanes * j, 4 * lanes)
+            for mask in (65535, -65536):
+                beyond = quads(half, (four & mask).bits("u8"), w) & -65536
+                flag.set(flag.get() | beyond)
 
 
-def any_of(masks: Sums) -> Lanes:
+def _walk(
+    k: Code, pixels: list[Lanes], order: Lanes, weights: Lanes, vectors: int, first: Lanes, last: Lanes
+) -> Iterator[tuple[list[Lanes], Lanes]]:
+    """The steps from `first` to `last`: the addresses of each pixel's numbers, and that of the weights."""
+    with k.loop(last, start=first) as i:
+        offset = k.load("i32", order + 4 * i, align=4).to("i64")
+        yield [p + offset for p in pixels], weights + i * (4 * host.lanes() * vectors)
+
+
+def any_of(masks: list[Lanes]) -> Lanes:
     """Whether any lane holds."""
-    found = flatten(masks)[0]
-    for m in flatten(masks)[1:]:
+    found = masks[0]
+    for m in masks[1:]:
         found = found | m
     return found.reduce("or")

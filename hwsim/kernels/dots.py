@@ -13,7 +13,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["PAIRS", "U8S8", "WORDS", "Dot", "Sums", "best", "u8s8_product"]
+__all__ = ["PAIRS", "U8S8", "WORDS", "Dot", "Sums", "best", "quads", "u8s8_product"]
 
 Sums = list[list[Lanes]]
 

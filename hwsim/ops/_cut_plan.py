@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from hwsim.kernels.cutting import Cut, EachMac
+from hwsim.kernels import host
+from hwsim.kernels.cutting import Cut
+from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_wide import Wide
 from hwsim.kernels.dots import Dot
-from hwsim.kernels.packing import padded
+from hwsim.kernels.packing import packed, padded
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
 
-__all__ = ["CutPlan"]
+__all__ = ["CutPlan", "pairs_first"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,9 @@ class CutPlan:
     counter: int
     flags: int
 
-    def args(self, desk: Desk, runs: Array, start: Array, dot: Dot, width: int) -> dict[str, int]:
-        """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks, and sums that begin at `start`."""
+    def args(self, desk: Desk, runs: Array, offsets: Array, start: Array, dot: Dot, width: int) -> dict[str, int]:
+        """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks, activations at the byte offset of each
+        run, and sums that begin at `start`."""
         found = {"bits": self.bits, "offset": self.offset, "flags": self.flags, "overflowed": self.counter}
         if isinstance(self.cut, Wide):
             return {**found, "wide_start": desk.keep(padded(start, np.int64, width))}
@@ -45,17 +49,37 @@ class CutPlan:
             limit = 1 << (self.bits - 1)
             found |= {"above": desk.keep(_table(limit - 1 - up, width)), "below": desk.keep(_table(-limit - down, width))}
         if isinstance(self.cut, EachPair):
-            found["might"] = desk.keep(self._might(runs, width))
+            found |= self._ordered(desk, runs, offsets, width)
         return found
 
-    def _might(self, runs: Array, width: int) -> Array:
-        """For each panel and step of four products whether any pair of them can leave 16 bits."""
-        pairs = runs.reshape(len(runs), -1, 2, 2).astype(np.int64)
-        up, down = (f(0, f(pairs * self.low, pairs * self.high)).sum(-1) for f in (np.maximum, np.minimum))
-        beyond = ((up > 32767) | (down < -32768)).any(-1)
-        full = np.zeros((-(-len(runs) // width) * width, beyond.shape[1]), bool)
-        full[: len(runs)] = beyond
-        return np.asarray(full.reshape(-1, width, beyond.shape[1]).any(1), np.uint8)
+    def _ordered(self, desk: Desk, runs: Array, offsets: Array, width: int) -> dict[str, int]:
+        """Where the activations of each panel's steps lie, in the order of `pairs_first`."""
+        order, paired = order_of(runs, self.low, self.high, width)
+        at = (offsets[:, None] + 4 * np.arange(runs.shape[2] // 4)).ravel()
+        return {"order": desk.keep(at[order].astype(np.int32)), "paired": desk.keep(paired.astype(np.int32))}
+
+
+def order_of(runs: Array, low: int, high: int, width: int) -> tuple[Array, Array]:
+    """For each panel its steps of four products, first those in which a pair of any output can leave 16 bits, and how many these are."""
+    pairs = runs.reshape(len(runs), -1, 2, 2).astype(np.int64)
+    up, down = (f(0, f(pairs * low, pairs * high)).sum(-1) for f in (np.maximum, np.minimum))
+    beyond = ((up > 32767) | (down < -32768)).any(-1)
+    might = np.pad(beyond, ((0, -len(runs) % width), (0, 0))).reshape(-1, width, beyond.shape[1]).any(1)
+    return np.argsort(~might, axis=1, kind="stable"), might.sum(1)
+
+
+def pairs_first(low: int, high: int) -> Callable[[Array, Dot, int], Array]:
+    """`packed` with the steps of every panel in the order of `order_of`."""
+
+    def pack(runs: Array, dot: Dot, vectors: int) -> Array:
+        width = vectors * host.lanes()
+        order, _ = order_of(runs, low, high, width)
+        held = packed(runs, dot, vectors).view(np.int32)
+        steps = held.reshape(*order.shape, width)
+        steps[...] = np.take_along_axis(steps, order[:, :, None], 1)
+        return held
+
+    return pack
 
 
 def _table(values: Array, width: int) -> Array:

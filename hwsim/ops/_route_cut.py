@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim.kernels.compiling import Kernel
-from hwsim.kernels.cutting import Cut, EachMac, EachTile, Wrapped
+from hwsim.kernels.cutting import Cut, EachTile, Wrapped
+from hwsim.kernels.cutting_macs import FEW, EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import U8S8, WORDS, Dot, best
+from hwsim.kernels.packing import packed
 from hwsim.kernels.widening import TWICE_ARGS, twice
-from hwsim.ops._cut_plan import CutPlan
+from hwsim.ops._cut_plan import CutPlan, pairs_first
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled
@@ -20,7 +22,8 @@ from hwsim.quant import Array
 
 __all__ = ["cut"]
 
-BLOCK = 16  # steps of the dot between two looks at the limits
+BLOCK = 64  # most steps of the dot between two looks at the limits
+NEAR = 0.4  # of the way to a limit that a block of products may go
 LONGEST = 64  # products of a tile that may be filled up with zeros
 FLAGS = 64 * 64  # bytes: a vector for every register
 
@@ -39,7 +42,8 @@ def cut(mac: Mac, desk: Desk) -> bool:
         return False
     how, dot = made
     plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS))
-    emit_tiles(_doubled(mac, desk, offset) if dot is WORDS else mac, desk, dot, w, cut=plan)
+    pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
+    emit_tiles(_doubled(mac, desk, offset) if dot is WORDS else mac, desk, dot, w, pack, cut=plan)
     return True
 
 
@@ -66,12 +70,23 @@ def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | 
         return EachWord(_group(mac, w, largest) if a.bits == 16 else 1, shifted=shifted, narrow=a.bits < 16), WORDS
     depth = min(runs_of(mac, phase, w[0])[1].shape[2] for phase in mac.phases())
     if a.every == "mac" and a.bits < 32:
-        return EachMac(min(BLOCK, -(-depth // 4)), shifted=shifted), U8S8
+        return EachMac(_block(mac, w, largest, -(-depth // 4)), shifted=shifted), U8S8
     single = all(runs_of(mac, phase, w[0])[1].shape[1] == 1 for phase in mac.phases())
     whole = depth % a.tile == 0 or (single and a.tile <= LONGEST)
     if a.every == "tile" and a.tile % 4 == 0 and whole and a.bits < 31 and a.tile < 1 << 14:
         return EachTile(a.tile // 4, shifted=shifted), U8S8
     return None
+
+
+def _block(mac: Mac, w: Array, largest: int, steps: int) -> int:
+    """Steps between two looks at the limits: as many as leave room for the sum before them, in whole groups of FEW."""
+    if steps <= FEW:
+        return steps
+    depth, block = int(np.prod(w.shape[2:])), min(BLOCK, -(-steps // FEW) * FEW)
+    reach = largest * float(np.abs(w).sum((2, 3, 4), dtype=np.int64).max(initial=0)) / depth * 4 / 2
+    while block > FEW and block * reach > NEAR * (1 << mac.step.accumulator.bits - 1):
+        block = max(block // 2 // FEW * FEW, FEW)
+    return block
 
 
 def _group(mac: Mac, w: Array, largest: int) -> int:

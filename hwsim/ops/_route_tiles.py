@@ -107,7 +107,7 @@ def _emit(
         desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
     else:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64)
-        own_args = {"start": desk.keep(padded(wrapped32(start), np.int32, width)), **cut.args(desk, runs, start, dot, width)}
+        own_args = {"start": desk.keep(padded(wrapped32(start), np.int32, width)), **cut.args(desk, runs, offsets, start, dot, width)}
         desk.call_named(Kernel(tile, (*tiled, cut.cut)), TILE_ARGS, args | own_args)
 
 
