@@ -11,13 +11,13 @@ from hwsim.kernels.cutting import Cut, EachTile, Wrapped
 from hwsim.kernels.cutting_macs import FEW, EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_words import EachWord
-from hwsim.kernels.dots import U8S8, WORDS, Dot, best
+from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
 from hwsim.kernels.packing import packed
 from hwsim.kernels.widening import TWICE_ARGS, twice
 from hwsim.ops._cut_plan import CutPlan, pairs_first
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
-from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled
+from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled, widened
 from hwsim.quant import Array
 
 __all__ = ["cut"]
@@ -43,7 +43,8 @@ def cut(mac: Mac, desk: Desk) -> bool:
     how, dot = made
     plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS))
     pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
-    emit_tiles(_doubled(mac, desk, offset) if dot is WORDS else mac, desk, dot, w, pack, cut=plan)
+    own = _doubled(mac, desk, offset) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
+    emit_tiles(own, desk, dot, w, pack, cut=plan)
     return True
 
 
