@@ -15,6 +15,7 @@ import numpy as np
 
 from hwsim.pipeline.recipe import METHODS
 from tests.bench._cells import Cell, kept, measure
+from tests.bench._experiment import experiment, kept_rows, table
 from tests.bench._judge import Verdict, compare
 from tests.bench._networks import NETWORKS, SMALL
 
@@ -92,7 +93,9 @@ def main(arguments: list[str]) -> None:
             if verdict is not None:
                 found[cell] = verdict
                 print(network, cell.chip, cell.bits, cell.method, f"{verdict.value:.4f}", flush=True)
-    REPORT.write_text(page(found), "utf-8")
+        if network in given.only.split(",") and not given.dry:
+            experiment(network, given.keep)
+    REPORT.write_text("\n".join([page(found), table(kept_rows(given.keep))]), "utf-8")
     print(f"wrote {REPORT}")
 
 
