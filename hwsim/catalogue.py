@@ -49,7 +49,14 @@ def catalogue(what: str) -> Table:
         from hwsim.steps.score import METRICS
 
         return ("name",), [[n] for n in METRICS]
+    if what == "quantizers":
+        return ("name", "needs", "what"), [[n, *_needs(load(what, n)), _first_line(load(what, n))] for n in names(what)]
     return ("name", "what"), [[n, _first_line(load(what, n))] for n in names(what)]
+
+
+def _needs(quantizer: Any) -> list[str]:
+    """What hardware a quantizer asks for beside integers of the width."""
+    return [getattr(quantizer, "NEEDS", "plain integers")]
 
 
 def _operators() -> Table:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hwsim import cli
@@ -45,6 +46,12 @@ def test_half_up_shifts_part_from_fake_quantization_at_four_bits(digits: SourceG
     """TVM's shift rounds ties up: one in eight at 4-bit activations, layer after layer, which fake quantization does not see."""
     tvm, snpe = compare_backends([digits], digits_images[:32], judged, ["tvm_arm_a72", "snpe_dsp"], ["w4a4"], ["minmax"])
     assert tvm.same_as_fake < 0.6 < 0.95 < snpe.same_as_fake
+
+
+def test_samples_to_judge_on_must_not_calibrate(digits: SourceGraph, digits_images: Array, judged: Dataset) -> None:
+    mixed = np.concatenate([digits_images[:5], judged.x[3:5]])
+    with pytest.raises(HwsimError, match="must hold other samples than the data to judge on, not 2 of 7 the same"):
+        list(compare_backends([digits], mixed, judged, ["academic"], ["w8a8"], ["minmax"]))
 
 
 def test_on_the_command_line(capsys: Any, tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ def compare_backends(
 ) -> Iterator[BackendRow]:
     """A row for each network, method, width and backend, as it is done.
 
-    `calibration` are inputs that are not among the data.  Raises HwsimError for what a backend cannot be.
+    `calibration` are inputs that are not among the data.  Raises HwsimError for those that are, and for what a backend cannot be.
     """
+    _check_apart(calibration, data)
     done, total = 0, len(sources) * len(methods) * len(bits) * len(backends)
     for source in sources:
         reference = _outputs(free_batch(source), data.x, as_written)
@@ -96,6 +97,16 @@ def compare_backends(
                     done += 1
                     if progress:
                         progress(done, total)
+
+
+def _check_apart(calibration: Array | None, data: Dataset) -> None:
+    """Accuracy on samples that ranges and rounding were fitted to says nothing."""
+    if calibration is None or calibration.shape[1:] != data.x.shape[1:]:
+        return
+    judged = {row.tobytes() for row in data.x.astype(np.float32)}
+    same = sum(row.tobytes() in judged for row in calibration.astype(np.float32))
+    if same:
+        raise HwsimError("--calibration", "must hold other samples than the data to judge on", f"{same} of {len(calibration)} the same")
 
 
 def _row(
