@@ -21,7 +21,8 @@ from tests.bench._networks import NETWORKS, SMALL
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "quantization.md"
 CIFAR, DEPTHWISE = ("resnet20", "resnet8"), ("vww_mobilenet", "kws_ref", "ali_model_kws")
-CORRECTED = "dead+cle+mse+bias"
+CORRECTED, UNCLIPPED = "dead+cle+mse+bias", "dead+cle+minmax+bias"
+LONG_TAILS = ("squeezenet", "retina_unet")  # networks whose few large activations matter: MSE's clipping costs them more than it saves
 METHOD_ROWS = {"min-max": "minmax", "MSE": "mse", "AdaRound": "mse+adaround+bias", "coordinate descent": "mse+coordinate_descent+bias"}
 GRANULARITY = {"per-channel": "per_channel", "per-tensor": "per_tensor", "power-of-two": "power_of_two"}
 DFQ = {"plain": "minmax", "CLE": "dead+cle+minmax", "CLE + bias correction": "dead+cle+minmax+bias"}
@@ -30,13 +31,22 @@ DFQ_GOALS = {"ali_model_kws": ("at most 20", "at least 50", "at least 85"), "vww
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of the acceptance table: what may be lost against float, must and aim, for each network (Dice for the U-Net)."""
+    """A row of the acceptance table: what may be lost against float, must and aim, for each network (Dice for the U-Net).
+
+    `unclipped` is the method for networks with long tails, where it is another one.
+    """
 
     title: str
     chip: str
     bits: str
     method: str
     goals: dict[str, tuple[float, float]]
+    unclipped: str = ""
+
+    def cell(self, network: str) -> Cell:
+        """The cell of a network."""
+        method = self.unclipped if self.unclipped and network in LONG_TAILS else self.method
+        return Cell(network, self.chip, self.bits, method)
 
 
 def _goals(
@@ -52,9 +62,9 @@ FOUR = _goals((1.5, 0.5), (2, 1), (5, 2), (0.005, 0.002)) | {"ali_model_kws": (3
 SETTINGS = (
     Setting("w8a8 acl", "acl_ascend310", "w8a8", "minmax", EIGHT),
     Setting("w8a8 fbgemm", "fbgemm_x86", "w8a8", "minmax", EIGHT),
-    Setting("w8a8 tensorrt", "tensorrt_t4", "w8a8", CORRECTED, FEW),
-    Setting("w8a8 snpe", "snpe_dsp", "w8a8", CORRECTED, FEW),
-    Setting("w8a8 tvm", "tvm_arm_a72", "w8a8", CORRECTED, FEW | dict.fromkeys(CIFAR, (2, 1))),
+    Setting("w8a8 tensorrt", "tensorrt_t4", "w8a8", CORRECTED, FEW, UNCLIPPED),
+    Setting("w8a8 snpe", "snpe_dsp", "w8a8", CORRECTED, FEW, UNCLIPPED),
+    Setting("w8a8 tvm", "tvm_arm_a72", "w8a8", CORRECTED, FEW | dict.fromkeys(CIFAR, (2, 1)), UNCLIPPED),
     Setting("w4a8 per-channel (fbgemm)", "fbgemm_x86", "w4a8", "full", FOUR),
     Setting("w4a8 snpe", "snpe_dsp", "w4a8", "full", _goals((2.5, 1), (4, 2.5))),
     Setting("w4a8 tensorrt", "tensorrt_t4", "w4a8", "full", _goals((2.5, 1), (4, 2.5))),
@@ -68,7 +78,7 @@ SETTINGS = (
 def cells(network: str) -> Iterator[Cell]:
     """All cells of one network, the float network first."""
     yield Cell(network)
-    yield from (Cell(network, s.chip, s.bits, s.method) for s in SETTINGS if network in s.goals)
+    yield from (s.cell(network) for s in SETTINGS if network in s.goals)
     if network in SMALL:
         yield from (Cell(network, "per_channel", "w4a8", m) for m in METHOD_ROWS.values())
         yield from (Cell(network, c, "w4a8", CORRECTED) for c in GRANULARITY.values())
@@ -138,12 +148,12 @@ def _acceptance(found: dict[Cell, Verdict]) -> str:
     ]
     for s in SETTINGS:
         for network, (must, aim) in s.goals.items():
-            cell = Cell(network, s.chip, s.bits, s.method)
+            cell = s.cell(network)
             mark = ""
             if cell in found and Cell(network) in found:
                 loss = -compare(found[cell], found[Cell(network)])[0]
-                mark = "aim" if loss <= aim else "must" if loss <= must else "MISSED"
-            lines.append(f"| {s.title} | {network} | {s.method} | {_difference(found, cell)} | {must:g} / {aim:g} | {mark} |")
+                mark = "aim" if loss <= aim + 1e-9 else "must" if loss <= must + 1e-9 else "MISSED"
+            lines.append(f"| {s.title} | {network} | {cell.method} | {_difference(found, cell)} | {must:g} / {aim:g} | {mark} |")
     named = "; ".join(f"`{k}` is {v}" for k, v in METHODS.items())
     return "\n".join([*lines, "", f"Methods: {named}.", ""])
 
