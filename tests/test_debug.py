@@ -76,5 +76,7 @@ def test_another_network_is_told(done: Outcome, digits: SourceGraph, digits_imag
     renamed = tuple(replace(n, name=f"{n.name}x") for n in done.prepared.nodes)
     with pytest.raises(HwsimError, match="must be quantized from this float network, with the same names, not 'stem'"):
         diagnose(load_arch("fbgemm_x86"), replace(done.prepared, nodes=renamed), done.network, digits_images[:4])
+    with pytest.raises(HwsimError, match="must have layers with quantized weights"):
+        diagnose(load_arch("fbgemm_x86"), done.prepared, done.prepared, digits_images[:4])
     unfolded = diagnose(load_arch("fbgemm_x86"), changed(done.prepared, name, -held.array), done.network, digits_images[:16])
     assert any(f.startswith(f"{done.layers[1].name}: weights lose") for f in unfolded.findings)

@@ -248,6 +248,19 @@ def test_adarounds_gradient_is_the_slope_of_its_objective(beta: float) -> None:
         assert slope == pytest.approx(gradient[index], rel=2e-2, abs=2e-4)
 
 
+def test_what_cannot_be_quantized(digits: SourceGraph, digits_images: Array) -> None:
+    chip = load_arch("fbgemm_x86")
+    done = quantize_for(chip, digits, digits_images[:4], "w8a8", "minmax").network
+    with pytest.raises(HwsimError, match="must be a float network, not one that is quantized already"):
+        quantize_for(chip, done, digits_images[:4])
+    with pytest.raises(HwsimError, match=r"must be 2 or more.*bwn"):
+        quantize_for(chip, digits, digits_images[:4], "w1a8", "minmax")
+    net = Net("two")
+    source = net.finish(net.conv(net.add(net.input("a", (1, 2, 4, 4)), net.input("b", (1, 2, 4, 4))), 3, 1))
+    with pytest.raises(HwsimError, match="must have one input to be quantized, not 2 inputs"):
+        quantize_for(chip, source, normal(1, 2, 4, 4))
+
+
 # Blocks --------------------------------------------------------------------------------------------------------------------------------
 
 

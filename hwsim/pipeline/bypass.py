@@ -25,6 +25,8 @@ class Quantized:
     real: SourceGraph
 
     def __post_init__(self) -> None:
+        if not self.layers:
+            raise HwsimError(self.network.name, "must have layers with quantized weights (DequantizeLinear before them)", "none")
         for name in self.layers:
             if name not in self.real_nodes:
                 raise HwsimError(self.network.name, "must be quantized from this float network, with the same names", f"'{name}'")

@@ -31,6 +31,8 @@ from hwsim.steps.write_qdq import Choices, write_qdq
 
 __all__ = ["Outcome", "quantize_network"]
 
+QUANTIZERS = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "Quant", "BipolarQuant")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -82,10 +84,7 @@ def quantize_network(
 
     Raises HwsimError for a network without layers to quantize, for more than one input, and for data that do not fit.
     """
-    if recipe.reestimate and (rules.weights.granularity != "per_channel" or rules.weights.power_of_two):
-        raise HwsimError("--method", "bn must have a chip with one free scale for each channel, which takes up the new deviations")
-    if len(source.inputs) != 1:
-        raise HwsimError(source.name, "must have one input to be quantized", f"{len(source.inputs)} inputs")
+    _check(source, rules, precision, recipe)
     if given is not None:
         check_given(given, source, recipe)
     statistics: Statistics = batch_norm_statistics(source) if x is None else {}
@@ -99,6 +98,20 @@ def quantize_network(
     choices, layers = walk(plan, {prepared.inputs[0]: x}, recipe, progress, others, statistics)
     stored = choices, *(c for _, c in others)
     return Outcome(write_qdq(prepared, plan, choices), prepared, plan, stored, recipe, dead, layers, needs_of(recipe))
+
+
+def _check(source: SourceGraph, rules: Rules, precision: Precision, recipe: Recipe) -> None:
+    """Raises HwsimError for what cannot be quantized, or not so."""
+    if recipe.reestimate and (rules.weights.granularity != "per_channel" or rules.weights.power_of_two):
+        raise HwsimError("--method", "bn must have a chip with one free scale for each channel, which takes up the new deviations")
+    if len(source.inputs) != 1:
+        raise HwsimError(source.name, "must have one input to be quantized", f"{len(source.inputs)} inputs")
+    integers = any(n.kind.rpartition(".")[2] in QUANTIZERS for n in source.nodes)
+    if integers or source.tensors[source.inputs[0]].quant is not None:
+        raise HwsimError(source.name, "must be a float network", "one that is quantized already")
+    if precision.least < 2:
+        hint = "--method bwn for 1-bit weights, carried by 2 bits"
+        raise HwsimError("--bits", "must be 2 or more: a whole number of 1 bit has no sign and no zero point", str(precision), hint)
 
 
 def _prepared(
