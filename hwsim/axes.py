@@ -31,7 +31,10 @@ def split_bits(option: str, text: str | None) -> tuple[tuple[int, ...], tuple[in
     match = re.fullmatch(r"w=([\d.,]+),a=([\d.,]+)", text.replace(" ", ""))
     if match is None:
         raise HwsimError(option, "must be widths such as w=2..8,a=4,8", repr(text))
-    return integers(option, match[1]), integers(option, match[2])
+    weights, activations = integers(option, match[1]), integers(option, match[2])
+    if not all(1 <= b <= 16 for b in (*weights, *activations)):
+        raise HwsimError(option, "must be widths of 1 to 16 bits", repr(text))
+    return weights, activations
 
 
 def axis(where: str, text: str) -> tuple[str, ...]:

@@ -21,16 +21,19 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Graph, SourceGraph
 from hwsim.io.arch_yaml import load_arch
 from hwsim.io.dataset import Dataset, load_dataset
+from hwsim.io.files import read_whole
 from hwsim.io.model import read_model
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.quantizing import quantize_for
 from hwsim.simulate import area_of, simulate
 from hwsim.steps.read import read
+from hwsim.steps.widths import mac_nodes
 
-__all__ = ["Context", "Outcome", "Points", "evaluate", "failure", "mixed_points", "source_version"]
+__all__ = ["Context", "Outcome", "Points", "evaluate", "failure", "mixed_points", "must_be_float", "source_version"]
 
 BLOCK = 1 << 13
+LARGEST = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,13 @@ def mixed_points(context: Context, count: int, seed: int = 0) -> Points:
     return Points(context, (), np.concatenate(blocks)[:count])
 
 
+def must_be_float(context: Context) -> None:
+    """Raises HwsimError for a network that is quantized already, which no method can quantize again."""
+    if mac_nodes(_graph(context.model)):
+        hint = "leave --bits out to score it as it is, or --data to price it at other widths"
+        raise HwsimError(context.model, "must be a float network, to be quantized by --bits for --data", "a quantized one", hint)
+
+
 def failure(points: Points, message: str) -> tuple[Any, ...]:
     """The row of a point that could not be evaluated."""
     return tuple(vars(Outcome(points.precisions[0] if points.precisions else "mixed", status="failed", message=message)).values())
@@ -177,6 +187,8 @@ def _alone(context: Context, precision: Precision | None, said: str, bits: Seque
         found = {"status": "failed", "message": str(e)}
     except MemoryError:
         found = {"status": "failed", "message": "memory: must be enough for the network's tensors"}
+    except Exception as e:  # ours: the sweep goes on, and its file says so
+        found = {"status": "failed", "message": f"a bug in hwsim, please report it: {type(e).__name__}: {e}"}
     weight, activation = [float(b[0]) for b in bits] or (precision.default if precision else (None, None))
     return replace(Outcome(said, weight, activation, seconds=perf_counter() - start), **found)
 
@@ -260,8 +272,8 @@ def _shapes(source: SourceGraph, data: Dataset | None) -> dict[str, tuple[int, .
 
 @lru_cache(maxsize=64)
 def digest(path: str) -> str:
-    """Of a file's bytes; "" for no file."""
-    return hashlib.blake2b(Path(path).read_bytes(), digest_size=16).hexdigest() if path else ""
+    """Of a file's bytes; "" for no file.  Raises HwsimError for one that cannot be read."""
+    return hashlib.blake2b(read_whole(Path(path), LARGEST), digest_size=16).hexdigest() if path else ""
 
 
 @lru_cache(maxsize=1)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-from hwsim.decide.points import Context, Outcome, Points, evaluate, failure, mixed_points, source_version
+from hwsim.decide.points import Context, Outcome, Points, evaluate, failure, mixed_points, must_be_float, source_version
 from hwsim.errors import HwsimError
 from hwsim.io.store import Store, open_store
+from hwsim.pipeline.recipe import Recipe
 
 __all__ = ["Counts", "grid", "sweep"]
 
-IN_FLIGHT = 64
+IN_FLIGHT = 1024
 STATUS = Outcome.__match_args__.index("status")
 Progress = Callable[[int, int], None]
 Rows = list[tuple[Any, ...]]
@@ -35,16 +37,18 @@ class Counts:
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Points that are evaluated together, with their keys."""
+    """Points that are evaluated together, with their keys; of several contexts where each has few."""
 
-    points: Points
-    keys: list[bytes]
+    parts: tuple[tuple[Points, list[bytes]], ...]
+
+    def __len__(self) -> int:
+        return sum(len(keys) for _, keys in self.parts)
 
     def halves(self) -> Iterator[_Chunk]:
         """The two halves."""
-        middle = len(self.keys) // 2
-        for part in (slice(None, middle), slice(middle, None)):
-            yield _Chunk(self.points.part(np.arange(len(self.keys))[part]), self.keys[part])
+        middle, singles = len(self) // 2, [(p.part(np.array([i])), [k]) for p, keys in self.parts for i, k in enumerate(keys)]
+        yield _Chunk(tuple(singles[:middle]))
+        yield _Chunk(tuple(singles[middle:]))
 
 
 def grid(
@@ -65,12 +69,32 @@ def grid(
     Without widths the networks are taken as their files have them.
     """
     vary, widths = vary or {}, [f"w{w}a{a}" for w, a in product(weight_bits, activation_bits)]
+    _check_options(widths, data, calibration, samples, mixed, methods)
     found = []
     for arch, model, method, values in product(archs, models, methods, product(*vary.values())):
         fields = tuple(zip(vary, values, strict=True))
         context = Context(arch, model, fields, method, data, calibration, samples, tuple(weight_bits), tuple(activation_bits))
+        if data and widths:
+            must_be_float(context)
         found.append(mixed_points(context, mixed, seed) if mixed else Points(context, tuple(widths) or ("",)))
     return found
+
+
+def _check_options(widths: Sequence[str], data: str, calibration: str, samples: int, mixed: int, methods: Sequence[str]) -> None:
+    """Options that mean nothing without others are refused before anything is done."""
+    for method in methods:
+        Recipe.parse(method)
+    for option, given, needed, there in (
+        ("--calibration", calibration, "--data", data),
+        ("--samples", samples, "--data", data),
+        ("--method", [*methods] != ["full"], "--data", data),
+        ("--mixed", mixed, "--bits", widths),
+        ("--method", [*methods] != ["full"], "--bits", widths),
+    ):
+        if given and not there:
+            raise HwsimError(option, f"must come with {needed}", "alone")
+    if data and widths and not calibration:
+        raise HwsimError("--data", "must come with --calibration, to quantize for --bits", "alone", "give an .npz file with x")
 
 
 def sweep(
@@ -86,24 +110,31 @@ def sweep(
     Any executor of concurrent.futures runs chunks of points; without one they run here.  Raises HwsimError for a file with results of
     another version, unless versions may mix, and when the executor is lost: what was done is then in the file.
     """
-    batches = list(batches)
+    keyed = [(b, b.keys()) for b in batches]  # whatever is wrong with chips, networks or data is told before the file is made
     with open_store(path) as store:
         _check_version(store, mix_versions)
         if retry_failed:
             store.forget_failed()
         known = store.keys()
-        left = [c for b in batches for c in _chunks(b, known, executor is not None)]
-        total = sum(map(len, batches))
-        before = total - sum(len(c.points) for c in left)
+        left = [*_chunks([_left(b, keys, known) for b, keys in keyed], executor is not None)]
+        total = len({k for _, keys in keyed for k in keys})
+        before = total - sum(map(len, left))
         now = failed = 0
         for chunk, rows in _run_here(left) if executor is None else _run_there(left, executor):
-            context = chunk.points.context
-            named = [(k, context.hash.hex(), *r) for k, r in zip(chunk.keys, rows, strict=True)]
-            store.add(context.row(), named, chunk.points.assignments(), chunk.points.widths())
+            start = 0
+            for points, keys in chunk.parts:
+                _write(store, points, keys, rows[start : start + len(keys)])
+                start += len(keys)
             now, failed = now + len(rows), failed + sum(r[STATUS] == "failed" for r in rows)
             if progress:
                 progress(before + now, total)
     return Counts(before, now, failed)
+
+
+def _write(store: Store, points: Points, keys: Sequence[bytes], rows: Rows) -> None:
+    context = points.context
+    named = [(k, context.hash.hex(), *r) for k, r in zip(keys, rows, strict=True)]
+    store.add(context.row(), named, points.assignments(), points.widths())
 
 
 def _check_version(store: Store, mix: bool) -> None:
@@ -113,48 +144,82 @@ def _check_version(store: Store, mix: bool) -> None:
         raise HwsimError(store.path, f"must hold results of hwsim {source_version()}", ", ".join(sorted(others)), hint)
 
 
-def _chunks(points: Points, known: set[bytes], remote: bool) -> Iterator[_Chunk]:
-    """The points that are not known, each once, cut so that a chunk takes about a second where it can."""
+def _left(points: Points, keys: Sequence[bytes], known: set[bytes]) -> tuple[Points, list[bytes]]:
+    """The points that are not known, each once; they are known from then on."""
     first: dict[bytes, int] = {}
-    for i, k in enumerate(points.keys()):
+    for i, k in enumerate(keys):
         if k not in known:
             first.setdefault(k, i)
-    keys, index = list(first), np.fromiter(first.values(), np.int64, len(first))
-    cheap = not points.context.data
-    size = (512 if remote else 8192) if cheap and points.choices is not None else 16 if cheap and remote else 1
-    for i in range(0, len(keys), size):
-        yield _Chunk(points.part(index[i : i + size]), keys[i : i + size])
+    known.update(first)
+    return points.part(np.fromiter(first.values(), np.int64, len(first))), list(first)
+
+
+def _chunks(batches: Iterable[tuple[Points, list[bytes]]], remote: bool) -> Iterator[_Chunk]:
+    """Cut so that a chunk takes about a second where it can: a million points are a few thousand tasks of workers."""
+    held: list[tuple[Points, list[bytes]]] = []
+    for points, keys in batches:
+        size = _size(points, remote)
+        for i in range(0, len(keys), size):
+            held.append((points.part(np.arange(i, min(i + size, len(keys)))), keys[i : i + size]))
+            if sum(len(k) for _, k in held) >= size:
+                yield _Chunk(tuple(held))
+                held = []
+    if held:
+        yield _Chunk(tuple(held))
+
+
+def _size(points: Points, remote: bool) -> int:
+    """Points of a chunk: assignments of a table are cheap, widths of a chip take milliseconds, bit-true runs seconds."""
+    if points.context.data:
+        return 1
+    if points.choices is not None:
+        return 512 if remote else 8192
+    return 64 if remote else 1
+
+
+def _evaluate_all(batches: Sequence[Points]) -> Rows:
+    """A worker's task."""
+    return [row for points in batches for row in evaluate(points)]
 
 
 def _run_here(chunks: Iterable[_Chunk]) -> Iterator[tuple[_Chunk, Rows]]:
     for chunk in chunks:
-        yield chunk, evaluate(chunk.points)
+        yield chunk, _evaluate_all([p for p, _ in chunk.parts])
 
 
 def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_Chunk, Rows]]:
-    """Chunks on an executor, a few in flight.  One that breaks its worker is cut in two, down to the point that does it."""
-    waiting, flying = deque(chunks), dict[Future[Rows], _Chunk]()
+    """Chunks on an executor, some in flight.
+
+    One that breaks its worker is cut in two, down to single points; these run again alone, so that none is blamed for another's fault.
+    """
+    waiting, suspects = deque(chunks), deque[_Chunk]()
+    flying, done = dict[Future[Rows], _Chunk](), SimpleQueue[Future[Rows]]()
     try:
-        while waiting or flying:
+        while waiting or flying or suspects:
+            alone = not waiting and not flying
+            if alone:
+                waiting.append(suspects.popleft())
             while waiting and len(flying) < IN_FLIGHT:
                 chunk = waiting.popleft()
-                flying[executor.submit(evaluate, chunk.points)] = chunk
-            for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                chunk = flying.pop(future)
-                try:
-                    yield chunk, future.result()
-                except (CancelledError, BrokenExecutor):
-                    raise
-                except Exception as e:
-                    if len(chunk.keys) > 1:
-                        waiting.extendleft(chunk.halves())
-                    else:
-                        yield chunk, [failure(chunk.points, f"{type(e).__name__}: {e}")]
+                future = executor.submit(_evaluate_all, [p for p, _ in chunk.parts])
+                flying[future] = chunk
+                future.add_done_callback(done.put)
+            future = done.get()
+            chunk = flying.pop(future)
+            try:
+                yield chunk, future.result()
+            except (CancelledError, BrokenExecutor):
+                raise
+            except Exception as e:
+                if len(chunk) > 1:
+                    waiting.extendleft(chunk.halves())
+                elif alone:
+                    yield chunk, [failure(chunk.parts[0][0], f"{type(e).__name__}: {e}")]
+                else:
+                    suspects.append(chunk)
     except (CancelledError, BrokenExecutor, OSError) as e:
-        found = f"lost ({type(e).__name__})"
-        raise HwsimError(
-            "workers", "must stay until the sweep is done", found, "run the same command again: what was done is kept"
-        ) from None
+        found, hint = f"lost ({type(e).__name__})", "run the same command again: what was done is kept"
+        raise HwsimError("workers", "must stay until the sweep is done", found, hint) from None
     finally:
         for future in flying:
             future.cancel()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import cache
+from copy import deepcopy
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,11 +221,18 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Where]:
         text = read_whole(path, LARGEST).decode()
     except UnicodeDecodeError as e:
         raise HwsimError(path, "must be UTF-8 text", f"the byte 0x{e.object[e.start]:02x} at {e.start}") from None
+    tree, where = _read(text, str(path))
+    return deepcopy(tree), dict(where)
+
+
+@lru_cache(maxsize=64)
+def _read(text: str, name: str) -> tuple[dict[str, Any], Where]:
+    """The fields of a file's text and their places; a sweep reads the same chips again and again."""
     where: Where = {}
-    tree = _tree(text, str(path), (), where)
+    tree = _tree(text, name, (), where)
     if not isinstance(tree, dict):
         found = "an empty file" if tree is None else "a list" if isinstance(tree, list) else repr(tree)
-        raise HwsimError(path, "must hold a mapping of fields", found)
+        raise HwsimError(name, "must hold a mapping of fields", found)
     return tree, where
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ def cluster(scheduler: str | None = None, workers: int = 0) -> Iterator[Executor
     A chunk whose worker is killed goes to another one; one that kills two workers fails, and the sweep cuts it in pieces.
     Raises HwsimError when Dask is not installed and when the scheduler does not answer.
     """
+    if scheduler and not re.fullmatch(r"\w+://\S+:\d+", scheduler):
+        raise HwsimError("--scheduler", "must be an address such as tcp://host:8786", repr(scheduler))
+    if scheduler and workers:
+        raise HwsimError("--workers", "must be left out with --scheduler, whose workers are its own", workers)
     try:
         import dask
         from distributed import Client, LocalCluster

@@ -80,6 +80,8 @@ def open_store(path: Path) -> Iterator[Store]:
 
     Raises HwsimError for a file of another kind, for a place that cannot be written, and while another driver holds the file.
     """
+    if path.is_dir():
+        raise HwsimError(path, "must be a file that can be written", "a folder")
     with _told(path), _held(path):
         connection = sqlite3.connect(path, timeout=10, isolation_level=None)
         try:

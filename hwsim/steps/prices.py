@@ -127,6 +127,11 @@ def gate_area(scaling: Scaling, node_nm: float) -> float:
 
 def power_law(points: Mapping[str, float], bits: float) -> float:
     """A value at a capacity from those at known ones: a power law between them, and beyond them that of the last two."""
-    known = sorted((parse(k, "size"), v) for k, v in points.items())
+    return _power_law(tuple(points.items()), bits)
+
+
+@lru_cache(maxsize=1024)
+def _power_law(points: tuple[tuple[str, float], ...], bits: float) -> float:
+    known = sorted((parse(k, "size"), v) for k, v in points)
     (x0, y0), (x1, y1) = next(((a, b) for a, b in pairwise(known) if bits <= b[0]), (known[-2], known[-1]))
     return y0 * exp(log(y1 / y0) / log(x1 / x0) * (log(bits) - log(x0)))
