@@ -44,6 +44,12 @@ def parse_precision(name: str) -> tuple[str | int, str | int]:
     return int(weight) if weight else str(real), int(activation) if activation else str(real)
 
 
+def _integers(name: str) -> tuple[int, int] | None:
+    """The widths of a precision of integers."""
+    weight, activation = parse_precision(name) if _is_precision(name) else ("", "")
+    return (weight, activation) if isinstance(weight, int) and isinstance(activation, int) else None
+
+
 def _is_precision(name: str) -> bool:
     try:
         parse_precision(name)
@@ -234,7 +240,7 @@ class MacArray(Block):
     efficiency: dict[str, Share] = Field(
         default_factory=dict,
         description="share of the rate that layers reach, by kind (conv, pointwise, grouped, depthwise, matmul, ...) and by precision "
-        "(w8a8, fp16, ...); both factors multiply; left out: 1",
+        "(w8a8, fp16, ...); both factors multiply; left out: that of the next wider integers, or 1",
     )
     outputs: Count | None = Field(
         None, description="output elements requantized and stored per cycle, after the products; left out: the vector unit requantizes"
@@ -266,5 +272,14 @@ class MacArray(Block):
         return [u for u, (most_channels, most_rows) in limits if channels <= most_channels and rows <= most_rows] or self.unroll
 
     def reached(self, kind: str, precision: str) -> float:
-        """Share of the rate that a kind of layer reaches at a precision."""
-        return self.efficiency.get(kind, 1.0) * self.efficiency.get(precision, 1.0)
+        """Share of the rate that a kind of layer reaches at a precision.
+
+        What keeps products waiting does not vanish where they take fewer bits: a precision without a share of its own takes that of the
+        next wider integers.
+        """
+        return self.efficiency.get(kind, 1.0) * self.efficiency.get(precision, self._next_wider(precision))
+
+    def _next_wider(self, precision: str) -> float:
+        own = _integers(precision)
+        wider = [(pair, p) for p in self.efficiency if own and (pair := _integers(p)) and pair[0] >= own[0] and pair[1] >= own[1]]
+        return self.efficiency[min(wider)[1]] if wider else 1.0

@@ -566,3 +566,10 @@ def test_only_what_is_chosen_is_read(tiny: Any) -> None:
     pick, box = price(chip, lower(read(source), chip)).layers[:2]
     assert pick.read_bits["sram"] == 3 * 8 * 32 + 3 * 64
     assert box.read_bits["sram"] == 2 * 32
+
+
+def test_narrow_products_wait_as_long_as_wide_ones() -> None:
+    ne16, t4 = load_arch("gap9_ne16").arrays["ne16"], load_arch("t4").arrays["tensor_cores"]
+    assert ne16.reached("conv", "w4a8") == ne16.reached("conv", "w8a8") == ne16.efficiency["w8a8"] < 1
+    assert ne16.reached("conv", "w8a16") == 1, "nothing wider has a share"
+    assert t4.reached("conv", "w4a4") == t4.efficiency["w4a4"] and t4.reached("conv", "w4a8") == t4.efficiency["w8a8"]

@@ -11,6 +11,12 @@ from hwsim.errors import HwsimError
 
 __all__ = ["cluster"]
 
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.comm.timeouts.connect": "10s",
+    "distributed.deploy.lost-worker-timeout": "1 day",  # a worker that is killed twice in 15 s is started again, not given up
+}
+
 
 @contextmanager
 def cluster(scheduler: str | None = None, workers: int = 0) -> Iterator[Executor]:
@@ -28,7 +34,7 @@ def cluster(scheduler: str | None = None, workers: int = 0) -> Iterator[Executor
         from distributed import Client, LocalCluster
     except ImportError:
         raise HwsimError("--workers", "must have Dask", "an environment without it", "pip install 'hwsim[dask]'") from None
-    dask.config.set({"distributed.scheduler.allowed-failures": 1, "distributed.comm.timeouts.connect": "10s"})
+    dask.config.set(SETTINGS)
     try:
         local = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
         client = Client(scheduler or local, timeout=10, set_as_default=False)

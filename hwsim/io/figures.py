@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from hwsim.io.plots import COLOURS
 from hwsim.quant import Array
@@ -21,6 +21,7 @@ FORMS = ("svg", "pdf", "png")
 MARKERS = "osD^vPX<>p"
 DASHES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
 MANY = 2000
+SHORT = 1000  # logarithmic axes of fewer decades have ticks at 1, 2 and 5
 STYLE: dict[Any, Any] = {"pdf.fonttype": 42, "savefig.facecolor": "white", "font.size": 8, "axes.linewidth": 0.7, "lines.linewidth": 1.3}
 NO_DATES: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
@@ -143,6 +144,10 @@ def _annotate(axes: Any, series: Sequence[Series]) -> None:
 def _shape(axis: Any, set_scale: Any, set_label: Any, wanted: Axis) -> None:
     if wanted.scale != "linear":
         set_scale("log", base=2 if wanted.scale == "log2" else 10)
+        low, high = axis.get_data_interval()
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < SHORT * low else (1.0,)))
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axis.set_minor_formatter(NullFormatter())
     if wanted.ticks:
         axis.set_major_locator(FixedLocator([at for at, _ in wanted.ticks]))
         axis.set_minor_locator(NullLocator())
