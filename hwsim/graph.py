@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,12 +24,18 @@ class Constant:
 
     load: Callable[[], Array] | None = field(repr=False)
     name: str = ""
+    kept: bool = True  # False: numbers that nobody uses are let go, and read anew
 
-    @cached_property
+    @property
     def array(self) -> Array:
-        if self.load is None:
-            raise HwsimError(self.name, "must have its numbers to be executed", "a shape alone", "build the network with weights")
-        return self.load()
+        held = self.__dict__.get("held")
+        found: Array | None = None if held is None else held()
+        if found is None:
+            if self.load is None:
+                raise HwsimError(self.name, "must have its numbers to be executed", "a shape alone", "build the network with weights")
+            loaded = found = self.load()
+            self.__dict__["held"] = (lambda: loaded) if self.kept else weakref.ref(loaded)
+        return found
 
     @classmethod
     def of(cls, array: Array, name: str = "") -> Constant:
@@ -199,8 +206,9 @@ def run_order(nodes: Sequence[N], given: Iterable[str]) -> tuple[N, ...]:
 def _sorted(nodes: Sequence[N], edges: list[tuple[int, int]]) -> tuple[N, ...]:
     import networkx as nx
 
-    graph: Any = nx.DiGraph(edges)
+    graph: Any = nx.DiGraph()
     graph.add_nodes_from(range(len(nodes)))
+    graph.add_edges_from(edges)
     try:
         return tuple(nodes[i] for i in nx.lexicographical_topological_sort(graph))
     except nx.NetworkXUnfeasible:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import TypeVar
 
 from hwsim.errors import HwsimError
 from hwsim.units import format_bytes
 
-__all__ = ["check_folder", "read_whole", "refusal", "write_whole"]
+__all__ = ["check_folder", "map_whole", "read_whole", "refusal", "write_whole"]
+
+Held = TypeVar("Held")
 
 _FOUND = {
     errno.ENOENT: "a missing one",
@@ -31,13 +36,27 @@ def refusal(path: Path, must: str, error: OSError) -> HwsimError:
 
 def read_whole(path: Path, most: int) -> bytes:
     """The bytes of a file of at most `most` bytes.  Raises HwsimError for one that cannot be read, before memory is taken."""
+    return _opened(path, most, Path.read_bytes)
+
+
+def map_whole(path: Path, most: int) -> bytes | mmap:
+    """The same without taking memory for them: the system reads what is looked at."""
+    return _opened(path, most, _mapped)
+
+
+def _mapped(path: Path) -> bytes | mmap:
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
+
+
+def _opened(path: Path, most: int, read: Callable[[Path], Held]) -> Held:
     must = "must be a file that can be read"
     try:
         if path.exists() and not path.is_file():
             raise HwsimError(path, must, "a folder" if path.is_dir() else "a device")
         if path.stat().st_size > most:
             raise HwsimError(path, f"must be a file of at most {format_bytes(most)}", format_bytes(path.stat().st_size))
-        return path.read_bytes()
+        return read(path)
     except OSError as e:
         raise refusal(path, must, e) from None
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
@@ -13,9 +15,12 @@ from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Constant, SourceTensor
 from hwsim.io.onnx_definitions import FORMATS
+from hwsim.io.onnx_weights import OpenFile, Span
 from hwsim.quant import Array
 
 __all__ = ["constant_of", "format_name"]
+
+AS_THEY_ARE = ("int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64")  # numbers that lie in a file as in memory
 
 
 def format_name(data_type: int, where: str) -> str:
@@ -25,24 +30,25 @@ def format_name(data_type: int, where: str) -> str:
     return FORMATS[data_type]
 
 
-def constant_of(tensor: Any, where: str, folder: Path | None) -> SourceTensor:
+def constant_of(tensor: Any, where: str, folder: Path | None, span: Span | None = None) -> SourceTensor:
+    """A TensorProto as a constant; `span` is where its raw data lies, when it was cut out."""
     shape = tuple(int(d) for d in tensor.dims)
     if min(shape, default=0) < 0:
         raise HwsimError(where, "must have dimensions of 0 or more", shape)
     fmt = format_name(tensor.data_type, where)
     wanted = -(-prod(shape) * formats.get(fmt).bits // 8)
-    file = None
     if tensor.data_location == TensorProto.EXTERNAL:
-        file = _external_file(tensor, where, folder, wanted)
+        file, offset, length = _external_file(tensor, where, folder, wanted)
+        span = Span(OpenFile(file), offset, length)
     else:
-        _check_size(tensor, where, shape, fmt, wanted)
-    return SourceTensor(tensor.name, fmt, shape, Constant(lambda: _array(tensor, where, fmt, file), tensor.name))
+        _check_size(tensor, where, shape, fmt, wanted, span)
+    return SourceTensor(tensor.name, fmt, shape, Constant(lambda: _array(tensor, where, fmt, shape, span), tensor.name, span is None))
 
 
-def _check_size(tensor: Any, where: str, shape: tuple[int, ...], fmt: str, wanted: int) -> None:
+def _check_size(tensor: Any, where: str, shape: tuple[int, ...], fmt: str, wanted: int, span: Span | None) -> None:
     """The numbers that the shape says, before memory is taken for them."""
-    if tensor.HasField("raw_data"):
-        held, unit = len(tensor.raw_data), "bytes"
+    if span is not None or tensor.HasField("raw_data"):
+        held, unit = len(tensor.raw_data) if span is None else span.length, "bytes"
     else:
         held, unit = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), "numbers"
         wanted = prod(shape) if formats.get(fmt).bits >= 8 or fmt == "bool" else wanted
@@ -77,18 +83,15 @@ def _external_file(tensor: Any, where: str, folder: Path | None, wanted: int) ->
     return file, offset, wanted
 
 
-def _array(tensor: Any, where: str, fmt: str, file: tuple[Path, int, int] | None) -> Array:
-    if file is not None:
-        path, offset, length = file
-        with path.open("rb") as f:
-            f.seek(offset)
-            raw = f.read(length)
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.data_location = TensorProto.DEFAULT
-        copy.raw_data = raw
-        tensor = copy
+def _array(tensor: Any, where: str, fmt: str, shape: tuple[int, ...], span: Span | None) -> Array:
     try:
+        if span is not None and fmt in AS_THEY_ARE and sys.byteorder == "little":
+            return np.frombuffer(span.read(), formats.get(fmt).dtype).reshape(shape)
+        if span is not None:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(tensor)
+            copy.data_location, copy.raw_data = TensorProto.DEFAULT, bytes(span.read())
+            tensor = copy
         return numpy_helper.to_array(tensor).astype(formats.get(fmt).dtype)
     except (ValueError, TypeError) as e:
         raise HwsimError(where, "must hold the numbers that its shape says", str(e).splitlines()[0]) from None

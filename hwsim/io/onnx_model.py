@@ -21,9 +21,10 @@ from onnx import AttributeProto, numpy_helper
 from hwsim import formats
 from hwsim.errors import HwsimError, suggest
 from hwsim.graph import SourceGraph, SourceNode, SourceTensor
-from hwsim.io.files import read_whole, write_whole
+from hwsim.io.files import map_whole, write_whole
 from hwsim.io.onnx_constants import constant_of, format_name
 from hwsim.io.onnx_definitions import NOTES, QONNX_DOMAINS, STANDARD, TYPES, check_node, check_types
+from hwsim.io.onnx_weights import OpenFile, Span, cut_out
 from hwsim.quant import Array
 from hwsim.shelf import names
 from hwsim.steps.containers import widen
@@ -60,14 +61,16 @@ OPSET_OF = {  # QuantizeLinear, Conv, Cast
 def read_onnx(path: str | os.PathLike[str]) -> SourceGraph:
     """The network of an ONNX file.  Raises HwsimError when it cannot be read; large data is read when first needed."""
     file = Path(path)
-    data = read_whole(file, LARGEST_FILE)
+    data = map_whole(file, LARGEST_FILE)
     if not data:
         raise HwsimError(file, "must be an ONNX file", "an empty file")
+    sha256, whole = hashlib.sha256(data).hexdigest(), OpenFile(file)
+    small, places = cut_out(data)
     try:
-        model = onnx.load_model_from_string(data)
+        model = onnx.load_model_from_string(small)
     except (DecodeError, ValueError):
         raise HwsimError(file, "must be an ONNX file", "a file of another kind, or a truncated one") from None
-    return source_of(model, file.stem, hashlib.sha256(data).hexdigest(), file.parent)
+    return source_of(model, file.stem, sha256, file.parent, {i: Span(whole, *place) for i, place in places.items()})
 
 
 def upgraded(source: SourceGraph, opset: int) -> SourceGraph:
@@ -84,13 +87,13 @@ def upgraded(source: SourceGraph, opset: int) -> SourceGraph:
     return replace(source_of(model, source.name, source.sha256), arithmetic=source.arithmetic, absorbs=source.absorbs)
 
 
-def source_of(model: Any, name: str, sha256: str, folder: Path | None = None) -> SourceGraph:
-    """The network of a loaded ModelProto; `folder` is where its external data may lie."""
+def source_of(model: Any, name: str, sha256: str, folder: Path | None = None, spans: Mapping[int, Span] | None = None) -> SourceGraph:
+    """The network of a loaded ModelProto; `folder` is where its external data may lie, `spans` where initializers' data cut out of it."""
     try:
         broken = next((t for t in _texts(model.graph) if not isinstance(t, str)), None)
         if broken is not None:
             raise HwsimError(name, "must have names in UTF-8", repr(broken))
-        return _source_of(model, name, sha256, folder)
+        return _source_of(model, name, sha256, folder, spans or {})
     except UnicodeDecodeError as e:
         raise HwsimError(name, "must have names in UTF-8", repr(e.object)) from None
 
@@ -105,13 +108,13 @@ def _texts(graph: Any) -> Iterator[Any]:
         yield from (t.name, *(e.value for e in t.external_data))
 
 
-def _source_of(model: Any, name: str, sha256: str, folder: Path | None) -> SourceGraph:
+def _source_of(model: Any, name: str, sha256: str, folder: Path | None, spans: Mapping[int, Span]) -> SourceGraph:
     graph, opsets = model.graph, {o.domain or STANDARD: o.version for o in model.opset_import}
     opset = opsets.get(STANDARD, 0)
     _check_model(model, name, opset)
     for t in graph.sparse_initializer:
         raise HwsimError(name, "must have dense initializers", f"the sparse '{t.values.name}'")
-    tensors = {t.name: constant_of(t, f"{name}: initializer '{t.name}'", folder) for t in graph.initializer}
+    tensors = {t.name: constant_of(t, f"{name}: initializer '{t.name}'", folder, spans.get(i)) for i, t in enumerate(graph.initializer)}
     for v in [*graph.input, *graph.output]:
         declared = _declared(v, name)
         given = tensors.setdefault(v.name, declared)

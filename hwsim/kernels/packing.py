@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ from hwsim.kernels.dots import Dot
 __all__ = ["ALIGN", "aligned", "packed", "padded"]
 
 ALIGN = 64
+PAGES = 1 << 16  # bytes
 Array = np.ndarray[Any, Any]
 
 
 def aligned(size: int) -> Array:
-    """Zeroed bytes on a cache line."""
+    """Zeroed bytes on a cache line; many of them on pages of their own, which no leftovers of smaller things break up."""
+    if size >= PAGES:
+        return np.frombuffer(mmap(-1, size), np.uint8)
     memory = np.zeros(size + ALIGN, np.uint8)
     start = -memory.ctypes.data % ALIGN
     return memory[start : start + size]

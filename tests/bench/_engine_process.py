@@ -23,7 +23,7 @@ from hwsim.steps.read import with_batch
 from hwsim.steps.stream import stream
 from tests.bench import _engine_models as models
 from tests.bench._clock import Call, Row
-from tests.networks import QDQ, QOPERATOR
+from tests.networks import QDQ
 
 IMAGES, THREADS, BATCH = 5000, 2, 8
 PORTABLE = "from tests.bench._engine_kernels import portable_share; print(*portable_share())"
@@ -64,7 +64,7 @@ def accuracy() -> list[Row]:
     """Model file and images from disk to predictions, wall-clock; the same files, batches and threads over batches for both."""
     rows = []
     with TemporaryDirectory() as folder:
-        for title, network in (("ResNet-8 QDQ", QDQ["kj_resnet"]), ("ResNet-20 QOperator", QOPERATOR)):
+        for title, network in (("ResNet-8 QDQ", QDQ["kj_resnet"]), ("ResNet-20 QDQ", QDQ["resnet20"])):
             data, (x, y) = Path(folder) / "data.npz", network.rows()
             some = np.resize(np.arange(len(x)), IMAGES)
             np.savez(data, x=x[some], y=y[some])
