@@ -161,6 +161,28 @@ def conv(x: str, w: str, bias: str, bias_type: int = 0) -> Callable[[Rng], Model
     return build
 
 
+def hybrid_conv(rng: Rng) -> Model:
+    """Real images, int8 filters with one scale."""
+    m, (ic, oc) = Model(), ints(rng, 1, 9, 2)
+    (kh, kw), (sh, sw) = ints(rng, 1, 4, 2), ints(rng, 1, 3, 2)
+    x = m.input([int(rng.integers(1, 4)), *ints(rng, 4, 12, 2), ic], "float32")
+    w = m.tensor([oc, kh, kw, ic], "int8", quant(scale(rng)), rng.integers(-127, 128, (oc, kh, kw, ic)))
+    bias = m.tensor([oc], "float32", None, rng.normal(0, 1, oc))
+    y = m.tensor([1, 1, 1, oc], "float32")
+    window = {"padding": int(rng.integers(2)), "strideH": sh, "strideW": sw, "dilationHFactor": 1, "dilationWFactor": 1}
+    return m.operator("CONV_2D", [x, w, bias], [y], "Conv2D", 2, **window, fusedActivationFunction=activation(rng))
+
+
+def hybrid_fully_connected(rng: Rng) -> Model:
+    """Real rows, int8 weights with one scale."""
+    m, (batch, depth, outputs) = Model(), (int(rng.integers(1, 5)), int(rng.integers(1, 200)), int(rng.integers(1, 40)))
+    x = m.input([batch, depth], "float32")
+    w = m.tensor([outputs, depth], "int8", quant(scale(rng)), rng.integers(-127, 128, (outputs, depth)))
+    bias = [m.tensor([outputs], "float32", None, rng.normal(0, 1, outputs))] if rng.integers(2) else []
+    y = m.tensor([batch, outputs], "float32")
+    return m.operator("FULLY_CONNECTED", [x, w, *bias], [y], "FullyConnected", 3, fusedActivationFunction=activation(rng))
+
+
 def depthwise(x: str, w: str, bias: str) -> Callable[[Rng], Model]:
     def build(rng: Rng) -> Model:
         ic, times = int(rng.integers(1, 17)), int(rng.choice([1, 1, 1, 2, 3]))
@@ -485,6 +507,8 @@ CASES: dict[str, Callable[[Rng], Model]] = {
     "DEPTHWISE_CONV_2D int8 int4": depthwise("int8", "int4", "int32"),
     "DEPTHWISE_CONV_2D int8 no bias": depthwise("int8", "int8", ""),
     "DEPTHWISE_CONV_2D int16": depthwise("int16", "int8", "int64"),
+    "CONV_2D hybrid": hybrid_conv,
+    "FULLY_CONNECTED hybrid": hybrid_fully_connected,
     "FULLY_CONNECTED uint8": fully_connected("uint8", "uint8", "int32"),
     "FULLY_CONNECTED int8": fully_connected("int8", "int8", "int32"),
     "FULLY_CONNECTED int8 no bias": fully_connected("int8", "int8", ""),

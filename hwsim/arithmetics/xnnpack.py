@@ -22,7 +22,7 @@ from hwsim.arithmetics._litert_pairs import BINARY as REFERENCE_PAIRS
 from hwsim.arithmetics._rounding import clamp
 from hwsim.arithmetics._xnnpack_resize import resize
 from hwsim.arithmetics.fbgemm import FAR
-from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, softmax
+from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, softmax, svdf
 from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, average_scale, parameters, requantize
 from hwsim.graph import Tensor
 from hwsim.kernels.numbers import f32, i32, i64
@@ -43,6 +43,7 @@ __all__ = [
     "requantize",
     "resize",
     "softmax",
+    "svdf",
     "variant",
 ]
 

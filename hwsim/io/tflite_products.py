@@ -118,6 +118,38 @@ def _channels(op: TfliteOperator, desk: Desk, x: str) -> int:
     return shape[-1]
 
 
+def _is_hybrid(op: TfliteOperator, desk: Desk) -> bool:
+    """Whether LiteRT quantizes the real input at run time, symmetrically: int8 weights with one scale."""
+    w = desk.tensor(op.inputs[1])
+    one = w.quant is not None and w.quant.axis is None and w.format == "int8"
+    return one and desk.tensor(op.inputs[0]).format == "float32"
+
+
+def _hybrid(op: TfliteOperator, desk: Desk, kind: str, x: str, perm: tuple[int, ...], attrs: dict[str, Any], image: bool) -> None:
+    """Inputs in 127 steps of their largest magnitude, integer sums, scaled in float32 (conv.cc and fully_connected.cc, EvalHybrid)."""
+    quant = desk.tensor(op.inputs[1]).quant
+    assert quant is not None
+    name, w = op.name, desk.laid_out(op.inputs[1], perm, f"{op.name}.weights")
+    desk.tensors[w] = replace(desk.tensors[w], quant=None)
+    steps, scale, sums, real, both, product = (f"{name}.{n}" for n in ("steps", "scale", "sums", "real", "factor", "product"))
+    desk.node("tflite.SymmetricQuantize", f"{name}.quantize", (x,), (steps, scale))
+    desk.node(kind, name, (steps, w), (sums,), attrs)
+    desk.node("Cast", f"{name}.cast", (sums,), (real,), {"to": "float32"})
+    desk.node("Mul", f"{name}.scales", (scale, desk.constant(f"{name}.weight_scale", np.asarray(quant.scale, np.float32))), (both,))
+    target, bounds = desk.output(op.outputs[0], image), activation(op)
+    parts = [(f"{name}.scaled", "Mul", (real, both))]
+    if op.input(2):
+        bias = desk.array(op, 2, "the bias").astype(np.float32)
+        shaped = desk.constant(f"{name}.bias", bias.reshape(-1, 1, 1) if image else bias)
+        parts.append((f"{name}.biased", "Add", (product, shaped)))
+    for i, (label, function, inputs) in enumerate(parts):
+        last = i == len(parts) - 1
+        made = f"{target}.linear" if last and bounds is not None else target if last else product
+        desk.node(function, label, inputs, (made,))
+    if bounds is not None:
+        emit_clip(desk, f"{name}.activation", f"{target}.linear", target, bounds)
+
+
 def _conv(op: TfliteOperator, desk: Desk) -> None:
     """Filters (outputs, rows, columns, channels of a group); fewer channels than the input has make groups."""
     x = op.inputs[0]
@@ -127,6 +159,9 @@ def _conv(op: TfliteOperator, desk: Desk) -> None:
     if own < 1 or channels % own:
         raise HwsimError(op.where, "the filter's channels must divide the input's", f"{own} and {channels}")
     attrs = {**_window(op), "group": channels // own}
+    if _is_hybrid(op, desk):
+        _hybrid(op, desk, "ConvInteger", desk.image(x), (0, 3, 1, 2), attrs, image=True)
+        return
     emit_bounded(op, desk, "Conv", (desk.image(x), w, *_bias(op, desk, 2, x, w)), attrs, image=True)
 
 
@@ -167,8 +202,12 @@ def _fully_connected(op: TfliteOperator, desk: Desk) -> None:
         flat = desk.between(f"{op.name}.rows", x)
         desk.node("Reshape", flat, (rows, desk.shape_input(op, "rows.shape", (-1, depth))), (flat,))
         rows = flat
+    flat_output = not op.option("KeepNumDims") or len(shape) == 2
+    if flat_output and _is_hybrid(op, desk):
+        _hybrid(op, desk, "MatMulInteger", rows, (1, 0), {}, image=False)
+        return
     inputs = (rows, w, *_bias(op, desk, 2, x, w))
-    if not op.option("KeepNumDims") or len(shape) == 2:
+    if flat_output:
         emit_bounded(op, desk, "Gemm", inputs, {"transB": 1})
         return
     product = desk.between(f"{op.outputs[0]}.rows", op.outputs[0])

@@ -115,9 +115,19 @@ def compute(node: Node, x: Array, w: Array, bias: Array | None = None, x_zero: A
         w = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, *[1] * (w.ndim - 1)))
         parts = [(rows(x.astype(np.int64), node, g, zero) - zero) @ columns(w, groups, g).T for g in range(groups)]
         return np.ascontiguousarray(_output(parts, x, w, node)).astype(np.int32)
-    parts = [rows(x, node, g, 0) @ columns(w, groups, g).T for g in range(groups)]
-    y = _output(parts, x, w, node)
+    parts = [rows(x, node, g, 0) @ columns(w, groups, g).T for g in range(groups)] if groups == 1 or groups < x.shape[1] else []
+    y = _output(parts, x, w, node) if parts else _by_taps(node, x, w)
     return np.ascontiguousarray(y if bias is None else y + bias.reshape(-1, *[1] * (x.ndim - 2)))
+
+
+def _by_taps(node: Node, x: Array, w: Array) -> Array:
+    """Depthwise, in the order of the kernel's cells: the sums of LiteRT's float reference kernel, rounding by rounding."""
+    windows = take_windows(np.repeat(x, w.shape[0] // x.shape[1], 1), window_of(node.attrs), 0)
+    size = windows.shape[2 : x.ndim]
+    total = np.zeros((x.shape[0], w.shape[0], *size), x.dtype)
+    for tap in np.ndindex(*w.shape[2:]):
+        total += windows[(..., *tap)] * w[(slice(None), 0, *tap)].reshape(-1, *[1] * len(size))
+    return total
 
 
 def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, int]:

@@ -1,27 +1,51 @@
-"""DynamicQuantizeLinear: uint8 with the scale and zero point of the tensor's own range, found at run time."""
+"""DynamicQuantizeLinear: uint8 with the scale and zero point of the tensor's own range, found at run time; and TFLite's symmetric one.
+
+The latter is that of hybrid operators (portable_tensor_utils SymmetricQuantizeFloats): each image in 127 steps of its largest magnitude.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from hwsim.arithmetics._rounding import round_away
+from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, Tensor
 from hwsim.ops._reading import reads
-from hwsim.ops._writing import writes
+from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
-READS = {"DynamicQuantizeLinear": reads("dynamic_quantize")}
+READS = {
+    "DynamicQuantizeLinear": reads("dynamic_quantize", symmetric=False),
+    "tflite.SymmetricQuantize": reads("dynamic_quantize", symmetric=True),
+}
 
 
-write = writes("DynamicQuantizeLinear")
+def write(node: Node, operands: Operands) -> Written:
+    if node.attrs["symmetric"]:
+        raise HwsimError(node.where, "must be an operator of ONNX to be written", "TFLite's quantization at run time")
+    return Written("DynamicQuantizeLinear", node.inputs)
 
 
 def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
-    assert inputs[0] is not None
-    return [(inputs[0].shape, "uint8"), ((), "float32"), ((), "uint8")]
+    x = inputs[0]
+    assert x is not None
+    if node.attrs["symmetric"]:
+        return [(x.shape, "int8"), ((x.shape[0], *[1] * (len(x.shape) - 1)), "float32")]
+    return [(x.shape, "uint8"), ((), "float32"), ((), "uint8")]
 
 
-def compute(node: Node, x: Array) -> tuple[Array, Array, Array]:
+def _symmetric(x: Array) -> tuple[Array, Array]:
+    """Half away from zero; an image of zeros has a scale of 1."""
+    largest = np.abs(x).max(tuple(range(1, x.ndim)), keepdims=True).astype(np.float32)
+    some, steps = np.where(largest == 0, np.float32(1), largest), np.float32(127)
+    q = np.clip(round_away(x * (steps / some)), -127, 127).astype(np.int8)
+    return q, np.where(largest == 0, np.float32(1), some / steps)
+
+
+def compute(node: Node, x: Array) -> tuple[Array, ...]:
     """float32 throughout: scale = (max - min) / 255 with 0 in the range, zero point and values half to even."""
+    if node.attrs["symmetric"]:
+        return _symmetric(x)
     f32 = np.float32
     low, high = np.minimum(f32(x.min()), f32(0)), np.maximum(f32(x.max()), f32(0))
     scale = f32((high - low) / f32(255)) if high != low else f32(1)
