@@ -61,7 +61,7 @@ def test_modes_of_the_same_multipliers_count_once() -> None:
     ascend = load_arch("acl_ascend310")
     assert (
         ascend.multipliers == 16384
-        and area_of(ascend)["cube"] > area_of(load_arch("acl_ascend310", {"arrays.cube_fp16.rates": "{fp16: 0.01}"}))["cube"]
+        and area_of(ascend)["cube"] > area_of(load_arch("acl_ascend310", {"arrays.cube.rates": "{w8a8: 1, fp16: 0.01}"}))["cube"]
     )
 
 

@@ -45,6 +45,7 @@ DOES: dict[str, tuple[str, str, tuple[str, ...], tuple[float, ...]]] = {
         ("promoted to w4a4", "promoted to w4a4", NATIVE, "promoted to w8a8", "promoted to w8a8", NATIVE, REFUSED, REFUSED),
         (2, 2, 2, 1, 1, 1),
     ),
+    "cube": ("acl_ascend310", "cube", (*PROMOTED, NATIVE, REFUSED, REFUSED), (1,) * 6),
     "block_engine": ("ethos_u55_128", "mac_engine", (*PROMOTED, NATIVE, REFUSED, REFUSED), (1,) * 6),
     "cmac": ("nvdla_full", "cmac", (*PROMOTED, NATIVE, "promoted to w16a16", NATIVE), (1, 1, 1, 1, 1, 1, 0.5, 0.5)),
     "row_stationary": ("eyeriss_v1", "pe_array", (*("promoted to w16a16",) * 7, NATIVE), (1,) * 8),
@@ -69,6 +70,14 @@ def test_weights_alone_go_serially() -> None:
         ("5 passes", 1 / 5),
         None,
     ]
+
+
+def test_channels_lie_on_the_cubes_diagonal() -> None:
+    """64 channels of 8 x 8 positions, 3 x 3: 4 positions' fractals, 64 / 16 channels' blocks, 9 taps, over two cores."""
+    arch = load_arch("acl_ascend310", {"overheads.per_layer": "0 us"})
+    layer = LayerShape("dw", 64, 64, (10, 10), (3, 3), groups=64)
+    cost = price(arch, lower(network("net", [layer]), arch)).layers[0]
+    assert cost.busy["cube"] == 4 * 4 * 9 // 2
 
 
 def test_wider_activations_than_weights() -> None:
