@@ -20,11 +20,11 @@ from hwsim.io.fit_report import fitted_values
 from hwsim.io.fitted_yaml import printed, write_fitted
 from hwsim.io.shipped import shipped_folder
 from hwsim.measured import Measured, measured_rows
-from hwsim.steps.fit import Fitted, fit
+from hwsim.steps.fit import NOISE, Fitted, fit
 from hwsim.topologies import named, networks
 from tests.bench.refit import commands, refit, shift
 
-NETWORKS = ("resnet8", "ds_cnn", "squeezenet1_1", "resnet18")
+NETWORKS = ("resnet8", "ds_cnn", "squeezenet1_1", "resnet18", "mobilenet_v1_025_96", "fc_autoencoder")
 FIT = """
 fit:
   arrays.hvx.efficiency.w8a8: {value: 0.5, width: 99.0, source: a guess}
@@ -71,8 +71,8 @@ def amount(fitted: Fitted, name: str) -> float:
 
 
 def test_numbers_come_back(found: Fitted) -> None:
-    """Four networks, three numbers, wide priors: what made the times is found, as far as the priors let it."""
-    assert max(abs(p.error) for p in found.points) < 0.01
+    """Six networks, three numbers, wide priors: what made the times is found, as far as the priors let it: well within the noise."""
+    assert max(abs(p.error) for p in found.points) < NOISE / 10
     for name, true in TRUTH.items():
         assert amount(found, name) == pytest.approx(true, rel=0.2), name
 
@@ -127,7 +127,7 @@ def test_fitted_file_keeps_the_text(chip: Path, found: Fitted, tmp_path: Path) -
     for name in TRUTH:
         assert amount(found, name) == pytest.approx(getattr(number := arch.number(name), "amount", number), rel=1e-3)
     assert arch.validation.status == "FITTED"
-    assert "latency of 4 measurements of 4 networks (w8a8, made up): MAPE" in arch.validation.text
+    assert "latency of 6 measurements of 6 networks (w8a8, made up): MAPE" in arch.validation.text
     again = write_fitted(out, values, found.evidence("made up"), out)
     assert len(again.validation.evidence) == 1
     assert len(write_fitted(out, values, found.evidence("other"), out).validation.evidence) == 2

@@ -21,7 +21,7 @@ from hwsim.validation import Point, rank_correlation
 
 __all__ = ["Fit", "Fitted", "Parameter", "Sample", "fit", "leave_one_out"]
 
-NOISE = 0.1  # of one measurement and of the model together, in logarithms; one number for all families
+NOISE = 0.15  # of one measurement and of the model together, in logarithms: about what left-out errors come to; one number for all families
 STEP = 1e-2  # of finite differences: cycles are whole numbers
 MOST = 40
 REACH = 3.0  # bounds of a parameter without a physical one, in widths
