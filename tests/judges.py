@@ -69,12 +69,15 @@ class OneNode:
         return self.constant(np.asarray(q.scale, np.float32)).constant(q.zero_point.astype(q.format.dtype))
 
     def run(self, opset: int = 19) -> Array:
+        return np.asarray(session(self.model(opset)).run(None, self.fed)[0])
+
+    def model(self, opset: int = 19) -> Any:
         node = helper.make_node(self.kind, self.names, ["y"], domain=self.domain, **self.attrs)
         inputs = [helper.make_tensor_value_info(k, TYPES[a.dtype.name], a.shape) for k, a in self.fed.items()]
         graph = helper.make_graph([node], "one", inputs, [helper.make_empty_tensor_value_info("y")], self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)])
         model.ir_version = 10
-        return np.asarray(session(model).run(None, self.fed)[0])
+        return model
 
 
 def fused_by_onnxruntime(step: Step, arrays: Sequence[Array | None]) -> Array | None:

@@ -28,8 +28,9 @@ from hwsim.steps.read import read, with_batch
 from tests.data import WORKLOADS, loaders, shared
 from tests.judges import session
 from tests.litert import Judged, random_input
-from tests.qonnx_peer import finn_cnv, run_qonnx
+from tests.qonnx_peer import DOMAIN, finn_cnv, run_qonnx
 from tests.test_onnx_nodes import array_of
+from tests.test_qonnx import small_network
 from tests.tflite_models import CASES
 
 
@@ -119,6 +120,18 @@ def test_the_qonnx_package_computes_equal_outputs(name: str) -> None:
     again, back = written(graph, "qonnx")
     assert differing(graph, back, feeds) == []
     assert np.array_equal(run_qonnx(again, feeds), execute(as_written(graph), feeds).tensors[graph.outputs[0]])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_qonnx_of_any_width_and_rounding(seed: int) -> None:
+    """Random networks of Quant, MultiThreshold and Trunc: written again they are the same to hwsim and to the qonnx package."""
+    layers = small_network(seed)
+    layers.add("Trunc", 1.0, 0, 12, 8, domain=DOMAIN, rounding_mode="FLOOR") if seed % 2 else None
+    graph = read(source_of(layers.model(5), "small", "0" * 64))
+    x = {graph.inputs[0]: np.random.default_rng(seed).integers(-40, 40, (2, 3, 6, 6)).astype(np.float32) / 16}
+    model, back = written(graph, "qonnx")
+    assert differing(graph, back, x) == []
+    assert np.array_equal(run_qonnx(model, x), execute(as_written(graph), x).tensors[graph.outputs[0]])
 
 
 @pytest.mark.parametrize(

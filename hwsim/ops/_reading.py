@@ -158,9 +158,10 @@ class Reader:
     ) -> None:
         """Add a node, work out its output tensors, and compute them at once when all it reads is constant."""
         outs = tuple(t or self.fresh(f"{s.name}.unused{i}") for i, t in enumerate(s.outputs if outputs is None else outputs))
-        module, quants, inputs = load("ops", op), tuple(quants) or tuple(self.declared.get(t) for t in outs), tuple(inputs)
+        module, given, inputs = load("ops", op), tuple(quants), tuple(inputs)
+        quants = given or tuple(self.declared.get(t) for t in outs)
         attrs = {**(attrs or {}), **({"clip": s.attrs["clip"]} if "clip" in s.attrs else {})}
-        if not any(quants) and op != "dequantize":
+        if not given and not any(quants) and op != "dequantize":
             inputs, quants = self._raw(s, inputs, outs, getattr(module, "MOVES", False) or op in ("pad", "concat"))
         self.plain.update(t for t in (*inputs, *outs) if t and (t not in self.tensors or self.tensors[t].quant is None))
         node = Node(name or s.name, op, inputs, outs, attrs, s.kind)

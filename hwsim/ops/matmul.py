@@ -93,7 +93,9 @@ def _read_nbits(s: SourceNode, r: Reader) -> None:
     quant = QuantParams(formats.get(fmt), scale.astype(np.float32), zero, axis=1, block_size=block)
     name = r.fresh(f"{s.inputs[1]}.unpacked")
     r.tensors[name] = Tensor(name, (n, k), fmt, quant, Constant.of(low_first.astype(np.uint8), name))
-    r.emit(s, "matmul", (s.inputs[0], name, input_name(s, 5)), {**_attrs(s), "trans_b": True})
+    real, back = r.fresh(f"{name}.real"), {"format": "float32", "axis": 1, "block": block, "stored": fmt}
+    r.emit(s, "dequantize", (name,), back, (real,), name=f"{s.name}.dequantize")
+    r.emit(s, "matmul", (s.inputs[0], real, input_name(s, 5)), {**_attrs(s), "trans_b": True})
 
 
 def _check_packed(s: SourceNode, r: Reader, counts: dict[int, int]) -> None:
