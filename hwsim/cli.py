@@ -125,8 +125,9 @@ def check(
     from hwsim.simulate import check_fit
 
     chip = chip_of(arch, set_)
-    found, cost = check_fit(chip, graph_of(model, shape, "integer", None))
-    print_check(chip, found, cost, format.value)
+    graph = graph_of(model, shape, "integer", None)
+    found, cost = check_fit(chip, graph)
+    print_check(chip, graph.name, found, cost, format.value)
     raise typer.Exit(OK if found.deployable and cost is not None and cost.fits else FINDING)
 
 
@@ -146,7 +147,7 @@ def diff(
 
     dataset = dataset_of(data, samples, labels=False)
     found = compare_runs(graph_of(model, shape, "integer", dataset), arch, other, dataset, samples)
-    print_diff(found, format.value)
+    print_diff(found, format.value, chip_of(arch, None).validation.text if arch else "")
     raise typer.Exit(OK if found.equal else FINDING)
 
 
@@ -295,7 +296,10 @@ def show(arch: Annotated[str, typer.Argument(help="a preset's name or a YAML fil
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="ops, operators, arithmetics, formats, quantizers, mappers or networks")],
+    what: Annotated[
+        str,
+        typer.Argument(help="ops, operators, arithmetics, formats, quantizers, arrays, mappers, searches, validations, networks, metrics"),
+    ],
     format: FormatOption = Format.table,
 ) -> None:
     """What is on a shelf."""

@@ -121,6 +121,11 @@ class Cost:
         return sum(layer.macs for layer in self.layers)
 
     @property
+    def fallback_share(self) -> float:
+        """The share of the products that the fallback makes."""
+        return sum(layer.macs for layer in self.layers if layer.unit == "fallback") / self.macs if self.macs else 0.0
+
+    @property
     def weight_bytes(self) -> int:
         return -(-sum(layer.weight_storage_bits for layer in self.layers) // 8)
 

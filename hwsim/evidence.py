@@ -50,7 +50,14 @@ class Validation(Strict):
     note: str = ""
 
     @property
+    def _unheld(self) -> list[str]:
+        """What no measurement speaks of on a chip that was fitted to some."""
+        held = {e.figure for e in self.evidence}
+        return [f"{figure} UNVALIDATED" for figure in ("latency", "energy") if held and figure not in held]
+
+    @property
     def text(self) -> str:
         """One line for headers: status, what the arithmetic equals, how far measurements agree, and any note."""
         status = "UNVALIDATED (modelled on another estimator, no chip measured)" if self.status == "MODELLED" else self.status
-        return "; ".join((status, f"arithmetic {self.arithmetic}", *(e.text for e in self.evidence), *([self.note] if self.note else [])))
+        parts = (*self._unheld, f"arithmetic {self.arithmetic}", *dict.fromkeys(e.text for e in self.evidence))
+        return "; ".join((status, *parts, *([self.note] if self.note else [])))

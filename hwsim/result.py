@@ -160,6 +160,7 @@ class Result:
             "cycles": self.cost.cycles,
             "cycle_parts": self.cycle_parts,
             "macs": self.cost.macs,
+            "fallback_share": self.cost.fallback_share,
             "mac_utilisation": self.mac_utilisation,
             "tops": self.tops,
             "tops_per_w": self.tops_per_w,

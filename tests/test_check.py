@@ -345,6 +345,7 @@ def test_json_of_a_network_that_fits(
     peak = data.pop("peak_onchip_bytes")
     assert data == {
         "arch": "snpe_dsp",
+        "validation": load_arch("snpe_dsp").validation.text,
         "deployable": True,
         "findings": [],
         "requantizations_added": [],
@@ -404,3 +405,15 @@ def test_no_fit_is_a_finding(
     data = json.loads(capsys.readouterr().out)
     assert (data["findings"], data["fits"], data["deployable"]) == ([], False, False)
     assert "dram has 256" in data["problems"][0]
+
+
+def test_what_no_measurement_speaks_of_is_said(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], residual: SourceGraph
+) -> None:
+    """In the header of the report: a chip of latencies alone, and one without measurements; and what share the fallback computes."""
+    assert load_arch("t4").validation.text.startswith("FITTED; energy UNVALIDATED; arithmetic")
+    assert load_arch("cortex_m4").validation.text.startswith("FITTED; arithmetic")
+    model = written(tmp_path, residual, "snpe_dsp")
+    hwsim(monkeypatch, "check", "--arch", "eyeriss_v1", "--model", model)
+    out = capsys.readouterr().out
+    assert "validation: " in out.splitlines()[2] and "100 % of the products run on Jetson TK1" in out

@@ -31,7 +31,7 @@ def _row(p: Placement) -> list[Any]:
     ]
 
 
-def print_check(arch: Arch, report: CheckReport, cost: Cost | None, form: str) -> None:
+def print_check(arch: Arch, network: str, report: CheckReport, cost: Cost | None, form: str) -> None:
     """Print a check as table, json or csv."""
     rows = [_row(p) for p in report.placements]
     if form == "csv":
@@ -39,14 +39,17 @@ def print_check(arch: Arch, report: CheckReport, cost: Cost | None, form: str) -
     elif form == "json":
         print(json.dumps(_plain(arch, report, cost, rows), indent=1))
     else:
+        head = (f"{arch.title} ({arch.name})", f"network {network}", f"validation: {arch.validation.text}", "")
+        console().print("\n".join(head), markup=False)
         print_table(COLUMNS, [[*r[:3], "yes" if r[3] else "no", *r[4:]] for r in rows])
-        _print_summary(report, cost)
+        _print_summary(arch, report, cost)
 
 
 def _plain(arch: Arch, report: CheckReport, cost: Cost | None, rows: list[list[Any]]) -> dict[str, Any]:
     fits = cost is not None and cost.fits
     return {
         "arch": arch.name,
+        "validation": arch.validation.text,
         "deployable": report.deployable and fits,
         "findings": [{"node": f.node, "rule": f.rule, "message": f.message} for f in report.findings],
         "requantizations_added": list(report.added),
@@ -59,7 +62,7 @@ def _plain(arch: Arch, report: CheckReport, cost: Cost | None, rows: list[list[A
     }
 
 
-def _print_summary(report: CheckReport, cost: Cost | None) -> None:
+def _print_summary(arch: Arch, report: CheckReport, cost: Cost | None) -> None:
     out = console()
     integer = sum(p.step.integer and p.unit != FALLBACK for p in report.placements)
     on_fallback = sum(p.unit == FALLBACK for p in report.placements)
@@ -72,4 +75,6 @@ def _print_summary(report: CheckReport, cost: Cost | None) -> None:
         out.print(f"weights {format_bytes(cost.weight_bytes)}, peak on-chip memory {format_bytes(cost.peak_onchip_bytes)}: {verdict}")
     for text in (*(cost.problems if cost else ()), *(f"{f.rule}: {f.message}" for f in report.findings)):
         out.print(f"finding: {text}")
+    if cost is not None and cost.fallback_share and arch.fallback is not None:
+        out.print(f"{100 * cost.fallback_share:.3g} % of the products run on {arch.fallback.name}")
     out.print("deployable as it is" if report.deployable and cost is not None and cost.fits else "NOT deployable as it is")

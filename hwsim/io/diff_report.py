@@ -46,7 +46,7 @@ def _row(d: Difference, alone: Difference | None) -> list[Any]:
     ]
 
 
-def print_diff(found: Comparison, form: str) -> None:
+def print_diff(found: Comparison, form: str, validation: str = "") -> None:
     """Print a comparison as table, json or csv."""
     rows = [_row(d, found.isolated.get(d.name)) for d in found.cumulative]
     first = found.first_differing
@@ -61,6 +61,7 @@ def print_diff(found: Comparison, form: str) -> None:
                 {
                     "first": found.first,
                     "second": found.second,
+                    "validation": validation,
                     "equal": found.equal,
                     "first_differing": None if first is None else first.name,
                     "tensors": tensors,
@@ -69,6 +70,8 @@ def print_diff(found: Comparison, form: str) -> None:
             )
         )
     else:
+        if validation:
+            console().print(f"{found.first}: {validation}", markup=False)
         print_table(COLUMNS, rows, f"{found.first} against {found.second}")
         where = "every tensor is equal" if first is None else f"first difference: tensor '{first.name}' at element {first.first}"
         console().print(f"\n{len(rows)} tensors compared; {where}")

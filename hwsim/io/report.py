@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hwsim.arch import Arch
+from hwsim.arch import Arch, Block
+from hwsim.io.arch_yaml import load_areas, load_costs
 from hwsim.io.files import write_whole
 from hwsim.io.pages import Markup, page
 from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, roofline_plot
@@ -56,7 +57,7 @@ def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_mem
         columns=[{"name": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
         rows=[[_cell(v) for v in r] for r in rows],
         totals=_totals(result, rows),
-        sources=_sources(arch),
+        sources=[*_sources(arch), *_table_sources(arch)],
     )
 
 
@@ -108,6 +109,17 @@ def _totals(result: Result, rows: list[list[Any]]) -> list[str]:
         if name.endswith("traffic_bytes") or name == "offchip_bytes":
             sums[name] = f"{sum(r[i] for r in rows):,}"
     return [sums.get(name, "") for name in LAYER_COLUMNS]
+
+
+def _table_sources(arch: Arch) -> list[tuple[str, str]]:
+    """Of the chip's energy table and of the table of areas."""
+    found = []
+    for folder, table in (("costs", load_costs(arch.energy.table)), ("costs/area", load_areas())):
+        for name, block in table:
+            if isinstance(block, Block):
+                text = "; ".join(t for t in (block.source, block.assumed and f"assumed: {block.assumed}") if t)
+                found.append((f"archs/{folder}/{table.name}.yaml {name}", text))
+    return found
 
 
 def _sources(arch: Arch) -> list[tuple[str, str]]:

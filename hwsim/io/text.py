@@ -169,6 +169,10 @@ def area_text(result: Result) -> str:
     return f"{sum(result.area_mm2.values()):.3g} mm2: " + ", ".join(f"{name} {area:.3g}" for name, area in parts)
 
 
+def _on_fallback(share: float) -> str:
+    return f", {100 * share:.3g} % of them on the fallback" if share else ""
+
+
 def summary_rows(result: Result) -> list[tuple[str, str]]:
     """The figures of the whole network, as label and text."""
     cost = result.cost
@@ -181,7 +185,7 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
         ("energy", f"{format_si(result.energy_j, 'J')} per inference"),
         ("energy by part", energy),
         ("average power", format_si(cost.average_power_w, "W")),
-        ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %"),
+        ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %{_on_fallback(cost.fallback_share)}"),
         ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),
         ("area", area_text(result)),
         ("weights", format_bytes(cost.weight_bytes)),
