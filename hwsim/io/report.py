@@ -12,7 +12,7 @@ from hwsim.io.files import write_whole
 from hwsim.io.pages import Markup, page
 from hwsim.io.plots import drawn_layers, energy_plot, latency_plot, roofline_plot
 from hwsim.io.plots_time import gantt_plot, memory_plot
-from hwsim.io.text import LAYER_COLUMNS, layer_rows, summary_rows, to_csv
+from hwsim.io.text import LAYER_COLUMNS, layer_rows, on_fallback, summary_rows, to_csv
 from hwsim.io.trace import to_chrome
 from hwsim.result import Result
 from hwsim.units import format_bytes, format_si
@@ -20,6 +20,25 @@ from hwsim.units import format_bytes, format_si
 __all__ = ["write_report"]
 
 TEXT = ("name", "op", "unit", "output_shape", "runs_as", "bound_by", "note")
+
+
+SHORT = {
+    "output_shape": "output",
+    "weight_bits": "w",
+    "activation_bits": "a",
+    "accumulator_bits": "acc",
+    "runs_as": "runs as",
+    "macs": "MACs",
+    "compute_cycles": "compute",
+    "vector_cycles": "vector",
+    "memory_cycles": "memory",
+    "overhead_cycles": "overhead",
+    "bound_by": "bound by",
+    "utilisation_percent": "util %",
+    "traffic_bytes": "traffic B",
+    "offchip_bytes": "off-chip B",
+    "energy_pj": "energy pJ",
+}
 
 
 def write_report(result: Result, folder: Path, offchip: Sequence[str], arch: Arch) -> None:
@@ -54,7 +73,7 @@ def _page(result: Result, rows: list[list[Any]], plots: dict[str, str], roof_mem
         plots={k: Markup(v) for k, v in plots.items()},
         roof_memory=roof_memory,
         apart=format_si(fixed / result.cost.clock_hz, "s") if fixed else "",
-        columns=[{"name": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
+        columns=[{"name": SHORT.get(c, c), "full": c.replace("_", " "), "text": c in TEXT} for c in LAYER_COLUMNS],
         rows=[[_cell(v) for v in r] for r in rows],
         totals=_totals(result, rows),
         sources=[*_sources(arch), *_table_sources(arch)],
@@ -83,8 +102,8 @@ def _cards(result: Result) -> list[tuple[str, str, str]]:
         text = f"{100 * s.value:.2f} %" if s.metric.startswith("top") else f"{s.value:.4f}"
         cards.append((f"accuracy ({s.metric})", text, f"{s.samples} samples, {s.low:.4f} to {s.high:.4f}"))
     cards += [
-        ("MAC utilisation", f"{100 * result.mac_utilisation:.2f} %", f"{cost.macs:,} MACs"),
-        ("reached", f"{result.tops:.3g} TOPS", f"{result.tops_per_w:.3g} TOPS/W"),
+        ("MAC utilisation", f"{100 * result.mac_utilisation:.2f} %", f"{cost.macs:,} MACs{on_fallback(cost.fallback_share)}"),
+        ("reached", format_si(result.tops * 1e12, "OPS"), f"{format_si(result.tops_per_w * 1e12, 'OPS')}/W"),
         ("weights", format_bytes(cost.weight_bytes), f"peak on-chip {format_bytes(cost.peak_onchip_bytes)}"),
     ]
     return cards

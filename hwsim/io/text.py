@@ -16,7 +16,7 @@ from rich.table import Table
 from hwsim.result import Result
 from hwsim.units import format_bytes, format_si
 
-__all__ = ["LAYER_COLUMNS", "console", "layer_rows", "print_result", "print_table", "to_csv"]
+__all__ = ["LAYER_COLUMNS", "console", "layer_rows", "on_fallback", "print_result", "print_table", "to_csv"]
 
 
 WIDE = 240
@@ -169,7 +169,8 @@ def area_text(result: Result) -> str:
     return f"{sum(result.area_mm2.values()):.3g} mm2: " + ", ".join(f"{name} {area:.3g}" for name, area in parts)
 
 
-def _on_fallback(share: float) -> str:
+def on_fallback(share: float) -> str:
+    """What share of the products the fallback makes, as the end of a sentence; nothing for none."""
     return f", {100 * share:.3g} % of them on the fallback" if share else ""
 
 
@@ -185,7 +186,7 @@ def summary_rows(result: Result) -> list[tuple[str, str]]:
         ("energy", f"{format_si(result.energy_j, 'J')} per inference"),
         ("energy by part", energy),
         ("average power", format_si(cost.average_power_w, "W")),
-        ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %{_on_fallback(cost.fallback_share)}"),
+        ("MACs", f"{cost.macs:,}, MAC utilisation {100 * result.mac_utilisation:.2f} %{on_fallback(cost.fallback_share)}"),
         ("reached", f"{result.tops:.4g} TOPS, {result.tops_per_w:.4g} TOPS/W"),
         ("area", area_text(result)),
         ("weights", format_bytes(cost.weight_bytes)),
