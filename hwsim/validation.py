@@ -75,6 +75,10 @@ class Family:
     source: str
     figures: tuple[Figure, ...]
 
+    @property
+    def against(self) -> str:
+        return self.kind if self.kind == "silicon" else f"a {self.kind}"
+
 
 @dataclass(frozen=True)
 class Tables:

@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("svg")
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from hwsim.cost import CYCLE_PARTS, LayerCost
 from hwsim.result import Result
@@ -21,6 +22,7 @@ from hwsim.validation import Point
 __all__ = ["COLOURS", "agreement_plot", "drawn_layers", "energy_plot", "latency_plot", "roofline_plot", "short", "svg_of"]
 
 COLOURS = ("#3b6ea8", "#e0913a", "#5a9e6f", "#b5544f", "#8268a8", "#8c6d54", "#d182b4", "#7f7f7f", "#b6b23f", "#4fa9b5", "#2f4858")
+FEW_DECADES = 200
 PART_COLOURS = dict(zip(CYCLE_PARTS, COLOURS, strict=False))
 matplotlib.rcParams.update(
     {
@@ -126,6 +128,15 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
     )
 
 
+def _few_ticks(axes: Any, span: float) -> None:
+    """Plain numbers at 1, 2 and 5 where an axis spans less than two decades, powers of ten alone elsewhere."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
+        if span < FEW_DECADES:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
 def agreement_plot(points: Sequence[Point]) -> str:
     """Predicted against measured on logarithmic axes, with the line on which both are the same; many points become a picture."""
     figure = Figure(figsize=(4.2, 3.8))
@@ -134,6 +145,7 @@ def agreement_plot(points: Sequence[Point]) -> str:
     sides = [v for p in drawn for v in (p.measured, p.predicted)] or [1.0]
     ends = [min(sides) / 1.5, max(sides) * 1.5]
     axes.loglog(ends, ends, color="#333333", linewidth=0.8)
+    _few_ticks(axes, ends[1] / ends[0])
     if len(drawn) > 200:
         axes.plot([p.measured for p in drawn], [p.predicted for p in drawn], ".", markersize=2, color=COLOURS[0], rasterized=True)
     else:

@@ -48,7 +48,7 @@ def _summary(families: Sequence[Family]) -> str:
 def _markdown(families: Sequence[Family]) -> str:
     lines = ["# Validation", "", f"hwsim {version('hwsim')}, by `hwsim validate`. {_summary(families)}.", ""]
     for f in families:
-        lines += [f"## {f.title}", "", f"Against a {f.kind}. Source: {f.source}", ""]
+        lines += [f"## {f.title}", "", f"Against {f.against}. Source: {f.source}", ""]
         lines += _table(COLUMNS[1:], [_cells(g) for g in f.figures])
         lines += ["", *(f"* {g.name}: {g.note}" for g in f.figures if g.note), ""]
     return "\n".join(lines).rstrip() + "\n"
