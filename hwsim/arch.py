@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from hwsim import units
 from hwsim.blocks import Block, MoreThan0, Share, Strict
 from hwsim.evidence import Prior, Validation
-from hwsim.mac_array import MacArray, PrecisionName, parse_precision
+from hwsim.mac_array import LAYER_KINDS, MacArray, PrecisionName, parse_precision
 from hwsim.quantities import Area, Bandwidth, Count, Duration, Energy, EnergyPerBit, Frequency, Length, Power, Size, Voltage
 
 __all__ = ["OPERANDS", "Arch", "Block", "Fallback", "Grid", "MacArray", "Memory", "Rules", "Vector", "WeightGrid", "parse_precision"]
@@ -193,6 +193,10 @@ class Arch(Strict):
     buses: dict[str, Bus] = Field(default_factory=dict, description="played by `--fidelity event`; the analytical model sees ports alone")
     dma: Dma
     mapper: str = Field("greedy", description="what tiles layers where a user asks for nothing else: a file of mappers/")
+    cascades: list[str] = Field(
+        default_factory=list,
+        description="pairs of layers (depthwise+pointwise ...) that run strip by strip where what lies between would not stay on chip",
+    )
     channels_last: bool = Field(False, description="activations keep channels innermost: transposes from and to that order move nothing")
     removes_dead_channels: bool = Field(
         False,
@@ -220,6 +224,9 @@ class Arch(Strict):
         lender = next((a.shares for n, a in self.arrays.items() if a.shares is not None and a.shares not in {*self.arrays} - {n}), None)
         if lender is not None:
             raise ValueError(f"arrays.*.shares must be another array, not '{lender}'")
+        odd = next((c for c in self.cascades if c.count("+") != 1 or not set(c.split("+")) <= set(LAYER_KINDS)), None)
+        if odd is not None:
+            raise ValueError(f"cascades must be two of {', '.join(LAYER_KINDS)} joined by +, not '{odd}'")
         stray = next((m for bus in self.buses.values() for m in bus.joins if m not in self.memories), None)
         if stray is not None:
             raise ValueError(f"buses must join memories ({', '.join(self.memories)}), not '{stray}'")

@@ -129,13 +129,16 @@ def lay_out(
     objective: str = "latency",
     given: Given | None = None,
 ) -> LaidOut:
-    """The mapping of a program, as `price` takes it."""
+    """The mapping of a program, as `price` takes it; a part of one has nobody to fetch its weights ahead."""
+    whole = residency is None
     residency = residency or plan_residency(program, arch)
     prices = prices_of(arch, load_costs(arch.energy.table), load_scaling())
     appraise = appraiser(arch, prices)
     mappings = map_layers(program, arch, residency, prices, mapper or arch.mapper, objective, appraise, given)
     mappings = stage_weights(program, arch, residency, mappings)
-    return LaidOut(prefetch_weights(program, arch, residency, mappings, appraise), residency, prices)
+    if whole:
+        mappings = prefetch_weights(program, arch, residency, mappings, appraise)
+    return LaidOut(mappings, residency, prices)
 
 
 @dataclass(frozen=True)

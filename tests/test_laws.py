@@ -22,6 +22,7 @@ from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
 from hwsim.steps.levels import boundaries
 from hwsim.steps.lower import lower
+from hwsim.steps.place import FALLBACK, place
 from hwsim.steps.quantize import quantize, ranges_of
 from hwsim.steps.read import read
 from hwsim.topologies._net import Net
@@ -104,6 +105,8 @@ def chips(draw: Draw) -> Chip:
     for array in arch.arrays:
         if draw(st.booleans()):
             changed[f"arrays.{array}.dataflow"] = draw(st.sampled_from(DATAFLOWS))
+    if not draw(st.integers(0, 2)):
+        changed["cascades"] = draw(st.sampled_from(("[depthwise+pointwise]", "[pointwise+depthwise, depthwise+pointwise]", "[conv+conv]")))
     if draw(st.booleans()):
         changed |= {"dma.setup": f"{draw(st.integers(0, 200))} cycles", "dma.channels": str(draw(st.integers(1, 4)))}
     if draw(st.booleans()):
@@ -116,10 +119,13 @@ WIDTHS = st.tuples(st.sampled_from(WEIGHTS), st.sampled_from(ACTIVATIONS))
 
 
 def quantized(arch: Arch, net: Drawn, widths: Widths) -> Graph:
-    """The network by the chip's own rules.  What it costs does not depend on the ranges, so any will do."""
+    """The network by the chip's own rules, if the chip has a place for it.  What it costs does not depend on the ranges: any will do."""
     floats = read(net.source)
     ranges = {t: (-1.3 if i % 2 else 0.0, 2.0) for i, t in enumerate(floats.tensors)}
-    return read(quantize(net.source, arch.quantization, "w{}a{}".format(*widths), ranges))
+    graph = read(quantize(net.source, arch.quantization, "w{}a{}".format(*widths), ranges))
+    if arch.fallback is None:
+        assume(all(p.unit != FALLBACK for p in place(arch, graph)))
+    return graph
 
 
 def runs(arch: Arch, widths: Widths) -> bool:

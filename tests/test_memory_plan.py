@@ -173,3 +173,38 @@ def test_looking_ahead_is_never_slower_and_moves_the_same(name: str) -> None:
     assert b.memory_plan is not None and not b.memory_plan.problems
     for memory, size in b.memory_plan.capacity_bytes.items():
         assert size is None or b.memory_plan.peak_bytes[memory] <= size
+
+
+# Pairs of layers that run strip by strip -----------------------------------------------------------------------------------------------
+
+
+def separable() -> Stored:
+    """3x3 depthwise on 8 channels of 8 x 8, then 1x1 to 4 channels: maps of 512, 512 and 256 B, weights of 72 and 32 B."""
+    return Stored((1, 8, 8, 8)).conv("depthwise", 8, 8, 3, groups=8).conv("pointwise", 4, 8, 1)
+
+
+def test_a_pair_strip_by_strip(tiny: Any) -> None:
+    """1000 B hold the input, the output, all weights, and of the map between two rows of 64 B: 512 + 256 + 104 + 128 B.  One layer after
+    the other would need 512 + 512 B for the first: its maps would come and go."""
+    taken = {"arrays__mac__runs": "[conv, depthwise, matmul]", "memories__sram__size": "1000 B"}
+    plain = simulate(tiny(**taken), separable().graph())
+    pair = simulate(tiny(**taken, cascades="[depthwise+pointwise]"), separable().graph())
+    assert plain.cost.layers[0].write_bits["dram"] == 512 * 8
+    assert [(c.read_bits["dram"], c.write_bits["dram"]) for c in pair.cost.layers[:2]] == [(72 * 8, 0), (32 * 8, 0)]
+    assert [c.onchip_bits for c in pair.cost.layers[:2]] == [896 * 8, 896 * 8]
+    assert "strip by strip" in pair.cost.layers[0].note
+    assert pair.memory_plan is not None
+    placed = {(name, size, first, last) for name, _, size, first, last in shown(pair.memory_plan, "sram")}
+    assert placed == {
+        ("input", 512, 0, 1),
+        ("depthwise.quantize.out", 128, 0, 1),
+        ("pointwise.quantize.out", 256, 0, 1),
+        ("depthwise weights", 72, 0, 1),
+        ("pointwise weights", 32, 0, 1),
+    }
+    assert pair.memory_plan.peak_bytes["sram"] == 1000
+
+
+def test_one_byte_less_and_the_pair_is_none(tiny: Any) -> None:
+    taken = {"arrays__mac__runs": "[conv, depthwise, matmul]", "memories__sram__size": "999 B", "cascades": "[depthwise+pointwise]"}
+    assert simulate(tiny(**taken), separable().graph()).cost.layers[0].write_bits["dram"] == 512 * 8

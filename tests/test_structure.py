@@ -404,6 +404,7 @@ FIELDS: dict[str, Change] = {
     "memories.*.row_miss": ("snpe_dsp", {"memories.dram.row": "64 B"}, {"memories.dram.row_miss": "1 us"}),
     "buses.*.rate": ("snpe_dsp", {"buses": BUS}, {"buses.axi.rate": "2 B/cycle"}),
     "buses.*.joins": ("snpe_dsp", {"buses": BUS}, {"buses.axi.joins": "[vtcm]"}),
+    "cascades": ("snpe_dsp", {"precision": "w2a16", "memories.l2.size": "750 B"}, {"cascades": "[depthwise+pointwise]"}),
     "dma.prefetch": ("hexagon_v66", {"memories.l2.size": "1 MiB"}, {"dma.prefetch": "true"}),
     "dma.queue": ("snpe_dsp", {"dma.channels": "1"}, {"dma.queue": "1"}),
     "memories.*.double_buffered": ("snpe_dsp", {}, {f"{VTCM}.double_buffered": "false"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -82,7 +82,10 @@ class Search:
         if alike not in self.known:
             self.known[alike] = self._search(mapped)
         option, chain = self.known[alike]
-        return mapped.mapping(works(self.arch, layer)[option], chain)
+        work = works(self.arch, layer)[option]
+        if layer.name in self.residency.cascaded:
+            work = replace(work, how="; ".join(w for w in (work.how, "strip by strip with its neighbour") if w))
+        return mapped.mapping(work, chain)
 
     def _search(self, layout: _Layout) -> tuple[int, Chain]:
         """The best of what the mapper proposes; where that is more than one chain, every way to unroll is tried with the best of them."""

@@ -11,7 +11,7 @@ from hwsim.program import Layer, Program
 from hwsim.steps.addresses import addressed
 from hwsim.steps.levels import boundaries, keeps_weights
 from hwsim.steps.place import FREE
-from hwsim.steps.residency import Residency, least_weights, lifetimes, storage_bits, weight_bits
+from hwsim.steps.residency import Residency, least_weights, weight_bits
 
 __all__ = ["plan_memory"]
 
@@ -41,9 +41,9 @@ def _weights(program: Program, arch: Arch, residency: Residency) -> Iterator[Reg
 def _activations(program: Program, arch: Arch, residency: Residency) -> Iterator[Region]:
     """Tensors between layers: on chip for all their life, or in the farthest memory."""
     away = arch.path("outputs")[-1]
-    for name, (first, last) in lifetimes(program).items():
+    for name, (first, last) in residency.lives.items():
         memory = residency.memory if name in residency.tensors else None
-        yield Region(name, "activation", memory or away, _bytes(storage_bits(program.tensors[name])), first, last)
+        yield Region(name, "activation", memory or away, _bytes(residency.sizes[name]), first, last)
 
 
 def _tiles(program: Program, arch: Arch, residency: Residency, mappings: list[Mapping]) -> Iterator[Region]:
@@ -67,7 +67,8 @@ def _tiles(program: Program, arch: Arch, residency: Residency, mappings: list[Ma
 
 
 def _passing(layer: Layer, index: int, arch: Arch, residency: Residency) -> Iterator[Region]:
-    """Room for two output channels' weights on their way through the memory in which activations stay."""
-    memory = residency.memory or ""
+    """Room for two output channels' weights on their way through the memory in which activations stay; for all in a pair of layers."""
+    memory, pair = residency.memory or "", residency.cascaded.get(layer.name)
     if "weights" in arch.memories[memory].holds and memory != arch.path("weights")[-1] and not keeps_weights(arch, residency, memory):
-        yield Region(f"{layer.name} weights", "tiles", memory, _bytes(min(2 * least_weights(layer), weight_bits(layer))), index, index)
+        bits = weight_bits(layer) if pair else min(2 * least_weights(layer), weight_bits(layer))
+        yield Region(f"{layer.name} weights", "tiles", memory, _bytes(bits), *(pair or (index, index)))

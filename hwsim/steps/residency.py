@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hwsim import formats
 from hwsim.arch import Arch
 from hwsim.graph import Tensor
 from hwsim.program import Layer, Program
+from hwsim.steps.cascade import Pair, pairs_of
 
 __all__ = ["Residency", "least_weights", "lifetimes", "plan_residency", "storage_bits", "weight_bits"]
 
@@ -16,7 +18,11 @@ __all__ = ["Residency", "least_weights", "lifetimes", "plan_residency", "storage
 class Residency:
     """The memory that keeps activations between layers (None: the chip has none), the tensors that stay in it for all their life,
     the live bits at each layer, whether each layer's live set fits, what is wrong with the whole, the memories in which the weights
-    stay from one inference to the next, and the size of all weights."""
+    stay from one inference to the next, and the size of all weights.
+
+    `cascaded` are the layers that run strip by strip, with the two of their pair; `lives` and `sizes` the first and last layer of every
+    tensor between layers, and the bits of it that are ever kept.
+    """
 
     memory: str | None
     tensors: frozenset[str]
@@ -25,6 +31,9 @@ class Residency:
     problems: tuple[str, ...] = ()
     keeps_weights: frozenset[str] = frozenset()
     weight_bits: int = 0
+    cascaded: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    lives: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def storage_bits(tensor: Tensor) -> int:
@@ -45,30 +54,60 @@ def weight_bits(layer: Layer) -> int:
 def plan_residency(program: Program, arch: Arch) -> Residency:
     """An activation stays on chip when, at every layer of its life, all live activations and a minimal weight tile fit.
 
-    Deciding by whole live sets makes it monotone: more memory or fewer bits never send a tensor away.
+    Deciding by whole live sets makes it monotone: more memory or fewer bits never send a tensor away.  Pairs of layers run strip by strip
+    where they can and would not fit otherwise.
     """
     memory = _activation_memory(arch)
     lives = lifetimes(program)
-    size_of = {t: storage_bits(program.tensors[t]) for t in lives}
-    live = [sum(size_of[t] for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
+    sizes = {t: storage_bits(program.tensors[t]) for t in lives}
+    live = [sum(sizes[t] for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
     weights = sum(weight_bits(layer) for layer in program.layers)
-    size = arch.memories[memory].size if memory else 0
-    shared = memory is not None and "weights" in arch.memories[memory].holds
-    fits = []
-    for i, layer in enumerate(program.layers):
-        needed = live[i] + (min(2 * least_weights(layer), weights) if shared else 0)
-        off_limits = layer.unit == "fallback" and not _home(arch, "outputs")
-        fits.append(memory is not None and not off_limits and (size is None or needed <= size))
+    fits = [_fits(arch, memory, layer, n, min(2 * least_weights(layer), weights)) for layer, n in zip(program.layers, live, strict=True)]
+    problems, whole = tuple(_problems(program, arch, live)), max(live, default=0)
+    cascaded = [
+        p
+        for p in pairs_of(program, arch, sizes)
+        if not all(fits[p.first : p.first + 2]) and _pair_fits(program, arch, memory, p, lives, sizes)
+    ]
+    for p in cascaded:
+        live[p.first : p.first + 2] = [p.live_bits(lives, sizes)] * 2
+        fits[p.first : p.first + 2] = [True, True]
+    lives, sizes = _in_strips(cascaded, lives, sizes)
     staying = frozenset(t for t, (first, last) in lives.items() if all(fits[first : last + 1]))
-    return Residency(
-        memory,
-        staying,
-        tuple(live),
-        tuple(fits),
-        tuple(_problems(program, arch, live)),
-        _keeping(arch, weights, max(live, default=0), memory),
-        weights,
-    )
+    kept = _keeping(arch, weights, whole, memory)
+    names = {program.layers[i].name: (p.first, p.first + 1) for p in cascaded for i in (p.first, p.first + 1)}
+    return Residency(memory, staying, tuple(live), tuple(fits), problems, kept, weights, names, lives, sizes)
+
+
+def _fits(arch: Arch, memory: str | None, layer: Layer, live: int, weights: int) -> bool:
+    """Whether what is live at a layer stays on chip, with so many bits of weights beside it where they share the memory."""
+    if memory is None or (layer.unit == "fallback" and not _home(arch, "outputs")):
+        return False
+    spec = arch.memories[memory]
+    return spec.size is None or live + (weights if "weights" in spec.holds else 0) <= spec.size
+
+
+def _pair_fits(
+    program: Program, arch: Arch, memory: str | None, pair: Pair, lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
+) -> bool:
+    """Whether both layers of a pair, with all of their weights, fit while they take turns."""
+    both = program.layers[pair.first : pair.first + 2]
+    shared = memory is not None and "weights" in arch.memories[memory].holds
+    return shared and all(_fits(arch, memory, x, pair.live_bits(lives, sizes), sum(map(weight_bits, both))) for x in both)
+
+
+def _in_strips(
+    cascaded: list[Pair], lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
+) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Lives and sizes where pairs take turns: what either layer needs lives through both, and of what lies between only a strip."""
+    long, small = dict(lives), dict(sizes)
+    for p in cascaded:
+        i = p.first
+        for t, (first, last) in lives.items():
+            if last == i or first == i + 1:
+                long[t] = min(first, i), max(last, i + 1)
+        small[p.between] = p.strip_bits
+    return long, small
 
 
 def _keeping(arch: Arch, weights: int, live: int, home: str | None) -> frozenset[str]:
