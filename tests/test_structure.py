@@ -284,7 +284,7 @@ ROWS = {
 }
 CMAC = {f"{HVX}.kind": "cmac", f"{HVX}.unroll": "[{C: 16, K: 16}]"}
 STREAMED = {f"{HVX}.kind": "bit_serial", f"{HVX}.ports": "{weights: 1 b/cycle, activations: 1 b/cycle}"}
-BUS = "{axi: {rate: 1 B/cycle, joins: [dram], assumed: made up}}"
+BUS = "{axi: {rate: 1 b/cycle, joins: [dram], assumed: made up}}"
 EVIDENCE = "figure: latency, rows: 4, networks: 2, mape: 3.0, worst: net +9 %, conditions: one runtime"
 FEW_BANKS = {
     f"arrays.mac_engine.buffer.{k}": v
@@ -402,7 +402,7 @@ FIELDS: dict[str, Change] = {
     "memories.*.burst": ("snpe_dsp", {}, {"memories.dram.burst": "1 KiB"}),
     "memories.*.row": ("snpe_dsp", {"memories.dram.row_miss": "1 us"}, {"memories.dram.row": "64 B"}),
     "memories.*.row_miss": ("snpe_dsp", {"memories.dram.row": "64 B"}, {"memories.dram.row_miss": "1 us"}),
-    "buses.*.rate": ("snpe_dsp", {"buses": BUS}, {"buses.axi.rate": "2 B/cycle"}),
+    "buses.*.rate": ("snpe_dsp", {"buses": BUS}, {"buses.axi.rate": "2 b/cycle"}),
     "buses.*.joins": ("snpe_dsp", {"buses": BUS}, {"buses.axi.joins": "[vtcm]"}),
     "cascades": ("snpe_dsp", {"precision": "w2a16", "memories.l2.size": "750 B"}, {"cascades": "[depthwise+pointwise]"}),
     "dma.prefetch": ("hexagon_v66", {"memories.l2.size": "1 MiB"}, {"dma.prefetch": "true"}),

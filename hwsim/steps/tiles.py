@@ -123,9 +123,8 @@ def tiled(arch: Arch, layer: Layer, mapping: Mapping, row: LayerCost) -> TiledLa
     tile = mapping.tilings[0] if mapping.tilings and tiles > 1 else None
 
     def share(operands: dict[str, dict[tuple[str, str], float]], part: float) -> Transfer:
-        return _transfer(
-            arch, [(m, d, bits * part, run_bits(arch, layer, tile, o)) for o, at in operands.items() for (m, d), bits in at.items()]
-        )
+        runs = {o: run_bits(arch, layer, tile, o) for o in operands}
+        return _transfer(arch, [(m, d, bits * part, runs[o] or bits) for o, at in operands.items() for (m, d), bits in at.items()])
 
     loads = moves["load"]
     rest = {o: (1 - first[o]) / max(tiles - 1, 1) for o in loads}
@@ -154,7 +153,7 @@ def tiled(arch: Arch, layer: Layer, mapping: Mapping, row: LayerCost) -> TiledLa
 def _ahead(arch: Arch, mapping: Mapping, bits: int) -> Transfer:
     """One of PIECES pieces of what comes early: out of one memory and into another."""
     sides = [(m, d, n) for m, both in mapping.prefetched.items() for d, n in zip(("read", "write"), both, strict=True) if n]
-    return _transfer(arch, [(m, d, bits / PIECES, None) for m, d, _ in sides])
+    return _transfer(arch, [(m, d, bits / PIECES, bits) for m, d, _ in sides])
 
 
 def _buffers(arch: Arch, at: dict[tuple[str, str], float], direction: str) -> int:
@@ -184,8 +183,11 @@ def _first_share(arch: Arch, mapping: Mapping, operand: str, at: dict[tuple[str,
     return min(1.0, max(1 / tiles, tile / copies / come)) if come else 1 / tiles
 
 
-def _transfer(arch: Arch, moves: Iterable[tuple[str, str, float, float | None]]) -> Transfer:
-    """Ports with their ticks: bursts are whole, rows that were not open are opened; buses carry what their memories move."""
+def _transfer(arch: Arch, moves: Iterable[tuple[str, str, float, float]]) -> Transfer:
+    """Ports with their ticks, from bits by memory and direction, and the runs of neighbours that they are part of.
+
+    Bursts are whole, rows that were not open are opened; buses carry what their memories move.
+    """
     ports: dict[str, list[float]] = {}
 
     def add(port: str, *amounts: float) -> None:
@@ -197,7 +199,7 @@ def _transfer(arch: Arch, moves: Iterable[tuple[str, str, float, float | None]])
             memories.add(memory)
             spec = arch.memories[memory]
             rate = (spec.read if direction == "read" else spec.write).per_cycle(arch.clock_hz) * spec.efficiency
-            add(port_of(memory, spec, direction), bits / rate, bits, *_accesses(arch, spec, bits, min(run or bits, bits), rate))
+            add(port_of(memory, spec, direction), bits / rate, bits, *_accesses(arch, spec, bits, run, rate))
             for name in (n for n, bus in arch.buses.items() if memory in bus.joins):
                 add(name, bits / arch.buses[name].rate.per_cycle(arch.clock_hz), bits, 0, 0, 0)
     latency = sum(arch.memories[m].latency.cycles(arch.clock_hz) for m in memories)
