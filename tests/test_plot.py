@@ -190,5 +190,6 @@ def test_units_of_axes_and_fields() -> None:
     assert scaled(MEASURES["size"], [3 * 2**20]) == (2.0**20, "weights [MiB]")
     assert scaled(MEASURES["latency"], [0.0]) == (1.0, "latency [s]")
     assert scaled(MEASURES["cycles"], [5e9]) == (1.0, "cycles")
+    assert scaled(MEASURES["area"], [0.3]) == (1.0, "area of the chip [mm²]")
     sizes = [number_of(t) for t in ("64 KiB", "1 MiB", "8", "1.2 GHz", "4 B/cycle", "[conv, matmul]")]
     assert sizes == [2**19, 2**23, 8, 1.2e9, 32, None]

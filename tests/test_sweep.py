@@ -24,6 +24,7 @@ from hwsim.decide.sweep import grid, sweep
 from hwsim.errors import HwsimError
 from hwsim.io.onnx_model import write_onnx
 from hwsim.io.store import open_store, read_sweep
+from hwsim.simulate import area_of
 from hwsim.steps.quantize import quantize
 from hwsim.steps.read import read
 from tests.data import WORKLOADS
@@ -52,13 +53,14 @@ def test_points_cost_what_a_run_reports(model: str, tmp_path: Path) -> None:
     out = tmp_path / "s.db"
     points = grid(CHIPS, [model], (2, 8), (4, 8), vary={"clock.frequency": ("100 MHz", "1 GHz")})
     assert sweep(points, out) == sweep_module.Counts(0, 16, 0)
-    _, rows = read_sweep(out, "SELECT arch, fields, precision, cycles, energy_j, latency_s FROM sweep")
+    _, rows = read_sweep(out, "SELECT arch, fields, precision, cycles, energy_j, latency_s, area_mm2 FROM sweep")
     assert len(rows) == 16
-    for arch_name, fields, precision, cycles, energy, latency in rows:
+    for arch_name, fields, precision, cycles, energy, latency, area in rows:
         arch = hwsim.load_arch(arch_name, {"clock.frequency": "1 GHz" if "1 GHz" in fields else "100 MHz"})
         ranges = dict.fromkeys(read(network()).tensors, (-1.0, 1.0))
         cost = hwsim.estimate(arch, read(quantize(network(), arch.quantization, precision, ranges)))
         assert (cycles, energy, latency) == (cost.cycles, cost.energy_pj * 1e-12, cost.latency_s)
+        assert area == pytest.approx(sum(area_of(arch).values())) and area > 0
 
 
 def test_a_second_run_computes_nothing_and_a_larger_one_the_rest(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ MEASURES = {
     "size": Measure("weights", "B", "size_bytes"),
     "traffic": Measure("off-chip traffic", "B", "offchip_bytes"),
     "bitops": Measure("BitOps", "", "bitops"),
+    "area": Measure("area of the chip", "mm²", "area_mm2"),
     "peak_memory": Measure("peak on-chip memory", "B", "peak_onchip_bytes"),
     "accuracy": Measure("accuracy", "", "accuracy", more=True),
     "seconds": Measure("time to evaluate", "s", "seconds"),
@@ -69,7 +70,7 @@ def scaled(measure: Measure, values: Iterable[float]) -> tuple[float, str]:
     if measure.unit == "B":
         step = min(int(log2(largest) // 10), 4) if largest >= 1 else 0
         return 1024.0**step, f"{measure.title} [{('B', 'KiB', 'MiB', 'GiB', 'TiB')[step]}]"
-    if measure.unit in ("", "%", "inferences/s") or largest == 0:
+    if measure.unit in ("", "%", "inferences/s", "mm²") or largest == 0:
         return 1.0, measure.title + (f" [{measure.unit}]" if measure.unit else "")
     prefix = next((p for p, scale in _PREFIXES.items() if largest >= scale), "p")
     return _PREFIXES[prefix], f"{measure.title} [{prefix}{measure.unit}]"
