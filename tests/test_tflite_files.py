@@ -14,9 +14,13 @@ import pytest
 import hwsim
 from hwsim.errors import HwsimError
 from hwsim.graph import Graph
+from hwsim.io.arch_yaml import load_arch
 from hwsim.io.tflite_model import network_of, read_tflite
 from hwsim.io.tflite_operators import translate
+from hwsim.quantizing import quantize_for
+from hwsim.steps.lower import as_written
 from hwsim.steps.read import read
+from tests.data import shared
 from tests.tflite_models import CASES, Model, quant, schema
 
 
@@ -214,3 +218,14 @@ def test_damaged_files_are_refused_or_read() -> None:
 def test_the_schema_is_loaded_when_it_is_needed() -> None:
     program = "import sys, hwsim, hwsim.cli; sys.exit('tflite' in sys.modules or 'flatbuffers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_float_network_is_quantized_like_any_other() -> None:
+    """Weights stored in 8 bits count as real, and what comes out is a QDQ network whose layers run in integers."""
+    source = read_tflite(shared("models/mlperf_tiny/models/kws_ref_model_float32.tflite"))
+    x = np.random.default_rng(0).normal(0, 40, (8, 49, 10, 1)).astype(np.float32)
+    network = quantize_for(load_arch("snpe_dsp"), source, x, "w8a8", "minmax").network
+    steps = [s for layer in as_written(read(network)).layers for s in layer.steps]
+    assert network.arithmetic == "onnxruntime"
+    assert {s.op for s in steps if not s.integer} <= {"softmax"}
+    assert sum(s.op in ("conv", "matmul") for s in steps) == 10

@@ -118,36 +118,12 @@ def _channels(op: TfliteOperator, desk: Desk, x: str) -> int:
     return shape[-1]
 
 
-def _is_hybrid(op: TfliteOperator, desk: Desk) -> bool:
-    """Whether LiteRT quantizes the real input at run time, symmetrically: int8 weights with one scale."""
+def _hybrid(op: TfliteOperator, desk: Desk) -> dict[str, float]:
+    """The steps of int8 weights with one scale behind a real input, which LiteRT then quantizes at run time."""
     w = desk.tensor(op.inputs[1])
-    one = w.quant is not None and w.quant.axis is None and w.format == "int8"
-    return one and desk.tensor(op.inputs[0]).format == "float32"
-
-
-def _hybrid(op: TfliteOperator, desk: Desk, kind: str, x: str, perm: tuple[int, ...], attrs: dict[str, Any], image: bool) -> None:
-    """Inputs in 127 steps of their largest magnitude, integer sums, scaled in float32 (conv.cc and fully_connected.cc, EvalHybrid)."""
-    quant = desk.tensor(op.inputs[1]).quant
-    assert quant is not None
-    name, w = op.name, desk.laid_out(op.inputs[1], perm, f"{op.name}.weights")
-    desk.tensors[w] = replace(desk.tensors[w], quant=None)
-    steps, scale, sums, real, both, product = (f"{name}.{n}" for n in ("steps", "scale", "sums", "real", "factor", "product"))
-    desk.node("tflite.SymmetricQuantize", f"{name}.quantize", (x,), (steps, scale))
-    desk.node(kind, name, (steps, w), (sums,), attrs)
-    desk.node("Cast", f"{name}.cast", (sums,), (real,), {"to": "float32"})
-    desk.node("Mul", f"{name}.scales", (scale, desk.constant(f"{name}.weight_scale", np.asarray(quant.scale, np.float32))), (both,))
-    target, bounds = desk.output(op.outputs[0], image), activation(op)
-    parts = [(f"{name}.scaled", "Mul", (real, both))]
-    if op.input(2):
-        bias = desk.array(op, 2, "the bias").astype(np.float32)
-        shaped = desk.constant(f"{name}.bias", bias.reshape(-1, 1, 1) if image else bias)
-        parts.append((f"{name}.biased", "Add", (product, shaped)))
-    for i, (label, function, inputs) in enumerate(parts):
-        last = i == len(parts) - 1
-        made = f"{target}.linear" if last and bounds is not None else target if last else product
-        desk.node(function, label, inputs, (made,))
-    if bounds is not None:
-        emit_clip(desk, f"{name}.activation", f"{target}.linear", target, bounds)
+    if desk.tensor(op.inputs[0]).format != "float32" or w.format != "int8" or w.quant is None or w.quant.axis is not None:
+        return {}
+    return {"weight_steps": float(w.quant.scale)}
 
 
 def _conv(op: TfliteOperator, desk: Desk) -> None:
@@ -158,10 +134,7 @@ def _conv(op: TfliteOperator, desk: Desk) -> None:
     channels, own = _channels(op, desk, x), desk.tensor(op.inputs[1]).shape[-1]
     if own < 1 or channels % own:
         raise HwsimError(op.where, "the filter's channels must divide the input's", f"{own} and {channels}")
-    attrs = {**_window(op), "group": channels // own}
-    if _is_hybrid(op, desk):
-        _hybrid(op, desk, "ConvInteger", desk.image(x), (0, 3, 1, 2), attrs, image=True)
-        return
+    attrs = {**_window(op), "group": channels // own, **_hybrid(op, desk)}
     emit_bounded(op, desk, "Conv", (desk.image(x), w, *_bias(op, desk, 2, x, w)), attrs, image=True)
 
 
@@ -202,16 +175,12 @@ def _fully_connected(op: TfliteOperator, desk: Desk) -> None:
         flat = desk.between(f"{op.name}.rows", x)
         desk.node("Reshape", flat, (rows, desk.shape_input(op, "rows.shape", (-1, depth))), (flat,))
         rows = flat
-    flat_output = not op.option("KeepNumDims") or len(shape) == 2
-    if flat_output and _is_hybrid(op, desk):
-        _hybrid(op, desk, "MatMulInteger", rows, (1, 0), {}, image=False)
-        return
-    inputs = (rows, w, *_bias(op, desk, 2, x, w))
-    if flat_output:
-        emit_bounded(op, desk, "Gemm", inputs, {"transB": 1})
+    inputs, attrs = (rows, w, *_bias(op, desk, 2, x, w)), {"transB": 1, **_hybrid(op, desk)}
+    if not op.option("KeepNumDims") or len(shape) == 2:
+        emit_bounded(op, desk, "Gemm", inputs, attrs)
         return
     product = desk.between(f"{op.outputs[0]}.rows", op.outputs[0])
-    emit_bounded(op, desk, "Gemm", inputs, {"transB": 1}, target=product)
+    emit_bounded(op, desk, "Gemm", inputs, attrs, target=product)
     wanted = desk.shape_input(op, "shape", (-1, *shape[1:-1], outputs))
     desk.node("Reshape", f"{op.name}.shape", (product, wanted), (desk.output(op.outputs[0]),))
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.ops._hybrid import emit_hybrid
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
@@ -36,7 +37,8 @@ def _attrs(s: SourceNode, r: Reader, x: str, w: str) -> dict[str, object]:
 def _read(s: SourceNode, r: Reader) -> None:
     attrs = _attrs(s, r, s.inputs[0], s.inputs[1])
     check_shape(s, r, 2, r.shape(s.inputs[1])[:1], "the bias")
-    r.emit(s, "conv", s.inputs, attrs)
+    if not emit_hybrid(s, r, "conv", attrs):
+        r.emit(s, "conv", s.inputs, attrs)
 
 
 def _read_qlinear(s: SourceNode, r: Reader) -> None:

@@ -14,10 +14,7 @@ from hwsim.ops._reading import reads
 from hwsim.ops._writing import Operands, Written
 from hwsim.quant import Array
 
-READS = {
-    "DynamicQuantizeLinear": reads("dynamic_quantize", symmetric=False),
-    "tflite.SymmetricQuantize": reads("dynamic_quantize", symmetric=True),
-}
+READS = {"DynamicQuantizeLinear": reads("dynamic_quantize", symmetric=False)}
 
 
 def write(node: Node, operands: Operands) -> Written:

@@ -7,6 +7,7 @@ import numpy as np
 from hwsim import formats
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
+from hwsim.ops._hybrid import emit_hybrid
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
@@ -41,7 +42,8 @@ def _read(s: SourceNode, r: Reader) -> None:
         product = (a[1 if attrs["trans_a"] else 0], b[0 if attrs["trans_b"] else 1])
         if broadcast(s.where, product, r.shape(s.inputs[2])) != product:
             raise HwsimError(s.where, f"'{s.inputs[2]}' must broadcast to the product {product}", r.shape(s.inputs[2]))
-    r.emit(s, "matmul", s.inputs, attrs)
+    if not emit_hybrid(s, r, "matmul", attrs):
+        r.emit(s, "matmul", s.inputs, attrs)
 
 
 def _read_integer(s: SourceNode, r: Reader) -> None:

@@ -14,7 +14,11 @@ BATCH = "batch"
 
 
 def free_batch(source: SourceGraph) -> SourceGraph:
-    """The network with a symbolic first dimension of its inputs; constant shapes of Reshape that begin with 1 keep the batch instead."""
+    """The network with a symbolic first dimension of its inputs; constant shapes of Reshape that begin with 1 keep the batch instead.
+
+    Weights stored in whole steps are taken as the real numbers that they are: nothing is quantized at run time any more.
+    """
+    source = replace(source, nodes=tuple(_without_steps(n) for n in source.nodes))
     if any(not source.tensors[t].shape or source.tensors[t].shape[0] != 1 for t in source.inputs):  # type: ignore[index]
         return source
     tensors = dict(source.tensors)
@@ -23,6 +27,12 @@ def free_batch(source: SourceGraph) -> SourceGraph:
         shape = tensors[t].shape
         tensors[t] = replace(tensors[t], shape=(BATCH, *shape[1:]) if shape else shape)
     return replace(source, nodes=nodes, tensors=tensors)
+
+
+def _without_steps(node: SourceNode) -> SourceNode:
+    if "weight_steps" not in node.attrs:
+        return node
+    return replace(node, attrs={k: v for k, v in node.attrs.items() if k != "weight_steps"})
 
 
 def _kept_batch(node: SourceNode, tensors: dict[str, SourceTensor]) -> SourceNode:

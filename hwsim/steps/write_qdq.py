@@ -134,9 +134,10 @@ class _Writer:
         self.scales[back] = quant.scale
 
     def finish(self) -> SourceGraph:
-        """The rewritten network; constants that nothing reads any more are dropped."""
+        """The rewritten network, whose integers are ONNX Runtime's; constants that nothing reads any more are dropped."""
         used = {t for n in self.nodes for t in (*n.inputs, *n.outputs)} | {*self.source.inputs, *self.source.outputs}
-        return replace(self.source, nodes=tuple(self.nodes), tensors={k: t for k, t in self.tensors.items() if k in used})
+        tensors = {k: t for k, t in self.tensors.items() if k in used}
+        return replace(self.source, nodes=tuple(self.nodes), tensors=tensors, arithmetic="onnxruntime", absorbs=True)
 
 
 def _renamed(node: SourceNode, names: Mapping[str, str]) -> SourceNode:
