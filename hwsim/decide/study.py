@@ -18,7 +18,7 @@ from hwsim.precision import Precision
 from hwsim.program import Layer, Program
 from hwsim.quant import Array, QuantParams
 from hwsim.quantizing import quantize_for
-from hwsim.steps.execute import execute
+from hwsim.steps.execute import executor
 from hwsim.steps.lower import as_written, lower
 from hwsim.steps.plan_quantizers import Plan
 from hwsim.steps.read import read
@@ -123,8 +123,17 @@ class Study:
     @cached_property
     def outputs(self) -> Array:
         """What the chip computes of the widest network on x."""
-        self._kept.clear()
-        return np.concatenate([self._base_batch(i) for i in range(0, len(self.question.x), self.question.batch)])
+        program, batch = self._program, self.question.batch
+        elements = sum(t.elements for t in program.graph.tensors.values() if t.constant is None)
+        keep = elements * -(-len(self.question.x) // batch) <= MOST_KEPT
+        run, parts = executor(program, all_tensors=keep), []
+        for i in range(0, len(self.question.x), batch):
+            x = self.question.x[i : i + batch]
+            found = run({program.graph.inputs[0]: _filled(x, batch)}).tensors
+            if keep:
+                self._kept[i] = found
+            parts.append(found[program.graph.outputs[0]][: len(x)])
+        return np.concatenate(parts)
 
     def network(self, precision: Precision) -> SourceGraph:
         """The network with every layer's candidate of its width: quantized in one shot, for the widest network's inputs."""
@@ -149,10 +158,10 @@ class Study:
         if not self._kept or first == 0:
             return _run(program, question.x, batch)
         rest = _from_layer(program, first)
-        parts = []
+        run, parts = executor(rest), []
         for i in range(0, len(question.x), batch):
             feeds = {t: self._kept[i][t] for t in rest.graph.inputs}
-            parts.append(execute(rest, feeds).tensors[graph.outputs[0]][: len(question.x) - i])
+            parts.append(run(feeds).tensors[graph.outputs[0]][: len(question.x) - i])
         return np.concatenate(parts)
 
     def perturbation(self, layer: str, bits: int) -> tuple[float, float]:
@@ -193,17 +202,6 @@ class Study:
     def _kept(self) -> dict[int, Mapping[str, Array]]:
         return {}
 
-    def _base_batch(self, i: int) -> Array:
-        program = self._program
-        x = self.question.x[i : i + self.question.batch]
-        feeds = {program.graph.inputs[0]: _filled(x, self.question.batch)}
-        elements = sum(t.elements for t in program.graph.tensors.values() if t.constant is None)
-        keep = elements * -(-len(self.question.x) // self.question.batch) <= MOST_KEPT
-        found = execute(program, feeds, all_tensors=keep).tensors
-        if keep:
-            self._kept[i] = found
-        return found[program.graph.outputs[0]][: len(x)]
-
 
 def numerics(arch: Arch) -> str:
     """All of a chip that decides what it computes, and nothing of what it costs."""
@@ -214,10 +212,10 @@ def numerics(arch: Arch) -> str:
 
 
 def _run(program: Program, x: Array, batch: int) -> Array:
-    name, found = program.graph.inputs[0], []
+    name, run, found = program.graph.inputs[0], executor(program), []
     for i in range(0, len(x), batch):
         part = x[i : i + batch]
-        found.append(execute(program, {name: _filled(part, batch)}).tensors[program.graph.outputs[0]][: len(part)])
+        found.append(run({name: _filled(part, batch)}).tensors[program.graph.outputs[0]][: len(part)])
     return np.concatenate(found)
 
 

@@ -202,7 +202,9 @@ def _quant(plan: Plan, t: str, recipe: Recipe, state: _State) -> QuantParams:
         chosen = activation_quant(plan, t, values, recipe.activations)
         state.activations.update(dict.fromkeys(same, chosen))
         for other, choices in state.others:
-            choices.activations.update(dict.fromkeys(same, activation_quant(other, t, values, recipe.activations)))
+            alike = other.activation_bits(t) == plan.activation_bits(t)
+            again = chosen if alike else activation_quant(other, t, values, recipe.activations)
+            choices.activations.update(dict.fromkeys(same, again))
     return state.activations[t]
 
 
