@@ -262,7 +262,7 @@ class _Search:
 
     def _best_within(self, limits: Limits) -> Iterator[Point]:
         """The search's answers, for several balances of weights and activations, and the uniform width within the limits that is foretold
-        to lose least: rated, and the one that stays nearest to the float network judged beside the uniform width."""
+        to lose least: run on the samples of the sensitivity, and the best there judged beside the uniform width."""
         found = [p for b in BALANCES if (p := self.solve(limits, "loss", balance=b)) is not None]
         uniform = sorted((p for p in self._uniform() if _within(p, limits)), key=lambda p: p.loss)[:1]
         different = {p.choice: p for p in (*uniform, *found[::-1])}
@@ -334,9 +334,10 @@ def _accuracy(point: Point) -> float:
     return point.verdict.accuracy
 
 
-def _rated(point: Point) -> float:
+def _rated(point: Point) -> tuple[float, float]:
+    """Less is better: accuracy on the samples of the sensitivity, and of equal ones the divergence from the float network."""
     assert point.rated is not None
-    return point.rated.kl
+    return -point.rated.accuracy, point.rated.kl
 
 
 def _within(point: Point, limits: Limits) -> bool:

@@ -172,6 +172,6 @@ def _how(found: Found) -> Iterator[str]:
     yield f"hwsim {version('hwsim')}; chip {q.arch.name} {q.arch.hash[:12]} ({q.arch.validation.text}); network {q.source.sha256[:12]}"
     yield f"quantized by {q.method} on {len(q.calibration)} calibration samples"
     yield f"loss of {len(s.rows)} single widths on {s.samples} samples, bit-true"
-    on = f"{s.samples} samples by KL" if found.wish.objective == "accuracy" else f"{len(q.x)} samples"
+    on = f"{s.samples} samples" if found.wish.objective == "accuracy" else f"{len(q.x)} samples"
     yield f"{len(found.judged)} assignments quantized layer after layer; the answer is the best of them on {on}"
     yield ", ".join(f"{what} {seconds:.1f} s" for what, seconds in found.seconds.items())
