@@ -18,7 +18,7 @@ from hwsim.simulate import simulate
 from hwsim.steps.stream import stream
 
 WORKLOADS = Path(__file__).resolve().parents[1] / "workloads"
-NARROW = {f"arrays.dsp.accumulator.{k}": v for k, v in {"bits": "13", "overflow": "saturate", "every": "mac"}.items()}
+NARROW = {f"arrays.vnni.accumulator.{k}": v for k, v in {"bits": "16", "overflow": "saturate", "every": "mac"}.items()}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -60,16 +60,16 @@ def test_left_early_no_thread_stays() -> None:
 
 
 def scored(batch: int, threads: int) -> Result:
-    data = load_dataset(WORKLOADS / "digits_test.npz", limit=50)
+    data = load_dataset(WORKLOADS / "digits_test.npz", limit=20)
     graph = load_model(WORKLOADS / "digits_resnet_w8a8.onnx")
-    return simulate(load_arch("cortex_m33", NARROW), graph, data, batch=batch, threads=threads)
+    return simulate(load_arch("fbgemm_x86", NARROW), graph, data, batch=batch, threads=threads)
 
 
 def test_batches_and_threads_change_nothing() -> None:
     """Counts of overflows too: a last batch that is not full is not filled up."""
     one = scored(1, 1)
     assert sum(one.overflowed.values()) > 0
-    for batch, threads in ((50, 1), (16, 1), (7, 3)):
+    for batch, threads in ((20, 1), (8, 1), (3, 3)):
         other = scored(batch, threads)
         assert other.overflowed == one.overflowed
         assert other.accuracy == one.accuracy and other.reference_accuracy == one.reference_accuracy
