@@ -31,12 +31,12 @@ class Row:
         return "aim" if reached[1] else "must" if reached[0] else "MISSED"
 
 
-def interleaved(*calls: Call, rounds: int = 31) -> np.ndarray[Any, Any]:
+def interleaved(*calls: Call, rounds: int = 31, turn: float = TURN) -> np.ndarray[Any, Any]:
     """Seconds of this thread's CPU time of a call, (calls, rounds): in turns, so that all meet the same machine.
 
-    A turn of a short call is as many as take about TURN together: the clock and what the others left in the caches count for less.
+    A turn of a short call is as many as take about `turn` seconds: the clock and what the others left in the caches count for less.
     """
-    times = [max(1, int(TURN / min(_seconds(call, 1) for _ in range(3)))) for call in calls]
+    times = [max(1, int(turn / min(_seconds(call, 1) for _ in range(3)))) for call in calls]
     return np.array([[_seconds(call, n) for call, n in zip(calls, times, strict=True)] for _ in range(rounds)]).T
 
 

@@ -21,7 +21,7 @@ def unsigned() -> list[Row]:
     for name, must, aim in (("resnet50", 1.05, 1.3), ("resnet18", 1.1, 1.3), ("mobilenet_v2", 1.2, 1.5)):
         file, feeds = models.network_file(name, False, "QOperator"), {"input": models.IMAGE}
         equal = models.equal_tensors(file, feeds)
-        found, words = ratio(*models.both(file, feeds))
+        found, words = ratio(*models.both(file, feeds), rounds=21)
         rows.append(Row(f"{name} u8 against ONNX Runtime, {equal} tensors equal", found, must, aim, words))
     return rows
 
@@ -29,7 +29,7 @@ def unsigned() -> list[Row]:
 def signed() -> list[Row]:
     rows = []
     for name in ("resnet50", "resnet18", "mobilenet_v2"):
-        for form, must, aim, rounds in (("QDQ", 2, 2.5, 21), ("QOperator", 15, 24, 5)):
+        for form, must, aim, rounds in (("QDQ", 2, 2.5, 15), ("QOperator", 15, 24, 3)):
             found, words = ratio(*models.both(models.network_file(name, True, form), {"input": models.IMAGE}), rounds=rounds)
             rows.append(Row(f"{name} s8 against ONNX Runtime {form}", found, must, aim, words))
     return rows

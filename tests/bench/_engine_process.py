@@ -110,7 +110,7 @@ def start() -> list[Row]:
         python = {"PYTHONPYCACHEPREFIX": folder}
         _cpu_seconds(FIRST_RUN, file, **python)
         cold = [_cpu_seconds(FIRST_RUN, file, HWSIM_CACHE=f"{folder}/{i}", **python) for i in range(3)]
-        warm = [_cpu_seconds(FIRST_RUN, file, HWSIM_CACHE=f"{folder}/0", **python) for _ in range(7)]
+        warm = [_cpu_seconds(FIRST_RUN, file, HWSIM_CACHE=f"{folder}/0", **python) for _ in range(5)]
     for title, taken, must, aim in (("warm", warm, 0.6, 0.2), ("cold", cold, 4, 2)):
         found = float(np.median(taken)) - idle
         words = f"imports, reading, packing and one run; from {min(taken) - idle:.2f} to {max(taken) - idle:.2f} s"

@@ -1,7 +1,7 @@
-"""The integer engine's speed, start-up and memory beside its peers; writes reports/engine.md.
+"""The integer engine's speed, start-up and memory beside its peers, as `python -m tests.bench engine [group ...]` measures them.
 
-`python -m tests.bench engine [group ...]` measures all groups or the named ones.  Times are CPU times of one thread, medians of runs
-that alternate with the peer's in one process; start-up is the CPU time of a whole process.
+Times are CPU times of one thread, medians of runs that alternate with the peer's in one process; start-up is the CPU time of a whole
+process, accuracy takes wall-clock time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+from hwsim.kernels.host import host_cpu
 from tests.bench import _engine_kernels, _engine_networks, _engine_process
 from tests.bench._clock import Row, table
 
-ROOT = Path(__file__).resolve().parents[2]
+REPORT = Path(__file__).resolve().parents[2] / "reports" / "engine.md"
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "gemm": _engine_kernels.gemm,
     "networks": _engine_networks.unsigned,
@@ -33,15 +34,22 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
 
 def main(arguments: list[str]) -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    rows = []
     for name in arguments or GROUPS:
-        measured = GROUPS[name]()
-        rows += measured
-        print(table(measured), flush=True)
+        shown = table(GROUPS[name]())
+        print(shown, flush=True)
+        write(name, shown)
+
+
+def write(group: str, shown: str) -> None:
+    """The group's section of the report, in the place of an earlier one."""
+    written = REPORT.read_text("utf-8").split("\n## ")[1:] if REPORT.exists() else []
+    sections = dict(part.rstrip().split("\n\n", 1) for part in written) | {group: f"{machine()}\n\n{shown}"}
+    body = "".join(f"\n## {name}\n\n{sections[name]}\n" for name in GROUPS if name in sections)
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(f"# The integer engine beside its peers\n\n{' '.join((__doc__ or '').split())}\n{body}", "utf-8")
+
+
+def machine() -> str:
+    """Processor and versions."""
     peers = ", ".join(f"{p} {version(p)}" for p in ("onnxruntime", "ai-edge-litert", "qonnx", "onnx", "numpy", "llvmlite"))
-    if not arguments:
-        target = ROOT / "reports/engine.md"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(
-            f"# The integer engine beside its peers\n\n{platform.processor() or platform.machine()}, {peers}.\n\n{table(rows)}\n"
-        )
+    return f"{host_cpu()[0]} ({platform.machine()}), {peers}."
