@@ -31,14 +31,18 @@ class Evidence(Strict):
         None, ge=0, description="mean absolute error in per cent of networks left out of the fit, one by one"
     )
     rank_correlation: float | None = Field(None, ge=-1, le=1, description="Spearman's, of the left-out predictions where there are such")
+    not_identifiable: list[str] = Field(
+        default_factory=list, description="fitted numbers that the measurements leave at their priors, by dotted name"
+    )
     conditions: str = Field(description="runtime, precision, batch and source of the measurements")
 
     @property
     def text(self) -> str:
         left_out = "" if self.left_out_mape is None else f", {self.left_out_mape:g} % leaving one network out"
         ranks = "" if self.rank_correlation is None else f", rank correlation {self.rank_correlation:g}"
+        priors = f", not identifiable: {', '.join(self.not_identifiable)}" if self.not_identifiable else ""
         rows = f"{self.rows} measurement{'s' if self.rows > 1 else ''} of {self.networks} network{'s' if self.networks > 1 else ''}"
-        return f"{self.figure} of {rows} ({self.conditions}): MAPE {self.mape:g} %{left_out}, worst {self.worst}{ranks}"
+        return f"{self.figure} of {rows} ({self.conditions}): MAPE {self.mape:g} %{left_out}, worst {self.worst}{ranks}{priors}"
 
 
 class Validation(Strict):

@@ -127,6 +127,7 @@ def test_fitted_file_keeps_the_text(chip: Path, found: Fitted, tmp_path: Path) -
     for name in TRUTH:
         assert amount(found, name) == pytest.approx(getattr(number := arch.number(name), "amount", number), rel=1e-3)
     assert arch.validation.status == "FITTED"
+    assert arch.validation.evidence[0].not_identifiable == ["arrays.hvx.efficiency.w4a4"]
     assert "latency of 6 measurements of 6 networks (w8a8, made up): MAPE" in arch.validation.text
     again = write_fitted(out, values, found.evidence("made up"), out)
     assert len(again.validation.evidence) == 1

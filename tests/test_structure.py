@@ -466,6 +466,7 @@ FIELDS: dict[str, Change] = {
             "worst": EVIDENCE.replace("net +9 %", "net +8 %"),
             "left_out_mape": EVIDENCE + ", left_out_mape: 9.0",
             "rank_correlation": EVIDENCE + ", rank_correlation: 0.5",
+            "not_identifiable": EVIDENCE + ", not_identifiable: [clock.frequency]",
             "conditions": EVIDENCE.replace("one runtime", "another"),
         }.items()
     },

@@ -69,7 +69,7 @@ def _without_validation(lines: list[str]) -> str:
 def _block(v: Validation) -> str:
     rows = [f"  status: {v.status}", f"  arithmetic: {json.dumps(v.arithmetic)}", "  evidence:"]
     for e in v.evidence:
-        fields = {k: x for k, x in e.model_dump().items() if x is not None}
+        fields = {k: x for k, x in e.model_dump().items() if x is not None and x != []}
         first = ", ".join(f"{k}: {json.dumps(x)}" for k, x in fields.items() if k not in ("worst", "conditions"))
         rows += [f"    - {{{first},", f"       worst: {json.dumps(e.worst)},", f"       conditions: {json.dumps(e.conditions)}}}"]
     if v.note:

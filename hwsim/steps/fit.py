@@ -166,6 +166,7 @@ class Fitted:
             worst=f"{worst.label} {100 * worst.error:+.1f} %",
             left_out_mape=_mape(left_out) if left_out else None,
             rank_correlation=_ranks(left_out or points),
+            not_identifiable=[p.name for i, p in enumerate(self.fit.parameters) if self.fit.verdict(i).startswith("not identifiable")],
             conditions=f"{precision}, {conditions}",
         )
 
@@ -175,5 +176,5 @@ def _mape(points: Sequence[Point]) -> float:
 
 
 def _ranks(points: Sequence[Point]) -> float | None:
-    value = rank_correlation("", points, 0, 0).value if len(points) > 2 else None
+    value = rank_correlation("", points, 0, 0).value if len(points) > 1 else None
     return None if value is None or value != value else round(value, 4)
