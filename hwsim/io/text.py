@@ -166,7 +166,7 @@ def print_result(result: Result, offchip: Sequence[str]) -> None:
 def area_text(result: Result) -> str:
     """The whole and its parts, the largest first; parts without an area are left out."""
     parts = sorted(((n, a) for n, a in result.area_mm2.items() if a), key=lambda p: -p[1])
-    return f"{sum(result.area_mm2.values()):.3g} mm2: " + ", ".join(f"{name} {area:.3g}" for name, area in parts)
+    return f"{sum(result.area_mm2.values()):.3g} mm2 of what the file describes: " + ", ".join(f"{name} {area:.3g}" for name, area in parts)
 
 
 def on_fallback(share: float) -> str:
