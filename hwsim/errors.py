@@ -20,6 +20,9 @@ class HwsimError(Exception):
             text += f"; {hint}"
         super().__init__(" ".join(text.splitlines()))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.where, self.must, self.found if self.found is None else str(self.found), self.hint)
+
     @classmethod
     def joined(cls, errors: Iterable[HwsimError]) -> HwsimError:
         """All of several faults in one line, so that a user mends them in one go."""

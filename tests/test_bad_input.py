@@ -1282,6 +1282,7 @@ def command(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.M
 
 PRESETS, NETWORKS = ", ".join(presets()), ", ".join(sorted(networks()))
 RUN = "run --arch c.yaml --model m.onnx"
+SWEEP = "sweep --arch c.yaml --model m.onnx"
 COMMANDS: list[tuple[str, str, str]] = [
     (
         "preset",
@@ -1389,6 +1390,52 @@ COMMANDS: list[tuple[str, str, str]] = [
         f"list: must be one of {', '.join(s for s in SHELVES if s != 'topologies')}, networks, operators, metrics, "
         "not 'network'; did you mean 'networks'?",
     ),
+    ("sweep_no_model", "sweep --arch c.yaml --model no.onnx -o s.db", "no.onnx: must be a file that can be read, not a missing one"),
+    (
+        "sweep_on_text",
+        f"{SWEEP} -o taken",
+        "taken: must be a sweep file that can be written, not one of which SQLite says 'file is not a database'",
+    ),
+    ("sweep_into_a_folder", f"{SWEEP} -o .", ".: must be a file that can be written, not a folder"),
+    ("sweep_below_a_file", f"{SWEEP} -o taken/s.db", "taken: must be a folder that can be written, not a file"),
+    ("sweep_bits", f"{SWEEP} -o s.db --bits w=4", "--bits: must be widths such as w=2..8,a=4,8, not 'w=4'"),
+    ("sweep_wide_bits", f"{SWEEP} -o s.db --bits w=4,a=17", "--bits: must be widths of 1 to 16 bits, not 'w=4,a=17'"),
+    ("sweep_bits_backwards", f"{SWEEP} -o s.db --bits w=8..4,a=8", "--bits: must be whole numbers such as 4,8 or 2..8, not '8..4'"),
+    ("sweep_vary", f"{SWEEP} -o s.db --vary clock", "--vary: must be field=values such as memories.sram.size=64KiB..1MiB, not 'clock'"),
+    (
+        "sweep_vary_units",
+        f"{SWEEP} -o s.db --vary memories.sram.size=1MiB..2MB",
+        "--vary: must be two numbers of one unit, the smaller first, such as 64KiB..1MiB, not '1MiB..2MB'",
+    ),
+    (
+        "sweep_vary_field",
+        f"{SWEEP} -o s.db --vary memories.l9.size=1MiB",
+        "--set memories.l9.size=1MiB: 'memories.l9' must exist in the chip",
+    ),
+    ("sweep_method_alone", f"{SWEEP} -o s.db --method dfq", "--method: must come with --data, not alone"),
+    ("sweep_mixed_alone", f"{SWEEP} -o s.db --mixed 5", "--mixed: must come with --bits, not alone"),
+    ("sweep_samples_alone", f"{SWEEP} -o s.db --samples 5", "--samples: must come with --data, not alone"),
+    ("sweep_no_data", f"{SWEEP} -o s.db --data no.npz", "no.npz: must be a file that can be read, not a missing one"),
+    (
+        "sweep_without_calibration",
+        f"{SWEEP} -o s.db --bits w=4,a=8 --data d.npz",
+        "--data: must come with --calibration, to quantize for --bits, not alone; give an .npz file with x",
+    ),
+    ("sweep_scheduler", f"{SWEEP} -o s.db --scheduler here", "--scheduler: must be an address such as tcp://host:8786, not 'here'"),
+    (
+        "sweep_two_clusters",
+        f"{SWEEP} -o s.db --workers 2 --scheduler tcp://host:8786",
+        "--workers: must be left out with --scheduler, whose workers are its own, not 2",
+    ),
+    ("sweep_export", f"{SWEEP} -o s.db --export xlsx", "--export: must be one of csv, parquet, json, not 'xlsx'"),
+    ("plot_nothing", "plot no.db -o f.svg", "no.db: must be a sweep file (hwsim sweep -o), not a missing one"),
+    (
+        "plot_text",
+        "plot taken -o f.svg",
+        "taken: must be a sweep file that can be written, not one of which SQLite says 'file is not a database'",
+    ),
+    ("plot_form", "plot taken -o f.gif", "--out: must be one of svg, pdf, png, not 'gif'"),
+    ("plot_size", "plot taken -o f.svg --size 3", "--size: must be width x height of 1 to 50 inches such as 3.5x2.6, not '3'"),
     ("schema", "schema archs", "schema: must be one of arch, costs, area, scaling, not 'archs'; did you mean 'arch'?"),
 ]
 

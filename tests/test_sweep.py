@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import signal
 import sqlite3
@@ -147,6 +148,69 @@ def test_any_executor_gives_the_same_table(model: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as executor:
         sweep(points, tmp_path / "there.db", executor)
     assert content(tmp_path / "here.db") == content(tmp_path / "there.db")
+
+
+class Blaming(ThreadPoolExecutor):
+    """Workers that die of one point, and take with them whatever else they hold when they do so for the first time."""
+
+    def __init__(self, deadly: str) -> None:
+        super().__init__(1)
+        self.deadly, self.alive = deadly, set[str]()
+
+    def submit(self, task: Any, batches: Any, version: str) -> Any:  # type: ignore[override]
+        words = {w for points in batches for w in points.precisions}
+        dies = self.deadly in words or not words <= self.alive
+        self.alive |= words if len(words) == 1 else set()
+        return super().submit(_die if dies else task, batches, version)
+
+
+def _die(batches: Any, version: str) -> Any:
+    raise RuntimeError("killed")
+
+
+def test_a_deadly_point_is_found_and_no_other_blamed(model: str, tmp_path: Path) -> None:
+    with Blaming("w5a8") as executor:
+        counts = sweep(grid(CHIPS, [model], (2, 3, 4, 5, 8), (8,)), tmp_path / "s.db", executor)
+    assert (counts.now, counts.failed) == (10, 2)
+    _, rows = read_sweep(tmp_path / "s.db", "SELECT precision, message FROM sweep WHERE status = 'failed'")
+    assert rows == [("w5a8", "RuntimeError: killed")] * 2
+
+
+def test_workers_of_another_version_are_refused(model: str, tmp_path: Path) -> None:
+    class Other(ThreadPoolExecutor):
+        def submit(self, task: Any, batches: Any, version: str) -> Any:  # type: ignore[override]
+            return super().submit(task, pickle.loads(pickle.dumps(batches)), "0.0.1")
+
+    with Other(1) as executor, pytest.raises(HwsimError, match=r"workers: must have hwsim 0.0.1, not 0.1"):
+        sweep(grid(CHIPS, [model], (8,), (8,)), tmp_path / "s.db", executor)
+    fault = HwsimError("a", "must be b", 3, "d")
+    assert str(pickle.loads(pickle.dumps(fault))) == str(fault) == "a: must be b, not 3; d"
+
+
+def test_a_fault_of_ours_is_recorded_too(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(context: Context, precision: Any) -> Any:
+        raise AssertionError("tiles cover the layer")
+
+    monkeypatch.setattr("hwsim.decide.points._priced", fail)
+    assert sweep(grid(CHIPS, [model], (8,), (8,)), tmp_path / "s.db").failed == 2
+    found = hwsim.read_sweep(tmp_path / "s.db")["message"]
+    assert found == ["a bug in hwsim, please report it: AssertionError: tiles cover the layer"] * 2
+
+
+def test_points_given_twice_are_done_once(model: str, tmp_path: Path) -> None:
+    assert sweep(grid((*CHIPS, CHIPS[0]), [model], (8,), (8,)), tmp_path / "s.db") == sweep_module.Counts(0, 2, 0)
+
+
+def test_mixed_assignments_are_scored_bit_true(tmp_path: Path) -> None:
+    names = [str(WORKLOADS / f"digits_{n}") for n in ("resnet_float.onnx", "test.npz", "calibration.npz")]
+    points = grid(
+        ["bitfusion_16x32"], names[:1], (2, 8), (8,), data=names[1], calibration=names[2], samples=100, methods=("minmax",), mixed=3
+    )
+    sweep(points, tmp_path / "s.db")
+    found = hwsim.read_sweep(tmp_path / "s.db")
+    assert len(set(found["accuracy"])) > 1 and found["scored"] == [100] * 3
+    table = hwsim.cost_table(hwsim.load_arch("bitfusion_16x32"), hwsim.load_model(names[0]), (2, 8), (8,))
+    assert found["cycles"] == table.evaluate(np.array(points[0].choices))[:, 0].tolist()
 
 
 def test_evaluate_is_the_workers_whole_task(model: str) -> None:

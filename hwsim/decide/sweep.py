@@ -177,14 +177,16 @@ def _size(points: Points, remote: bool) -> int:
     return 64 if remote else 1
 
 
-def _evaluate_all(batches: Sequence[Points]) -> Rows:
-    """A worker's task."""
+def _evaluate_all(batches: Sequence[Points], version: str) -> Rows:
+    """A worker's task.  Raises HwsimError on a worker with another hwsim than the driver's."""
+    if source_version() != version:
+        raise HwsimError("workers", f"must have hwsim {version}", source_version())
     return [row for points in batches for row in evaluate(points)]
 
 
 def _run_here(chunks: Iterable[_Chunk]) -> Iterator[tuple[_Chunk, Rows]]:
     for chunk in chunks:
-        yield chunk, _evaluate_all([p for p, _ in chunk.parts])
+        yield chunk, _evaluate_all([p for p, _ in chunk.parts], source_version())
 
 
 def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_Chunk, Rows]]:
@@ -192,7 +194,7 @@ def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_
 
     One that breaks its worker is cut in two, down to single points; these run again alone, so that none is blamed for another's fault.
     """
-    waiting, suspects = deque(chunks), deque[_Chunk]()
+    version, waiting, suspects = source_version(), deque(chunks), deque[_Chunk]()
     flying, done = dict[Future[Rows], _Chunk](), SimpleQueue[Future[Rows]]()
     try:
         while waiting or flying or suspects:
@@ -201,14 +203,14 @@ def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_
                 waiting.append(suspects.popleft())
             while waiting and len(flying) < IN_FLIGHT:
                 chunk = waiting.popleft()
-                future = executor.submit(_evaluate_all, [p for p, _ in chunk.parts])
+                future = executor.submit(_evaluate_all, [p for p, _ in chunk.parts], version)
                 flying[future] = chunk
                 future.add_done_callback(done.put)
             future = done.get()
             chunk = flying.pop(future)
             try:
                 yield chunk, future.result()
-            except (CancelledError, BrokenExecutor):
+            except (CancelledError, BrokenExecutor, HwsimError):
                 raise
             except Exception as e:
                 if len(chunk) > 1:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hwsim.errors import HwsimError
+from hwsim.io.files import refusal
 
 __all__ = ["CONTEXT", "POINT", "Cells", "Store", "open_store", "read_sweep"]
 
@@ -114,19 +115,25 @@ def _held(path: Path) -> Iterator[None]:
     except ImportError:  # a system without file locks
         yield
         return
-    must = "must be a file that can be written"
-    try:
-        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as e:
-        raise HwsimError(path, must, f"one that gives '{e.strerror}'") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    beside = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock = os.open(beside, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as e:
+            raise refusal(path, "must be a file that can be written", e) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise HwsimError(path, "must be free", "held by another sweep", "wait for it, or write to another file") from None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(beside.stat(), os.fstat(lock)):  # not one that its holder took away meanwhile
+                break
         os.close(lock)
-        raise HwsimError(path, "must be free", "held by another sweep", "wait for it, or write to another file") from None
     try:
         yield
     finally:
+        beside.unlink(missing_ok=True)
         os.close(lock)
 
 
