@@ -10,6 +10,7 @@ import typer
 
 from hwsim.cli_options import (
     FINDING,
+    INTERRUPTED,
     OK,
     ArchOption,
     ModelOption,
@@ -95,8 +96,12 @@ def sweep(
         mixed,
         seed,
     )
-    with executor_of(scheduler, workers) as executor, progress_of("sweep") as step:
-        counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
+    try:
+        with executor_of(scheduler, workers) as executor, progress_of("sweep") as step:
+            counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
+    except KeyboardInterrupt:
+        print(f"hwsim: interrupted; what was done is in {out}, and the same command goes on from there", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     if export:
         write_whole(out.with_suffix(f".{export}"), as_file(*sweep_rows(out), export))
     print(f"{counts.before} points were there, {counts.now} done now, {counts.failed} of them failed: {out}")

@@ -119,6 +119,19 @@ def lookup_table() -> Iterator[Row]:
     yield Row("HAQ's table, MobileNetV2", taken, 1, 1, " x ".join(map(str, shapes[0].shape)), "s", less=True)
 
 
+def sensitivities() -> Iterator[Row]:
+    own, arch = resnet20().first(500), hwsim.load_arch("fbgemm_x86")
+    with tempfile.TemporaryDirectory() as folder:
+        data, calibration, model = (Path(folder) / n for n in ("data.npz", "calibration.npz", "resnet20.onnx"))
+        np.savez(data, x=own.x, y=own.y)
+        np.savez(calibration, x=own.calibration)
+        write_onnx(own.source, model)
+        start = time.process_time()
+        found = hwsim.sensitivity(arch, hwsim.load_model(model), data, calibration, FOUR, FOUR, samples=500)
+        taken = time.process_time() - start
+    yield Row("sensitivity of ResNet-20, 4 widths, 500 images", taken, 60, 60, f"{len(found.rows)} bit-true runs", "s", less=True)
+
+
 def rounding() -> Iterator[Row]:
     own, arch = resnet20(), hwsim.load_arch("fbgemm_x86")
     for method in ("adaround", "full"):
@@ -139,7 +152,7 @@ def sweeps() -> Iterator[Row]:
             yield Row(what, taken, must, must, said.stdout.decode().partition(":")[0].replace(" were there", ""), "s", less=True)
 
 
-PARTS = {f.__name__: f for f in (assignments, linear_programs, fronts, lookup_table, rounding, sweeps)}
+PARTS = {f.__name__: f for f in (assignments, linear_programs, fronts, lookup_table, sensitivities, rounding, sweeps)}
 
 
 def main(arguments: list[str]) -> None:
