@@ -249,7 +249,7 @@ def whole(model: str, path: Path) -> list[tuple[Any, ...]]:
 
 def test_interrupted_within_a_second(model: str, tmp_path: Path) -> None:
     out = tmp_path / "s.db"
-    run = start(command(model, out, "--bits", "w=2,4,8,a=8", "--mixed", "400000"))
+    run = start(command(model, out, "--vary", "clock.frequency=1kHz..1000000kHz"))
     until(lambda: out.exists() and counted(out) > 0)
     begun = time.monotonic()
     run.send_signal(signal.SIGINT)
