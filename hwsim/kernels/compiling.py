@@ -114,8 +114,8 @@ def _machine() -> Any:
     return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
 
 
-@cache
 def _engine() -> Any:
+    """An engine of its own for every kernel: Numba calls inner functions the same in each process, and one engine keeps the first."""
     import llvmlite.binding as llvm
 
     _machine()
@@ -135,7 +135,7 @@ def _load(symbols: list[str], code: bytes) -> int:
         if not llvm.address_of_symbol(name):
             llvm.add_symbol(name, ctypes.cast(ctypes.CDLL(None).abort, ctypes.c_void_p).value)
     engine, held = _engine(), llvm.ObjectFileRef.from_data(code)
-    _objects.append(held)
+    _objects.append((engine, held))
     engine.add_object_file(held)
     engine.finalize_object()
     found = engine.get_function_address(symbol)
