@@ -1,8 +1,7 @@
 """Mixed precision on real networks, bit-true: writes reports/mixed.md.
 
 `python -m tests.bench mixed [--keep FILE] [--only PART,...] [--networks NAME,...] [--rows N]`: parts are bitops, chips and
-metrics, networks those of bitops.  Every run that the file
-holds already is taken from it, so that a bench that was stopped goes on.
+metrics, networks those of bitops.  Every run that the file holds already is taken from it, so that a bench that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -343,13 +342,16 @@ over seven images.
 def main(arguments: list[str]) -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench mixed", description=__doc__)
-    parser.add_argument("--keep", type=Path, default=Path("reports") / "mixed-cells.db")
+    parser.add_argument("--keep", type=Path, default=Path("reports") / "mixed-cells" / "cells.db")
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--networks", default=",".join(BITOPS))
     parser.add_argument("--rows", type=int, default=0)
     given = parser.parse_args(arguments)
     lines = [HEAD]
-    for part in given.only.split(","):
-        lines += PARTS[part](given.keep, given.rows, given.networks.split(","))
+    networks = given.networks.split(",")
+    for part, measure in PARTS.items():
+        absent = f"Not measured on this page: `python -m tests.bench mixed --only {part}`.\n"
+        lines += measure(given.keep, given.rows, networks) if part in given.only.split(",") else [absent]
+    lines += [f"Not measured on this page: {n}.\n" for n in BITOPS if n not in networks]
     REPORT.write_text("\n".join(lines), "utf-8")
     print(f"wrote {REPORT}")
