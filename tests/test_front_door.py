@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -253,14 +254,15 @@ def test_every_dependency_is_imported() -> None:
 def test_a_wheel_brings_chips_and_networks(tmp_path: Path) -> None:
     """Installed with a plain `pip install .`, from another folder, presets and demo files are found."""
     venv.create(tmp_path / "env", with_pip=True)
+    alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     python = tmp_path / "env" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(ROOT)], check=True, cwd=tmp_path, env=alone)
     words = ["run", "--arch", "snpe_dsp", "--model", MODEL.stem, "--data", DATA.name, "--samples", "8", "--format", "json"]
-    done = subprocess.run([python.with_name("hwsim"), *words], cwd=tmp_path, check=True, capture_output=True, text=True)
+    done = subprocess.run([python.with_name("hwsim"), *words], cwd=tmp_path, env=alone, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout)["arch"] == "snpe_dsp"
     assert json.loads(done.stdout)["samples"] == 8
     code = "import hwsim, pathlib; p = pathlib.Path(hwsim.__file__).parent; "
     code += "print(*(len(list(p.glob(g))) for g in ('archs/*.yaml', 'workloads/*')))"
-    counts = subprocess.run([python, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
+    counts = subprocess.run([python, "-c", code], cwd=tmp_path, env=alone, check=True, capture_output=True, text=True).stdout.split()
     assert int(counts[0]) == len(list((ROOT / "archs").glob("*.yaml")))
     assert int(counts[1]) >= 6
