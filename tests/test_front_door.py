@@ -247,7 +247,7 @@ def test_every_dependency_is_imported() -> None:
     source = "\n".join(p.read_text() for p in (ROOT / "hwsim").rglob("*.py"))
     module = {"pyyaml": "yaml"}
     unused = {n for n in names if not re.search(rf"\b(import|from) {module.get(n, n)}\b", source)}
-    assert unused <= {"simpy"}  # required of every installation; used by the event simulation
+    assert unused == set()
 
 
 @pytest.mark.slow
