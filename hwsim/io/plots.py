@@ -68,10 +68,12 @@ def _stacked(rows: Sequence[LayerCost], parts: Sequence[str], value: Any, quanti
     titles: list[str] = []
     for part, colour in zip(parts, colours, strict=False):
         widths = [value(c, part) for c in rows]
-        if any(widths):
-            for c, bar in zip(rows, axes.barh(range(len(rows)), widths, left=left, color=colour, label=part, height=0.78), strict=True):
+        shown = [i for i, w in enumerate(widths) if w]
+        if shown:
+            bars = axes.barh(shown, [widths[i] for i in shown], left=[left[i] for i in shown], color=colour, label=part, height=0.78)
+            for i, bar in zip(shown, bars, strict=True):
                 bar.set_gid(f"title-{len(titles)}")
-                titles.append(f"{c.name} ({c.op}): {part} {value(c, part):.4g} {unit}")
+                titles.append(f"{rows[i].name} ({rows[i].op}): {part} {widths[i]:.4g} {unit}")
             left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.set_yticks(range(len(rows)), [short(c.name) for c in rows])
     axes.invert_yaxis()
