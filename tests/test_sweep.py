@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,24 @@ def test_another_file_is_not_touched(tmp_path: Path, model: str) -> None:
         with pytest.raises(HwsimError, match="must be a sweep file"):
             sweep(grid(CHIPS, [model], (8,), (8,)), path)
         assert path.read_bytes() == before
+
+
+def test_a_file_left_in_the_middle_of_a_change_is_read(model: str, tmp_path: Path) -> None:
+    """A driver killed while it changes the file itself, without a write-ahead log, leaves a journal that a reader has to roll back."""
+    out, left = tmp_path / "s.db", tmp_path / "left?.db"
+    sweep(grid(CHIPS, [model], (8,), (8,)), out)
+    with closing(sqlite3.connect(out, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute("CREATE TABLE large AS SELECT randomblob(1000000)")
+        for name in ("", "-journal"):
+            shutil.copy(f"{out}{name}", f"{left}{name}")
+        assert left.stat().st_size > 0 and Path(f"{left}-journal").stat().st_size > 0
+        db.execute("ROLLBACK")
+    assert content(left) == content(out)
+    assert not Path(f"{left}-journal").exists()
+    with pytest.raises(HwsimError, match="attempt to write a readonly database"):
+        read_sweep(out, "DELETE FROM point")
 
 
 def test_any_executor_gives_the_same_table(model: str, tmp_path: Path) -> None:

@@ -147,15 +147,16 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def read_sweep(path: Path, statement: str = "SELECT * FROM sweep", values: Sequence[Any] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows of a sweep file, also while a sweep writes to it; `values` stand for question marks.
+    """Columns and rows of a sweep file, also while a sweep writes to it or after one was killed; `values` stand for question marks.
 
-    Raises HwsimError for a file that is none.
+    Raises HwsimError for a file that is none, and for a statement that would change it.
     """
     if not path.is_file():
         raise HwsimError(path, "must be a sweep file (hwsim sweep -o)", "a missing one")
     with _told(path):
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(path.absolute().as_uri() + "?mode=rw", uri=True)  # what a killed driver left half-done is rolled back
         try:
+            connection.execute("PRAGMA query_only = ON")
             answer = connection.execute(statement, values)
             return [c[0] for c in answer.description], answer.fetchall()
         finally:
