@@ -28,6 +28,8 @@ from hwsim.quantizers import (
     minmax,
     mse,
     ocs,
+    omse_kernels,
+    omse_tensors,
     percentile,
     power_of_two,
     product_codebook,
@@ -298,6 +300,34 @@ def test_pwlq_beats_uniform_on_a_gaussian() -> None:
     row = GAUSS[None, :100_000]
     uniform = loss(row, minmax.fit(row, signed(4)), signed(4))
     assert np.square(pwlq.approximate(row, 4).values - row).mean() < uniform
+
+
+def test_omse_by_kernels() -> None:
+    """Q18: a scale for each kernel costs less error than one for each row; without kernels it is that of the row."""
+    rows = GAUSS[: 8 * 16 * 9].reshape(8, 144) * np.repeat(np.geomspace(1, 30, 16), 9)
+    by_row = np.square(omse_kernels.approximate(rows, 4).values - rows).sum()
+    assert np.square(omse_kernels.approximate(rows, 4, 9).values - rows).sum() < 0.5 * by_row
+    assert by_row == pytest.approx(np.square(fake(rows, mse.fit(rows, signed(4)), signed(4)) - rows).sum())
+
+
+def test_omse_by_tensors() -> None:
+    """Q18: each further tensor leaves less error; two of 4 bits whose scales are 16 apart hold -128 ... 119 exactly."""
+    rows = GAUSS[:4096].reshape(8, 512)
+
+    def left(tensors: int) -> float:
+        s, q = omse_tensors.sum_of(rows, 3, tensors)
+        assert np.abs(q + 0.5).max() <= 4
+        return float(np.square(np.einsum("rt,rtn->rn", s, q) - rows).sum())
+
+    assert left(3) < 0.3 * left(2) < 0.3 * 0.3 * left(1)
+    whole = np.arange(-128.0, 120.0)
+    high = np.floor((whole + 8) / 16)
+    assert set(high) == set(range(-8, 8)) and set(whole - 16 * high) == set(range(-8, 8))
+    six = np.square(fake(whole[None], mse.fit(whole[None], signed(6)), signed(6)) - whole).sum()
+    s, q = omse_tensors.sum_of(whole[None], 4, 2)
+    assert np.square(np.einsum("rt,rtn->rn", s, q) - whole).sum() < six  # nearer than one tensor of 6 bits
+    coarse = np.concatenate([rows, 40 * np.eye(8, 512)], 1)
+    assert omse_tensors.approximate(rows, 8).unit is not None and omse_tensors.approximate(coarse, 4).unit is None
 
 
 def test_bit_allocation() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import cast
+
 import numpy as np
 
 from hwsim import formats
@@ -10,6 +13,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node
 from hwsim.pipeline.recipe import Recipe
 from hwsim.quant import Array, QuantParams
+from hwsim.quantizers._levels import Approximation
 from hwsim.quantizers.ocs import NEEDS
 from hwsim.shelf import load
 from hwsim.steps.plan_quantizers import Plan
@@ -40,7 +44,7 @@ def on_levels(plan: Plan, node: Node, w: Array, flat: Array, recipe: Recipe) -> 
     asked, bits = plan.precision.of(node.name)[0], plan.weight_bits(node.name)
     values, unit = flat, None
     if bits == asked:
-        found = load("quantizers", recipe.weights).approximate(flat, bits)
+        found = _approximation(recipe.weights, node, flat, bits)
         values, unit = found.values, found.unit
     again = bits if bits != asked else AGAIN
     largest = np.maximum(np.abs(values).max(-1, keepdims=True), 1e-30)
@@ -57,6 +61,14 @@ def on_levels(plan: Plan, node: Node, w: Array, flat: Array, recipe: Recipe) -> 
     shape = () if axis is None else (-1,)
     quant = QuantParams(fmt, scale.astype(np.float32).reshape(shape), zero.reshape(shape), axis)
     return u.reshape(w.shape), scale.reshape((1, 1, 1) if axis is None else (*w.shape[:2], 1)), quant
+
+
+def _approximation(quantizer: str, node: Node, flat: Array, bits: int) -> Approximation:
+    """By a quantizer; one that looks at kernels is told how many positions they have."""
+    module = load("quantizers", quantizer)
+    kernel = prod(node.attrs["kernel"]) if node.op == "conv" else 1
+    found = module.approximate(flat, bits, kernel) if getattr(module, "BY_KERNEL", False) else module.approximate(flat, bits)
+    return cast("Approximation", found)
 
 
 def _width(u: Array, node: Node) -> int:

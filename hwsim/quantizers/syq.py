@@ -11,9 +11,10 @@ import numpy as np
 from hwsim.quant import Array
 from hwsim.quantizers._levels import Approximation
 
-__all__ = ["NEEDS", "approximate"]
+__all__ = ["BY_KERNEL", "NEEDS", "approximate"]
 
 NEEDS = "1-bit weights and a multiplication for each kernel position behind the sum over channels"
+BY_KERNEL = True
 
 
 def approximate(values: Array, bits: int, positions: int = 1) -> Approximation:
