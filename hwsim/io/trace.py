@@ -25,10 +25,7 @@ def to_chrome(result: Result) -> str:
     events: list[Event] = [{"name": "process_name", "ph": "M", "pid": CHIP, "args": {"name": f"{result.arch}: {result.model}"}}]
     events += _layers(trace, scale)
     units = list(dict.fromkeys(s.unit for s in trace.spans))
-    tracks: dict[str, list[Span]] = {}
-    for s in trace.spans:
-        tracks.setdefault(_track_of(s), []).append(s)
-    for i, (track, spans) in enumerate(tracks.items(), 2):
+    for i, (track, spans) in enumerate(_tracks(trace, scale), 2):
         events += _track(i, track)
         events += [_complete(i, f"{s.layer}: {s.work}", s.start, s.end, scale, _said(s)) for s in spans]
     for unit in units:
@@ -38,9 +35,29 @@ def to_chrome(result: Result) -> str:
     return json.dumps({"traceEvents": events, **document}, separators=(",", ":"), allow_nan=False) + "\n"
 
 
+def _tracks(trace: Trace, scale: float) -> Iterator[tuple[str, list[Span]]]:
+    """Spans by track.  A unit that two kinds of work take turns on, a word each, has as many tracks as there are spans at once: viewers
+    drop what overlaps in a track."""
+    units: dict[str, list[list[Span]]] = {}
+    for s in sorted(trace.spans, key=lambda s: (s.start, s.end)):
+        lanes = units.setdefault(_track_of(s), [])
+        free = next((lane for lane in lanes if _ns(lane[-1].end, scale) <= _ns(s.start, scale)), None)
+        if free is None:
+            lanes.append([s])
+        else:
+            free.append(s)
+    for unit, lanes in units.items():
+        yield from ((unit if i == 1 else f"{unit} ({i})", lane) for i, lane in enumerate(lanes, 1))
+
+
 def _track_of(s: Span) -> str:
     """A unit's own; what feeds a unit at work goes between the words of transfers, so it has one beside theirs."""
     return f"{s.unit}, feed" if s.work.startswith("feed") else s.unit
+
+
+def _ns(cycle: float, scale: float) -> int:
+    """Viewers count whole nanoseconds."""
+    return round(cycle * scale * 1e3)
 
 
 def _track(number: int, name: str) -> list[Event]:
@@ -54,7 +71,8 @@ def _layers(trace: Trace, scale: float) -> list[Event]:
 
 def _complete(track: int, name: str, start: float, end: float, scale: float, args: Event) -> Event:
     ids = {"name": name, "ph": "X", "pid": CHIP, "tid": track}
-    return {**ids, "ts": round(start * scale, 6), "dur": round((end - start) * scale, 6), "args": args}
+    first, last = _ns(start, scale), _ns(end, scale)
+    return {**ids, "ts": first / 1e3, "dur": (last - first) / 1e3, "args": args}
 
 
 def _said(s: Span) -> Event:
