@@ -45,8 +45,8 @@ matplotlib.rcParams.update(
 
 def svg_of(figure: Figure, titles: Sequence[str] = ()) -> str:
     """The figure's SVG element.  Artists with the gid `title-i` show titles[i] under the mouse."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, bbox_inches="tight")
+    out, drawn = io.StringIO(), figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])  # "tight" draws all twice
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, bbox_inches=drawn)
     text = out.getvalue()
     return re.sub(r'(<g id="title-(\d+)">)', lambda m: f"{m[1]}<title>{escape(titles[int(m[2])])}</title>", text[text.index("<svg") :])
 
@@ -113,6 +113,9 @@ def roofline_plot(result: Result, peak_macs_per_cycle: float, bytes_per_cycle: f
         [low * bytes_per_cycle, peak_macs_per_cycle, peak_macs_per_cycle],
         color="#333333",
     )
+    for axis in (axes.xaxis, axes.yaxis):  # plain numbers: the parser of powers of ten takes longer to start than all else to draw
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
     kinds = list(dict.fromkeys(c.op.split("+")[0] for c in layers))
     for kind, colour in zip(kinds, COLOURS * 3, strict=False):
         axes.plot([], [], "o", markersize=5, color=colour, label=kind)
