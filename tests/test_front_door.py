@@ -207,6 +207,12 @@ def test_importing_is_light_and_help_is_quick() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
+def test_the_pictures_and_pages_of_the_readme_are_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
 def test_readme_shows_what_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Every line of the README's worked example comes out of the command above it (versions apart)."""
     readme = (ROOT / "README.md").read_text()
