@@ -37,6 +37,7 @@ from hwsim.cli_options import (
     progress_of,
 )
 from hwsim.errors import HwsimError, NotDeployable
+from hwsim.io.interrupts import INTERRUPTED, leave, watched
 
 app = typer.Typer(
     add_completion=True,
@@ -335,8 +336,19 @@ app.add_typer(cli_decide.app)
 def main() -> None:
     """Run the command line; every way out has its exit code."""
     gc.set_threshold(100_000, 50, 50)  # one command makes few cycles: looking for them often is a tenth of a short run
+    with watched():
+        _main()
+
+
+def _main() -> None:
     try:
         app()
+    except KeyboardInterrupt:
+        leave()
+    except SystemExit as e:
+        if e.code == INTERRUPTED:
+            leave()
+        raise
     except NotDeployable as e:
         print(f"hwsim: not deployable: {e}", file=sys.stderr)
         sys.exit(FINDING)

@@ -10,7 +10,6 @@ import typer
 
 from hwsim.cli_options import (
     FINDING,
-    INTERRUPTED,
     OK,
     ArchOption,
     ModelOption,
@@ -22,6 +21,7 @@ from hwsim.cli_options import (
     graph_of,
     progress_of,
 )
+from hwsim.io.interrupts import resumable
 
 app = typer.Typer()
 DEFAULT_METHOD = "dead+cle+mse+coordinate_descent+bias"
@@ -96,12 +96,8 @@ def sweep(
         mixed,
         seed,
     )
-    try:
-        with executor_of(scheduler, workers) as executor, progress_of("sweep") as step:
-            counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
-    except KeyboardInterrupt:
-        print(f"hwsim: interrupted; what was done is in {out}, and the same command goes on from there", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+    with resumable(_kept(out)), executor_of(scheduler, workers) as executor, progress_of("sweep") as step:
+        counts = run_sweep(points, out, executor, step, mix_versions, retry_failed)
     if export:
         write_whole(out.with_suffix(f".{export}"), as_file(*sweep_rows(out), export))
     print(f"{counts.before} points were there, {counts.now} done now, {counts.failed} of them failed: {out}")
@@ -143,6 +139,10 @@ def plot(
         print(f"hwsim: note: {remark}", file=sys.stderr)
 
 
+def _kept(file: Path) -> str:
+    return f"what was done is in {file}, and the same command goes on from there"
+
+
 DataOption = Annotated[Path, typer.Option("--data", help="an .npz file with x and y to judge on")]
 CalibrationOption = Annotated[
     Path | None, typer.Option("--calibration", help="an .npz file with x to quantize with; left out: the first 128 samples of --data")
@@ -180,8 +180,9 @@ def sensitivity(
 
     check_folder(out.parent)
     asked = ask(chip_of(arch, set_), model, data, calibration, bits, method, metric or "", seed, samples)
-    with executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
-        found = measure(asked, trace, executor, kept_in(keep), step)
+    cells = kept_in(keep)
+    with resumable(_kept(cells)), executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
+        found = measure(asked, trace, executor, cells, step)
     found.write(out)
     print(f"{found.metric}: float {found.float_accuracy:.4f}, widest on the chip {found.widest.accuracy:.4f} ({found.samples} samples)")
     print(f"{len(found.rows)} widths: {out}")
@@ -231,8 +232,9 @@ def search(
     asked = ask(chip, model, data, calibration, bits, method, metric or "", seed)
     chips = [(fields, [f"{k}={v}" for k, v in fields.items()]) for fields in varied(split_axes("--vary", vary))]
     others = [(fields, chip_of(arch, [*(set_ or []), *texts])) for fields, texts in chips]
-    with executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
-        found = find(asked, wish, asked.first(samples), others, executor, kept_in(keep), step)
+    cells = kept_in(keep)
+    with resumable(_kept(cells)), executor_of(scheduler, workers) as executor, progress_of("sensitivity") as step:
+        found = find(asked, wish, asked.first(samples), others, executor, cells, step)
     write_search(found, folder)
     print_table(("", "", ""), summary(found))
     print(f"{found.best.precision}\n{folder / 'search.html'}")

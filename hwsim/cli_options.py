@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hwsim.arch import Arch
     from hwsim.graph import Graph
 
-OK, FINDING, USAGE, BUG, INTERRUPTED = 0, 1, 2, 101, 130
+OK, FINDING, USAGE, BUG = 0, 1, 2, 101
 
 
 class Format(StrEnum):

@@ -266,15 +266,21 @@ def whole(model: str, path: Path) -> list[tuple[Any, ...]]:
     return content(path)
 
 
-def test_interrupted(model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), ("--workers", "1")], ids=["here", "workers"])
+def test_interrupted(more: tuple[str, ...], model: str, tmp_path: Path) -> None:
+    """As a terminal does it: the workers hear of it too, and say nothing."""
+    if more:
+        pytest.importorskip("distributed")
     out = tmp_path / "s.db"
-    run = start(command(model, out, "--vary", "clock.frequency=1kHz..1000000kHz"))
-    until(lambda: out.exists() and counted(out) > 0)
-    run.send_signal(signal.SIGINT)
-    _, said = run.communicate(timeout=30)
-    assert run.returncode == 130
+    run = start(command(model, out, "--vary", "clock.frequency=1kHz..1000000kHz", *more))
+    until(lambda: counted(out) > 0 or run.poll() is not None)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate()
     assert said == f"hwsim: interrupted; what was done is in {out}, and the same command goes on from there\n"
+    assert run.returncode == 130
     assert counted(out) > 0
+    with closing(sqlite3.connect(out)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def counted(out: Path) -> int:

@@ -116,11 +116,12 @@ def sweep(
         if retry_failed:
             store.forget_failed()
         known = store.keys()
-        left = [*_chunks([_left(b, keys, known) for b, keys in keyed], executor is not None)]
+        left = [_left(b, keys, known) for b, keys in keyed]
         total = len({k for _, keys in keyed for k in keys})
-        before = total - sum(map(len, left))
+        before = total - sum(len(keys) for _, keys in left)
+        chunks = _chunks(left, executor is not None)
         now = failed = 0
-        for chunk, rows in _run_here(left) if executor is None else _run_there(left, executor):
+        for chunk, rows in _run_here(chunks) if executor is None else _run_there(chunks, executor):
             start = 0
             for points, keys in chunk.parts:
                 _write(store, points, keys, rows[start : start + len(keys)])
@@ -194,18 +195,23 @@ def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_
 
     One that breaks its worker is cut in two, down to single points; these run again alone, so that none is blamed for another's fault.
     """
-    version, waiting, suspects = source_version(), deque(chunks), deque[_Chunk]()
-    flying, done = dict[Future[Rows], _Chunk](), SimpleQueue[Future[Rows]]()
+    version, pieces, suspects = source_version(), deque[_Chunk](), deque[_Chunk]()
+    flying, done, more = dict[Future[Rows], _Chunk](), SimpleQueue[Future[Rows]](), iter(chunks)
+
+    def fly(chunk: _Chunk) -> None:
+        future = executor.submit(_evaluate_all, [p for p, _ in chunk.parts], version)
+        flying[future] = chunk
+        future.add_done_callback(done.put)
+
     try:
-        while waiting or flying or suspects:
-            alone = not waiting and not flying
+        while True:
+            while len(flying) < IN_FLIGHT and (chunk := pieces.popleft() if pieces else next(more, None)):
+                fly(chunk)
+            alone = not flying
             if alone:
-                waiting.append(suspects.popleft())
-            while waiting and len(flying) < IN_FLIGHT:
-                chunk = waiting.popleft()
-                future = executor.submit(_evaluate_all, [p for p, _ in chunk.parts], version)
-                flying[future] = chunk
-                future.add_done_callback(done.put)
+                if not suspects:
+                    return
+                fly(suspects.popleft())
             future = done.get()
             chunk = flying.pop(future)
             try:
@@ -214,7 +220,7 @@ def _run_there(chunks: Iterable[_Chunk], executor: Executor) -> Iterator[tuple[_
                 raise
             except Exception as e:
                 if len(chunk) > 1:
-                    waiting.extendleft(chunk.halves())
+                    pieces.extendleft(chunk.halves())
                 elif alone:
                     yield chunk, [failure(chunk.parts[0][0], f"{type(e).__name__}: {e}")]
                 else:

@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 
 from hwsim.errors import HwsimError
+from hwsim.io.interrupts import deaf_children
 
 __all__ = ["cluster"]
 
@@ -36,7 +37,8 @@ def cluster(scheduler: str | None = None, workers: int = 0) -> Iterator[Executor
         raise HwsimError("--workers", "must have Dask", "an environment without it", "pip install 'hwsim[dask]'") from None
     dask.config.set(SETTINGS)
     try:
-        local = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
+        with deaf_children():
+            local = None if scheduler else LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50)
         client = Client(scheduler or local, timeout=10, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as e:
         raise HwsimError("--scheduler", "must be a Dask scheduler that answers", f"{scheduler} ({type(e).__name__})") from None
