@@ -167,12 +167,14 @@ def search(
     activation_bits: Iterable[int] = (4, 8),
     method: str = "dead+cle+mse+coordinate_descent+bias",
     samples: int = 500,
+    candidates: int = 8,
     executor: Executor | None = None,
     keep: Path | None = None,
 ) -> Found:
     """The width of every layer of a float network that loses least within a budget (`latency=0.6x,energy=2mJ`), or that costs least
     (`objective="latency"`) at an accuracy (`accuracy=-1`: points below the widest), judged bit-true on a chip.
 
+    So many `candidates` of the greatest accuracy are quantized and compared, and the loss is learned from them.
     `.best.precision` is what a quantizer obeys; `hwsim.decide.search_report.write_search` writes the page.  Other arguments as for
     `sensitivity`.  Raises HwsimError when nothing is within the budget.
     """
@@ -183,7 +185,8 @@ def search(
 
     widths = tuple(weight_bits), tuple(activation_bits)
     asked = question_of(arch, model.source, *files_of(data, calibration), *widths, method)
-    return find(asked, Wish(objective, parse_budgets(budget), strategy), asked.first(samples), executor=executor, keep=keep)
+    wish = Wish(objective, parse_budgets(budget), strategy, candidates=candidates)
+    return find(asked, wish, asked.first(samples), executor=executor, keep=keep)
 
 
 def check(arch: Arch, model: Graph):  # type: ignore[no-untyped-def]

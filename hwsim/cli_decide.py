@@ -203,6 +203,9 @@ def search(
     vary: Annotated[list[str] | None, typer.Option(help="search the chip's fields too: memories.l2.size=64KiB..1MiB")] = None,
     tie: Annotated[str, typer.Option(help="residual and layer: widths that are chosen together")] = "",
     loss: Annotated[str, typer.Option(help="the metric of sensitivity that the search believes: kl, sqnr, accuracy, trace ...")] = "kl",
+    candidates: Annotated[
+        int, typer.Option(min=1, help="assignments of the greatest accuracy that are quantized and compared; the loss is learned from them")
+    ] = 8,
     calibration: CalibrationOption = None,
     samples: Annotated[int, typer.Option(min=1, help="of the data, for the sensitivity")] = 500,
     method: MethodOption = DEFAULT_METHOD,
@@ -225,7 +228,7 @@ def search(
     from hwsim.shelf import names
 
     among("--strategy", strategy, names("searches"))
-    wish = Wish(objective, parse_budgets(budget), strategy, loss, tuple(t for t in tie.split(",") if t), seed)
+    wish = Wish(objective, parse_budgets(budget), strategy, loss, tuple(t for t in tie.split(",") if t), seed, candidates)
     chip = chip_of(arch, set_)
     folder = out or Path("reports") / f"{chip.name}-{model.stem}-search"
     check_folder(folder)

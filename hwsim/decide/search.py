@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hwsim.arch import Arch
+from hwsim.decide.belief import Belief
 from hwsim.decide.budget import COSTS, Budget, Limits, limits_of
 from hwsim.decide.judge import Judge, Verdict, no_assignment, uniform_choices
 from hwsim.decide.layer_prices import QUANTITIES
@@ -32,14 +33,17 @@ __all__ = ["OBJECTIVES", "Found", "Point", "Wish", "search"]
 
 OBJECTIVES = ("accuracy", *COSTS)
 FRONT = 8  # budgets along which the front is drawn
-BALANCES = (1.0, 0.5, 2.0)  # of the loss of activations against that of weights, for further candidates
 HALVINGS = 6
+TRIES = 3  # of finding each candidate
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What is looked for: the objective, limits, the search that finds it and the metric of loss that it believes."""
+    """What is looked for: the objective, limits, the search that finds it and the metric of loss that it believes.
+
+    `candidates` is how many assignments of the greatest accuracy are quantized and compared.
+    """
 
     objective: str = "accuracy"
     budgets: tuple[Budget, ...] = ()
@@ -47,6 +51,7 @@ class Wish:
     metric: str = "kl"
     ties: tuple[str, ...] = ()
     seed: int = 0
+    candidates: int = 8
 
     def __post_init__(self) -> None:
         for name, value, known in (("--objective", self.objective, OBJECTIVES), ("--metric", self.metric, METRICS)):
@@ -220,11 +225,9 @@ class _Search:
         bits = [self.table.options[v][choice[v]] for v in at]
         return float(np.average(bits, weights=sizes)) if at else 0.0
 
-    def solve(self, limits: Limits, objective: str, strategy: str = "", balance: float = 1.0) -> Point | None:
-        """The search's best assignment within limits; `balance` multiplies the loss of activations."""
-        kinds = [balance if w.kind == "activations" else 1.0 for w in self.table.widths]
-        loss = [k * row for k, row in zip(kinds, self.loss, strict=True)]
-        problem = tied(problem_of(self.table, loss, limits, objective), self.table, self.wish.ties)
+    def solve(self, limits: Limits, objective: str, strategy: str = "", loss: Sequence[Array] | None = None) -> Point | None:
+        """The search's best assignment within limits, by another loss than the measured one where it is given."""
+        problem = tied(problem_of(self.table, loss or self.loss, limits, objective), self.table, self.wish.ties)
         choices = problem.expanded(load("searches", strategy or self.wish.strategy).search(problem.problem, self.wish.seed))
         return self.point("search", choices[0]) if len(choices) else None
 
@@ -261,14 +264,31 @@ class _Search:
         return [self.point(f"uniform w{w}a{a}", choice) for w, a, choice in uniform_choices(self.table)]
 
     def _best_within(self, limits: Limits) -> Iterator[Point]:
-        """The search's answers, for several balances of weights and activations, and the uniform width within the limits that is foretold
-        to lose least: run on the samples of the sensitivity, and the best there judged beside the uniform width."""
-        found = [p for b in BALANCES if (p := self.solve(limits, "loss", balance=b)) is not None]
+        """The candidates, run on the samples of the sensitivity; the best there and the uniform width judged too."""
+        rated = self._candidates(limits)
+        best = min(rated, key=_rated, default=None)
+        yield from (self._judged(p) if p is best or p.how != "search" else p for p in rated)
+
+    def _candidates(self, limits: Limits) -> list[Point]:
+        """The uniform width within the limits that is foretold to lose least, the search's answer, and the exact answers to the loss as
+        it is believed after all that were run: by turns the expected loss and a draw of what may be so."""
         uniform = sorted((p for p in self._uniform() if _within(p, limits)), key=lambda p: p.loss)[:1]
-        different = {p.choice: p for p in (*uniform, *found[::-1])}
-        rated = [replace(p, rated=self.quick.sequential(p.precision)) for p in different.values()]
-        best = min(rated, key=_rated)
-        yield from (self._judged(p) if p is best or p.choice in [u.choice for u in uniform] else p for p in rated)
+        belief, rng, found = Belief(self.loss), np.random.default_rng(self.wish.seed), dict[tuple[int, ...], Point]()
+        first = self.solve(limits, "loss")
+        for p in {p.choice: p for p in (*([first] if first else []), *uniform)}.values():
+            self._try(p, found, belief)
+        for turn in range(TRIES * self.wish.candidates if found else 0):
+            if len(found) >= self.wish.candidates:
+                break
+            other = self.solve(limits, "loss", "ilp", belief.drawn(rng) if turn % 2 else belief.mean())
+            if other is not None and other.choice not in found:
+                self._try(other, found, belief)
+        return [*found.values()]
+
+    def _try(self, p: Point, found: dict[tuple[int, ...], Point], belief: Belief) -> None:
+        """Quantize an assignment and learn what it loses."""
+        found[p.choice] = replace(p, rated=self.quick.sequential(p.precision))
+        belief.learn(p.choice, found[p.choice].rated.kl - self.sensitivity.widest.kl)  # type: ignore[union-attr]
 
     def _cheapest(self, limits: Limits) -> Iterator[Point]:
         """Uniform widths from the cheapest up to the first that is accurate enough; then ever lower costs below it, by bisection."""
@@ -334,10 +354,10 @@ def _accuracy(point: Point) -> float:
     return point.verdict.accuracy
 
 
-def _rated(point: Point) -> tuple[float, float]:
-    """Less is better: accuracy on the samples of the sensitivity, and of equal ones the divergence from the float network."""
+def _rated(point: Point) -> float:
+    """Less is better: the divergence from the float network, which tells near assignments apart where accuracy is noise."""
     assert point.rated is not None
-    return -point.rated.accuracy, point.rated.kl
+    return point.rated.kl
 
 
 def _within(point: Point, limits: Limits) -> bool:
