@@ -294,31 +294,50 @@ class _Search:
         """Uniform widths from the cheapest up to the first that is accurate enough; then ever lower costs below it, by bisection."""
         cost = COSTS[self.wish.objective]
         failed: list[Point] = []
-        high = self.widest.costs[cost]
+        start = self._judged(self.widest)
         for p in sorted(self._uniform(), key=lambda p: (p.costs[cost], p.loss)):
             if not _within(p, limits) or any(_narrower(p, f) for f in failed):
                 continue
             judged = self._judged(p)
             yield judged
             if self._meets(judged, limits):
-                high = p.costs[cost]
+                start = judged
                 break
             failed.append(p)
-        low = self._least(cost)
+        yield from self._cheaper(start, limits)
+
+    def _cheaper(self, start: Point, limits: Limits) -> Iterator[Point]:
+        """Assignments of ever lower costs; a cost is given up when several of them are not accurate enough."""
+        cost, belief, rng = COSTS[self.wish.objective], Belief(self.loss), np.random.default_rng(self.wish.seed)
+        self._learn(belief, start)
+        low, high = self._least(cost), start.costs[cost]
         for _ in range(HALVINGS):
             if high - low <= 0.005 * self.widest.costs[cost]:
                 return
             middle = 0.5 * (low + high)
-            found = self.solve(replace(limits, costs={**limits.costs, cost: middle}), "loss")
-            if found is None:
-                low = middle
-                continue
-            judged = self._judged(found)
-            yield judged
-            if self._meets(judged, limits):
-                high = min(middle, found.costs[cost])
+            for p in self._within_cost(replace(limits, costs={**limits.costs, cost: middle}), belief, rng):
+                yield p
+                if self._meets(p, limits):
+                    high = min(middle, p.costs[cost])
+                    break
             else:
                 low = middle
+
+    def _within_cost(self, limits: Limits, belief: Belief, rng: np.random.Generator) -> Iterator[Point]:
+        """Different assignments within limits, judged: the best by the loss that is expected, then by draws of what may be so."""
+        seen: set[tuple[int, ...]] = set()
+        for turn in range(TRIES):
+            p = self.solve(limits, "loss", loss=belief.drawn(rng) if turn else belief.mean())
+            if p is not None and p.choice not in seen:
+                seen.add(p.choice)
+                judged = self._judged(p)
+                self._learn(belief, judged)
+                yield judged
+
+    def _learn(self, belief: Belief, judged: Point) -> None:
+        """What a judged assignment lost."""
+        assert judged.verdict is not None
+        belief.learn(judged.choice, judged.verdict.kl - self._judged(self.widest).verdict.kl)  # type: ignore[union-attr]
 
     def _least(self, cost: str) -> float:
         """The least that any assignment costs."""
