@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -31,6 +31,7 @@ LOOPS = ("N", "G", "K", "C", "OY", "OX", "FY", "FX")
 LAYER_KINDS = ("conv", "pointwise", "grouped", "depthwise", "conv_transpose", "matmul", "lstm")
 
 
+@lru_cache(maxsize=1024)
 def parse_precision(name: str) -> tuple[str | int, str | int]:
     """Weight and activation of a precision's name: w4a8 -> (4, 8); fp16 -> both; w4fp16 -> (4, 'fp16').
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 __all__ = ["NO_WORK", "OBJECTIVES", "ORDERS", "Given", "Level", "Mapping", "Problem", "Tiling", "Traffic", "Work"]
 
@@ -34,6 +35,11 @@ class Problem:
     input_bits: int
     output_bits: int
     sum_bits: int
+
+    @cached_property
+    def geometry(self) -> Problem:
+        """The same loops, whatever the widths."""
+        return replace(self, weight_bits=1, input_bits=1, output_bits=1, sum_bits=1)
 
 
 @dataclass(frozen=True)

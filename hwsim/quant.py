@@ -77,7 +77,7 @@ class QuantParams:
         """`per_tensor`, `per_channel` or `per_block`."""
         return "per_tensor" if self.axis is None else "per_block" if self.block_size else "per_channel"
 
-    @property
+    @cached_property
     def is_symmetric(self) -> bool:
         """Whether real 0 is the middle of a signed grid, or the 128 of an unsigned one."""
         middle = 0 if self.format.is_signed else (int(self.qmax) + 1) // 2

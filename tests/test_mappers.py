@@ -15,7 +15,7 @@ from hwsim.cost import Cost
 from hwsim.errors import HwsimError
 from hwsim.io.arch_yaml import load_arch
 from hwsim.mappers import exhaustive, greedy
-from hwsim.mappers._traffic import tile_bits, traffic_bits
+from hwsim.mappers._traffic import moved_elements, tile_bits, traffic_bits
 from hwsim.mapping import OBJECTIVES, ORDERS, Level, Problem
 from hwsim.simulate import price
 from hwsim.steps.lower import lower
@@ -80,7 +80,7 @@ def walked(p: Problem, sizes: tuple[int, int, int], order: str) -> dict[str, int
 @given(problems(), st.tuples(SIZES, SIZES, SIZES), st.sampled_from(ORDERS))
 def test_traffic_is_what_a_walk_through_the_loops_moves(p: Problem, wanted: tuple[int, int, int], order: str) -> None:
     k, c, r = (min(w, n) for w, n in zip(wanted, (p.outputs, p.channels, p.rows), strict=True))
-    found = traffic_bits(p, *(np.array(v) for v in (p.groups, k, c, r)), order)
+    found = traffic_bits(p, moved_elements(p, *(np.array(v) for v in (p.groups, k, c, r)), order))
     assert {o: int(v) for o, v in found.items()} == walked(p, (k, c, r), order)
 
 
@@ -93,7 +93,7 @@ def test_exhaustive_finds_the_best_of_all_sizes(p: Problem, room: int, prices: t
     level = Level(capacities, dict.fromkeys(price_of, 2), price_of, price_of)
 
     def cost(t: Any) -> float:
-        moved = traffic_bits(p, *(np.array(v) for v in (t[0], t[1], t[2], t[3])), t[4])
+        moved = traffic_bits(p, moved_elements(p, *(np.array(v) for v in (t[0], t[1], t[2], t[3])), t[4]))
         return float(sum(price_of[o] * moved[o] for o in price_of) + price_of["outputs"] * moved["sums"])
 
     every = product(range(1, p.groups + 1), range(1, p.outputs + 1), range(1, p.channels + 1), range(1, p.rows + 1), ORDERS)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from hwsim.mapping import ORDERS, Problem, Tiling
 from hwsim.quant import Array
 
-__all__ = ["chosen", "input_rows", "inside", "tile_bits", "traffic_bits"]
+__all__ = ["chosen", "input_rows", "inside", "moved_elements", "sized", "tile_bits", "tile_elements", "traffic_bits"]
 
 IRRELEVANT = {"weights": "R", "inputs": "K", "outputs": "C"}
 
@@ -24,28 +25,44 @@ def input_rows(p: Problem, rows: Array) -> Array:
     return np.minimum((rows - 1) * p.stride + p.kernel_rows, p.input_rows)
 
 
+def tile_elements(p: Problem, g: Array, k: Array, c: Array, r: Array) -> dict[str, Array]:
+    """Elements of a tile of each operand."""
+    return {"weights": g * k * c * p.kernel, "inputs": g * c * input_rows(p, r) * p.row_elements, "outputs": g * k * r * p.inner}
+
+
 def tile_bits(p: Problem, g: Array, k: Array, c: Array, r: Array) -> dict[str, Array]:
     """Size of a tile of each operand; outputs are partial sums while the channels are split."""
+    return sized(p, tile_elements(p, g, k, c, r), c)
+
+
+def sized(p: Problem, tiles: Mapping[str, Array], c: Array) -> dict[str, Array]:
+    """Elements of tiles in bits."""
     out_bits = np.where(c < p.channels, p.sum_bits, p.output_bits)
-    return {
-        "weights": g * k * c * p.kernel * p.weight_bits,
-        "inputs": g * c * input_rows(p, r) * p.row_elements * p.input_bits,
-        "outputs": g * k * r * p.inner * out_bits,
-    }
+    return {"weights": tiles["weights"] * p.weight_bits, "inputs": tiles["inputs"] * p.input_bits, "outputs": tiles["outputs"] * out_bits}
 
 
-def traffic_bits(p: Problem, g: Array, k: Array, c: Array, r: Array, order: str) -> dict[str, Array]:
-    """Bits that weights and inputs bring in, that outputs take out, and that `sums` bring back in, over all tiles in one loop order."""
+def moved_elements(p: Problem, g: Array, k: Array, c: Array, r: Array, order: str) -> dict[str, Array]:
+    """Elements that come and go over all tiles in one loop order: `sums` are those that come back in, besides the results."""
     trips = {"K": -(-p.outputs // k), "C": -(-p.channels // c), "R": -(-p.rows // r)}
     last = p.rows - (trips["R"] - 1) * r
     rows = (trips["R"] - 1) * input_rows(p, r) + input_rows(p, last)
     again = {o: _refetches(trips, order, loop) for o, loop in IRRELEVANT.items()}
     results = p.groups * p.outputs * p.rows * p.inner
-    sums = results * (again["outputs"] - 1) * p.sum_bits
     return {
-        "weights": p.groups * p.outputs * p.channels * p.kernel * p.weight_bits * again["weights"],
-        "inputs": p.groups * p.channels * rows * p.row_elements * p.input_bits * again["inputs"],
-        "outputs": results * p.output_bits + sums,
+        "weights": p.groups * p.outputs * p.channels * p.kernel * again["weights"],
+        "inputs": p.groups * p.channels * rows * p.row_elements * again["inputs"],
+        "outputs": results * np.ones_like(again["outputs"]),
+        "sums": results * (again["outputs"] - 1),
+    }
+
+
+def traffic_bits(p: Problem, moved: Mapping[str, Any]) -> dict[str, Any]:
+    """Bits that weights and inputs bring in, that outputs take out, and that `sums` bring back in, of elements that move."""
+    sums = moved["sums"] * p.sum_bits
+    return {
+        "weights": moved["weights"] * p.weight_bits,
+        "inputs": moved["inputs"] * p.input_bits,
+        "outputs": moved["outputs"] * p.output_bits + sums,
         "sums": sums,
     }
 

@@ -6,12 +6,13 @@ after the other, so a level may be chosen that leaves the next one a worse probl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
-from hwsim.mappers._traffic import chosen, inside, tile_bits, traffic_bits
+from hwsim.mappers._traffic import chosen, inside, moved_elements, sized, tile_elements, traffic_bits
 from hwsim.mapping import Level, Problem, Tiling
 from hwsim.quant import Array
 
@@ -34,11 +35,25 @@ def _steps(n: int) -> list[int]:
     return [*(1 << i for i in range((n - 1).bit_length())), n]
 
 
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    """Tiles of a problem, whatever its widths: sizes in each loop, how many tiles there are, elements of each operand, and elements
+    moved, the loop orders that stay one after the other."""
+
+    sizes: tuple[Array, ...]
+    count: Array
+    tiles: Mapping[str, Array]
+    moved: Mapping[str, Array]
+
+
 @lru_cache(maxsize=1024)
-def _tiles(*loops: int) -> tuple[Array, ...]:
-    """Sizes of tiles in each loop, and how many tiles there are."""
-    sizes = [a.ravel() for a in np.meshgrid(*map(_steps, loops), indexing="ij")]
-    return (*sizes, np.prod([-(-n // s) for n, s in zip(loops, sizes, strict=True)], axis=0))
+def _candidates(p: Problem) -> _Candidates:
+    loops = p.groups, p.outputs, p.channels, p.rows
+    g, k, c, r = (a.ravel() for a in np.meshgrid(*map(_steps, loops), indexing="ij"))
+    count = np.prod([-(-n // s) for n, s in zip(loops, (g, k, c, r), strict=True)], axis=0)
+    moved = [moved_elements(p, g, k, c, r, order) for order in STAYING]
+    by_operand = {o: np.stack([m[o] for m in moved], axis=1).ravel() for o in moved[0]}
+    return _Candidates((g, k, c, r), count, tile_elements(p, g, k, c, r), by_operand)
 
 
 def _least(cost: Array, count: Array, legal: Array) -> int:
@@ -51,14 +66,14 @@ def _least(cost: Array, count: Array, legal: Array) -> int:
 
 def tile(p: Problem, level: Level) -> Tiling:
     """The tiling with the least traffic; of equals the one with the fewest tiles.  `fits` is False when not even one cell fits."""
-    g, k, c, r, count = _tiles(p.groups, p.outputs, p.channels, p.rows)
-    sizes = tile_bits(p, g, k, c, r)
-    legal = np.ones(len(g), bool)
+    known = _candidates(p.geometry)
+    sizes = sized(p, known.tiles, known.sizes[2])
+    legal = np.ones(len(known.count), bool)
     for operands, capacity in level.capacities.items():
         if capacity is not None:
             legal &= sum(sizes[o] * level.buffers[o] for o in operands) <= capacity
-    moved = [traffic_bits(p, g, k, c, r, order) for order in STAYING]
-    cost = np.stack([sum((m[o] for o in level.operands), np.zeros(len(g), np.int64)) for m in moved], axis=1).ravel()
-    best, which = divmod(_least(cost, np.repeat(count, len(STAYING)), np.repeat(legal, len(STAYING))), len(STAYING))
-    picked = int(g[best]), int(k[best]), int(c[best]), int(r[best])
-    return chosen(p, picked, STAYING[which], level.buffers, level.operands, bool(legal.any()))
+    moved = traffic_bits(p, known.moved)
+    cost = sum((moved[o] for o in level.operands), np.zeros(len(known.moved["weights"]), np.int64))
+    best, which = divmod(_least(cost, np.repeat(known.count, len(STAYING)), np.repeat(legal, len(STAYING))), len(STAYING))
+    g, k, c, r = (int(s[best]) for s in known.sizes)
+    return chosen(p, (g, k, c, r), STAYING[which], level.buffers, level.operands, bool(legal.any()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hwsim import formats
 from hwsim.arch import Grid, Rules, WeightGrid
@@ -37,7 +38,7 @@ def grid_faults(rules: Rules, step: Step) -> list[Fault]:
 def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
     q = t.quant
     assert q is not None
-    widest = max(formats.get(f).bits for f in grid.formats)
+    widest = _widest(tuple(grid.formats))
     found = []
     if q.bits > widest:
         found.append(("formats", f"{kind} '{t.name}' are {q.format.name}, wider than {' or '.join(grid.formats)}"))
@@ -53,6 +54,11 @@ def _broken(grid: Grid, t: Tensor, kind: str) -> list[tuple[str, str]]:
     if grid.narrow and t.constant is not None and q.bits == widest and (t.constant.array == q.format.low).any():
         found.append(("narrow", f"{kind} '{t.name}' hold {q.format.low}, the lowest number, which the chip does not use"))
     return found
+
+
+@lru_cache
+def _widest(names: tuple[str, ...]) -> int:
+    return max(formats.get(f).bits for f in names)
 
 
 def _needs_no_zero_point(grid: Grid, q: QuantParams) -> bool:

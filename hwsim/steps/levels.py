@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 
 from hwsim import formats
 from hwsim.arch import OPERANDS, Arch
-from hwsim.mappers._traffic import inside, traffic_bits
+from hwsim.mappers._traffic import inside, moved_elements, traffic_bits
 from hwsim.mapping import Level, Problem, Tiling, Traffic
 from hwsim.program import Layer
 from hwsim.steps.prices import Prices
@@ -63,14 +64,19 @@ def _cycles_per_bit(arch: Arch, source: str, target: str) -> float:
 
 
 def move_tiles(
-    layer: Layer, crossings: Sequence[Crossing], chain: Sequence[Tiling], residency: Residency, traffic: dict[str, Traffic]
+    layer: Layer,
+    problem: Problem,
+    once: Mapping[str, int],
+    crossings: Sequence[Crossing],
+    chain: Sequence[Tiling],
+    residency: Residency,
+    traffic: dict[str, Traffic],
 ) -> None:
     """Traffic of all boundaries; a tile of one is the problem of the next."""
-    problem, repeats, tilings = problem_of(layer), 1, iter(chain)
-    once = once_of(layer)
+    whole, repeats, tilings = problem, 1, iter(chain)
     for crossing in crossings:
         if crossing.level is None:
-            moved = _resident_traffic(layer, residency)
+            moved = _resident_traffic(layer, whole, residency)
         else:
             tiling = next(tilings)
             moved = {o: repeats * bits + once.get(o, 0) for o, bits in _tiled_traffic(problem, tiling).items()}
@@ -104,9 +110,9 @@ def keeps_weights(arch: Arch, residency: Residency, memory: str) -> bool:
     return bool(residency.keeps_weights.intersection(path[: path.index(memory) + 1]))
 
 
-def once_of(layer: Layer) -> dict[str, int]:
+def once_of(layer: Layer, p: Problem) -> dict[str, int]:
     """What comes in once whatever the tiles: biases and scales, and what fused steps read besides."""
-    return {"weights": max(weight_bits(layer) - weights_of(problem_of(layer)), 0), "inputs": _second_operands(layer)}
+    return {"weights": max(weight_bits(layer) - weights_of(p), 0), "inputs": _second_operands(layer)}
 
 
 def weights_of(p: Problem) -> int:
@@ -115,8 +121,14 @@ def weights_of(p: Problem) -> int:
 
 
 def _tiled_traffic(p: Problem, t: Tiling) -> dict[str, int]:
-    g, k, c, r = np.array([t.groups, t.outputs, t.channels, t.rows])
-    return {o: int(v) for o, v in traffic_bits(p, g, k, c, r, t.order).items()}
+    return traffic_bits(p, _moved(p.geometry, t.groups, t.outputs, t.channels, t.rows, t.order))
+
+
+@lru_cache(maxsize=4096)
+def _moved(p: Problem, groups: int, outputs: int, channels: int, rows: int, order: str) -> dict[str, int]:
+    """Elements that tiles of these sizes move, whatever the widths."""
+    g, k, c, r = np.array([groups, outputs, channels, rows])
+    return {o: int(v) for o, v in moved_elements(p, g, k, c, r, order).items()}
 
 
 def _second_operands(layer: Layer) -> int:
@@ -134,13 +146,13 @@ def move(traffic: dict[str, Traffic], operand: str, pair: tuple[str, str], bits:
     traffic[target].add("write", operand, bits)
 
 
-def _resident_traffic(layer: Layer, residency: Residency) -> dict[str, int]:
+def _resident_traffic(layer: Layer, p: Problem, residency: Residency) -> dict[str, int]:
     """Across the outermost boundary when the layer's live set stays on chip: constants once, activations only if they are elsewhere."""
     x, own = layer.steps[0].inputs[0], {t.name for s in layer.steps for t in s.outputs}
     read = {t.name: t for s in layer.steps for t in s.inputs if t is not None and t.constant is None and t.name not in own}
     away = {name: storage_bits(t) for name, t in read.items() if name not in residency.tensors}
     if x is not None and x.name in away:
-        away[x.name] = _tiled_traffic(p := problem_of(layer), Tiling(p.groups, p.outputs, p.channels, p.rows, "KRC", 1, True))["inputs"]
+        away[x.name] = _tiled_traffic(p, Tiling(p.groups, p.outputs, p.channels, p.rows, "KRC", 1, True))["inputs"]
     out = [t for t in layer.steps[-1].outputs if t.name not in residency.tensors]
     return {"weights": weight_bits(layer), "inputs": sum(away.values()), "outputs": sum(storage_bits(t) for t in out)}
 

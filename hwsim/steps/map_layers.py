@@ -70,15 +70,9 @@ class Search:
         if layer.unit == FREE or layer.loops is None:
             return _untiled(layer, index, self.arch, self.residency)
         crossings = crossings_of(layer, index, self.arch, self.residency, self.prices)
-        mapped = _Layout(layer, index, self.arch, self.residency, crossings)
-        alike = (
-            problem_of(layer),
-            layer.loops,
-            layer.unit,
-            layer.precision,
-            *once_of(layer).values(),
-            *(c.level is None for c in crossings),
-        )
+        problem = problem_of(layer)
+        mapped = _Layout(layer, index, problem, once_of(layer, problem), self.arch, self.residency, crossings)
+        alike = (problem, layer.loops, layer.unit, layer.precision, *mapped.once.values(), *(c.level is None for c in crossings))
         if alike not in self.known:
             self.known[alike] = self._search(mapped)
         option, chain = self.known[alike]
@@ -90,17 +84,16 @@ class Search:
     def _search(self, layout: _Layout) -> tuple[int, Chain]:
         """The best of what the mapper proposes; where that is more than one chain, every way to unroll is tried with the best of them."""
         levels = [c.level for c in layout.crossings if c.level is not None]
-        chains = self.propose(problem_of(layout.layer), levels, self.objective)
+        first, *others = self.propose(layout.problem, levels, self.objective)
+        if not others:
+            return 0, first
         options = works(self.arch, layout.layer)
 
         def worth(choice: tuple[int, Chain]) -> tuple[bool, float, float]:
             return self._worth(layout, options[choice[0]], choice[1])
 
-        best, others = (0, next(chains)), list(chains)
-        if others:
-            best = min([best, *((0, c) for c in others)], key=worth)
-            best = min([best, *((i, best[1]) for i in range(1, len(options)))], key=worth)
-        return best
+        best = min(((0, c) for c in (first, *others)), key=worth)
+        return min([best, *((i, best[1]) for i in range(1, len(options)))], key=worth)
 
     def _worth(self, layout: _Layout, work: Work, chain: Chain) -> tuple[bool, float, float]:
         mapping = layout.mapping(work, chain)
@@ -127,6 +120,8 @@ class _Layout:
 
     layer: Layer
     index: int
+    problem: Problem
+    once: dict[str, int]
     arch: Arch
     residency: Residency
     crossings: list[Crossing]
@@ -139,9 +134,9 @@ class _Layout:
         if on_array:
             _feed_array(layer, arch, work, traffic)
         else:
-            _feed_once(layer, arch, traffic)
+            _feed_once(layer, self.problem, arch, traffic)
         feed = {name: (t.read_bits, t.write_bits) for name, t in traffic.items()}
-        move_tiles(layer, self.crossings, chain, self.residency, traffic)
+        move_tiles(layer, self.problem, self.once, self.crossings, chain, self.residency, traffic)
         trips = prod(t.trips for t in chain) if on_array else 1
         fits = all(t.fits for t in chain)
         return Mapping(work, chain, traffic, trips, self.residency.fits[self.index], fits, feed)
@@ -175,9 +170,8 @@ def _element_bits(layer: Layer, operand: str) -> int:
     return formats.get(layer.weight if operand == "weights" else layer.activation).bits
 
 
-def _feed_once(layer: Layer, arch: Arch, traffic: dict[str, Traffic]) -> None:
+def _feed_once(layer: Layer, problem: Problem, arch: Arch, traffic: dict[str, Traffic]) -> None:
     """What the fallback reads and writes: every element once."""
-    problem = problem_of(layer)
     traffic[arch.path("weights")[0]].add("read", "weights", weights_of(problem))
     traffic[arch.path("inputs")[0]].add("read", "inputs", sum(storage_bits(t) for t in layer.steps[0].inputs[:1] if t is not None))
     traffic[arch.path("outputs")[0]].add("write", "outputs", storage_bits(layer.output))

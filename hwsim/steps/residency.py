@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from hwsim import formats
 from hwsim.arch import Arch
@@ -60,7 +61,7 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
     memory = _activation_memory(arch)
     lives = lifetimes(program)
     sizes = {t: storage_bits(program.tensors[t]) for t in lives}
-    live = [sum(sizes[t] for t, (first, last) in lives.items() if first <= i <= last) for i in range(len(program.layers))]
+    live = _live_bits(lives, sizes, len(program.layers))
     weights = sum(weight_bits(layer) for layer in program.layers)
     fits = [_fits(arch, memory, layer, n, min(2 * least_weights(layer), weights)) for layer, n in zip(program.layers, live, strict=True)]
     problems, whole = tuple(_problems(program, arch, live)), max(live, default=0)
@@ -77,6 +78,15 @@ def plan_residency(program: Program, arch: Arch) -> Residency:
     kept = _keeping(arch, weights, whole, memory)
     names = {program.layers[i].name: (p.first, p.first + 1) for p in cascaded for i in (p.first, p.first + 1)}
     return Residency(memory, staying, tuple(live), tuple(fits), problems, kept, weights, names, lives, sizes)
+
+
+def _live_bits(lives: Mapping[str, tuple[int, int]], sizes: Mapping[str, int], layers: int) -> list[int]:
+    """Bits of all activations that live at each layer."""
+    change = [0] * (layers + 1)
+    for t, (first, last) in lives.items():
+        change[first] += sizes[t]
+        change[last + 1] -= sizes[t]
+    return list(accumulate(change[:-1]))
 
 
 def _fits(arch: Arch, memory: str | None, layer: Layer, live: int, weights: int) -> bool:

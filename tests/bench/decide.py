@@ -1,6 +1,7 @@
 """Speed of decisions: cost tables, assignments, searches, rounding and sweeps, each against what is wanted; writes reports/decide.md.
 
-Seconds are of this process's CPU, on whatever else the machine does; a sweep's are of its whole process, start and end included.
+Seconds are of this process's CPU, on whatever else the machine does; a sweep's are of its whole process, start and end included; those
+from Ctrl-C to the end of a command are of the wall clock.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from hwsim.searches._scores import scores
 from hwsim.steps.read import read
 from hwsim.topologies import build
 from tests.bench._clock import Row
+from tests.bench._interrupting import worst
 from tests.bench._networks import resnet20
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "decide.md"
@@ -152,7 +154,29 @@ def sweeps() -> Iterator[Row]:
             yield Row(what, taken, must, must, said.stdout.decode().partition(":")[0].replace(" were there", ""), "s", less=True)
 
 
-PARTS = {f.__name__: f for f in (assignments, linear_programs, fronts, lookup_table, sensitivities, rounding, sweeps)}
+def interruptions() -> Iterator[Row]:
+    """Ctrl-C while points are listed, priced and written, while a chip computes, and while others compute."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, model, data = (Path(folder) / n for n in ("s.db", "resnet50.onnx", "images.npz"))
+        write_onnx(flat(build("resnet50")), model)
+        rng = np.random.default_rng(0)
+        np.savez(data, x=rng.normal(size=(64, 3, 224, 224)).astype(np.float32), y=rng.integers(0, 1000, 64))
+        words = ["sweep", "--arch", CHIP, "--model", str(model), "-o", str(file), "--bits", "w=2,3,4,8,a=4,8"]
+        clocks = ",".join(f"{k}kHz" for k in range(90_000, 99_804))
+        grid = [*words[:-1], "w=2..8,a=2..8", "--vary", f"clock.frequency={clocks}", "--vary", "memories.wbuf.size=16KiB,32KiB"]
+        judged = [*words, "--data", str(data), "--calibration", str(data), "--method", "minmax"]
+        mixed = [*words, "--mixed", str(MIXED)]
+        for what, given, moments in (
+            ("a million mixed ResNet-50s", mixed, (0.7, 2, 4, 6, 8, 10)),
+            ("a grid of a million points", grid, (1, 10, 25, 40)),
+            ("bit-true ResNet-50s", judged, (2, 6, 10, 15)),
+            ("a million mixed ResNet-50s, 2 workers", [*mixed, "--workers", "2"], (3, 6, 10, 14)),
+        ):
+            taken, said = worst(given, file, moments)
+            yield Row(f"Ctrl-C of a sweep of {what}", taken, 1, 1, said, "s", less=True)
+
+
+PARTS = {f.__name__: f for f in (assignments, linear_programs, fronts, lookup_table, sensitivities, rounding, sweeps, interruptions)}
 
 
 def main(arguments: list[str]) -> None:
