@@ -51,7 +51,7 @@ def emit_move(step: Step, desk: Desk, index: int, output: int, sources: Array, f
     if source is None:
         return False
     wanted = np.where(sources >= 0, source.positions().ravel()[np.maximum(sources, 0)], -1)
-    if target.strides == _dense(target) and np.array_equal(wanted[_memory_order(target)], np.arange(target.elements)):
+    if target.strides == _dense(target) and _in_order(wanted, target):
         flat = (target.elements,)
         sides = (desk.operand(p).reshaped(flat, (WIDTHS[target.kind],)) for p in (source, target))
         return desk.walk(moving.copy, flat, [next(sides)], next(sides))
@@ -63,15 +63,23 @@ def _dense(place: Place) -> tuple[int, ...]:
     return replace(place, halo=()).strides
 
 
-def _memory_order(target: Place) -> Array:
-    """The logical (flat) elements of a tensor in the order in which they lie in memory."""
-    return np.argsort(target.positions().ravel(), kind="stable")
+def _in_order(sources: Array, target: Place) -> bool:
+    """Whether the elements of a tensor without gaps lie in memory as their sources do."""
+    return np.array_equal(_by_target(target.positions().ravel(), sources)[1], np.arange(target.elements))
+
+
+def _by_target(targets: Array, sources: Array) -> tuple[Array, Array]:
+    """Targets in ascending order, each there once, and their sources."""
+    nothing = -2
+    laid = np.full(int(targets.max(initial=-1)) + 1, nothing, np.int64)
+    laid[targets] = sources
+    found = np.flatnonzero(laid != nothing)
+    return found, laid[found]
 
 
 def _move(desk: Desk, source: Place, target: Place, sources: Array, targets: Array, fill: int = 0) -> None:
     """Element by element, or in runs where enough of them lie side by side in both."""
-    order = np.argsort(targets, kind="stable")
-    sources, targets = sources[order], targets[order]
+    targets, sources = _by_target(targets, sources)
     beside = (np.diff(targets) == 1) & (np.diff(sources) == np.where(sources[:-1] < 0, 0, 1))
     starts = np.flatnonzero(np.append(True, ~beside))
     args = {"x": source.offset, "y": target.offset, "fill": fill}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ __all__ = ["Layer", "Quantized", "quantize_layer"]
 
 POSITIONS = 60_000
 DAMPING = 1e-3
+KEPT_BYTES = 1 << 29
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +44,20 @@ class Layer:
     @cached_property
     def products(self) -> Array:
         """The float layer's output without bias."""
-        return _apply(self.node, self.real, self.rows)
+        return _apply(self, self.real, self.rows, lambda part: rows(self.node, self.real[part]))
+
+    def unfolded(self, part: slice) -> Array:
+        """The unfolded input of some samples in the quantized network; kept, where it is not too large, for the next weights."""
+        found = self._unfolded.get(part.start)
+        if found is None:
+            found = rows(self.node, self.quantized[part])
+            if found.nbytes + sum(a.nbytes for a in self._unfolded.values()) <= KEPT_BYTES:
+                self._unfolded[part.start] = found
+        return found
+
+    @cached_property
+    def _unfolded(self) -> dict[int, Array]:
+        return {}
 
     def gram(self, seed: int) -> tuple[Array, Array]:
         """cov(xq, xq) and cov(xq, xf) of the unfolded inputs, (groups, K, K), at random positions; summed up once."""
@@ -72,7 +87,7 @@ def quantize_layer(plan: Plan, layer: Layer, recipe: Recipe, fixed: StoredWeight
     learns = hasattr(load("quantizers", recipe.rounding), "USES_DATA") and fixed is None
     gram, real = layer.gram(recipe.seed) if learns else None, layer.products
     u, scale, quant = _rounded(plan, node, w, gram, recipe) if fixed is None else _as_rows(node, w, fixed)
-    found = _apply(node, layer.quantized, u * scale)
+    found = _apply(layer, layer.quantized, u * scale, layer.unfolded)
     if recipe.reestimate:
         gain = _regain(real, found, node)
         scale, found = scale * gain.reshape(*w.shape[:2], 1), found * bias_of(node, gain)
@@ -134,10 +149,10 @@ def _rescaled(quant: QuantParams, scale: Array) -> QuantParams:
     return QuantParams(quant.format, scale.astype(np.float32).reshape(-1), quant.zero_point, quant.axis, 0, quant.qmin, quant.qmax)
 
 
-def _apply(node: Node, x: Array, w: Array) -> Array:
+def _apply(layer: Layer, x: Array, w: Array, unfolded: Callable[[slice], Array]) -> Array:
     """The layer's products without bias, float32."""
     weights = np.ascontiguousarray(w.transpose(0, 2, 1), np.float32)
-    parts = [output(node, rows(node, x[part]) @ weights, x[part]) for part in batches(node, x, w.shape[-1])]
+    parts = [output(layer.node, unfolded(part) @ weights, x[part]) for part in batches(layer.node, x, w.shape[-1])]
     return np.concatenate(parts)
 
 
@@ -149,7 +164,7 @@ def _gram(layer: Layer, w: Array, seed: int) -> tuple[tuple[Array, Array], Array
     sums = np.zeros((2, groups, k, k)), np.zeros((2, groups, k))
     count, outputs, share = 0, [], None
     for part in batches(node, layer.real, k):
-        xf, xq = rows(node, layer.real[part]), rows(node, layer.quantized[part])
+        xf, xq = rows(node, layer.real[part]), layer.unfolded(part)
         outputs.append(output(node, xf @ weights, layer.real[part]))
         share = share or min(1.0, POSITIONS * (part.stop - part.start) / (xf.shape[1] * len(layer.real)))
         if share < 1:
