@@ -8,71 +8,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import pearsonr, spearmanr
 
-from hwsim.arch import Arch
-from hwsim.decide.budget import Limits, parse_budgets
+from hwsim.decide.budget import parse_budgets
 from hwsim.decide.judge import Judge, Verdict
 from hwsim.decide.layer_prices import QUANTITIES
-from hwsim.decide.problem import losses, problem_of
-from hwsim.decide.search import Found, Point, Wish, search
+from hwsim.decide.problem import losses
+from hwsim.decide.search import Found, Wish, search
 from hwsim.decide.sensitivity import METRICS, Row, Sensitivity, sensitivity
 from hwsim.decide.study import Question
 from hwsim.decide.table import CostTable
 from hwsim.io.store import Cells
 from hwsim.precision import Precision
-from hwsim.shelf import load
-from hwsim.simulate import price
-from tests.bench._cells import chip
-from tests.bench._networks import MEAN, STD, case
-from tests.data import loaders
+from tests.bench._mixed_chips import chips
+from tests.bench._mixed_questions import ROUNDINGS, mark, question, rated, shown
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "mixed.md"
-ROUNDINGS = {"nearest": "mse", "full": "dead+cle+mse+coordinate_descent+bias"}
 BITOPS = {"resnet20": ((16, (4, 4)), (8, (2, 4))), "retina_unet": ((9, (3, 3)),)}
-CHIPS = ("snpe_dsp", "bitfusion_16x32", "gap9_ne16")
 WIDTHS = (2, 3, 4, 8), (3, 4, 8)
-NATIVE = (2, 4, 8), (2, 4, 8)
-SEARCHED = 2000  # rows on which the chips' searches keep the accuracy
-LOST = 1.0  # points below w8a8 on the chips
 CANDIDATES = {"nearest": 8, "full": 24}  # quantized and compared for each row
 DRAWN = 24  # random assignments for the additive model
-
-
-@cache
-def question(network: str, rows: int, arch: str, method: str, widths: tuple[tuple[int, ...], tuple[int, ...]]) -> Question:
-    """Judged on the rows of the quantization bench."""
-    c = case(network)
-    c = c.first(rows) if rows and network != "retina_unet" else c
-    return Question(chip(arch), c.source, c.calibration, c.x, c.y, *widths, method, c.metric)
-
-
-@cache
-def rated(network: str, arch: str, method: str, widths: tuple[tuple[int, ...], tuple[int, ...]], samples: int = 500) -> Question:
-    """The same question on what the sensitivity sees: labelled training images, or the crops that calibrate."""
-    q = question(network, 0, arch, method, widths)
-    if network == "retina_unet":
-        return replace(q, x=q.calibration, y=np.zeros((len(q.calibration), *q.calibration.shape[2:]), np.uint8))
-    images, labels = loaders().cifar10_calib()
-    x = ((images[500 : 500 + samples] / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
-    return replace(q, x=np.ascontiguousarray(x, np.float32), y=labels[500 : 500 + samples])
-
-
-def shown(v: Verdict, other: Verdict, dice: bool) -> str:
-    """A verdict's value with the paired difference to another and its standard error, in points (Dice: as it is)."""
-    scale, digits = (1, 4) if dice else (100, 2)
-    d, e = v.beyond(other)
-    return f"{scale * v.accuracy:.{digits}f} ({scale * d:+.{digits}f} ± {scale * e:.{digits}f})"
-
-
-def mark(value: float, must: float, aim: float) -> str:
-    """What of a goal is met, where more is better."""
-    return "aim" if value >= aim else "must" if value >= must else "MISSED"
 
 
 # BitOps ------------------------------------------------------------------------------------------------------------------------------
@@ -92,14 +50,15 @@ def bitops(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
     yield ""
     yield "| network | rounding | BitOps per MAC | assignment | weight bits | KL, samples seen | value | against uniform | goals |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    notes: list[str] = []
     for network, budgets in ((n, b) for n, b in BITOPS.items() if n in networks):
         for name, method in ROUNDINGS.items():
-            yield from _bitops_rows(network, name, method, budgets, keep, rows)
-    yield ""
+            yield from _bitops_rows(network, name, method, budgets, keep, rows, notes)
+    yield from ("", *notes, "")
 
 
 def _bitops_rows(
-    network: str, name: str, method: str, budgets: Sequence[tuple[int, tuple[int, int]]], keep: Path, rows: int
+    network: str, name: str, method: str, budgets: Sequence[tuple[int, tuple[int, int]]], keep: Path, rows: int, notes: list[str]
 ) -> Iterator[str]:
     q, seen = question(network, rows, "per_channel", method, WIDTHS), rated(network, "per_channel", method, WIDTHS, 1000)
     judge, quick, dice = Judge(q, Cells(keep)), Judge(seen, Cells(keep)), q.metric == "dice"
@@ -118,6 +77,20 @@ def _bitops_rows(
         goal = _goal(network, number, verdict, uniform, widest) if name == "full" else ""
         answer = f"{_name(found, widths)} | {bits:.2f} | {best_kl:.3f}"
         yield f"| {network} | {name} | {number} | {answer} | {shown(verdict, widest, dice)} | {over} | {goal} |"
+        if goal.startswith("gain"):
+            lost = [-100 * v.beyond(widest)[0] for v in (verdict, uniform)]
+            notes += _reach(found, widths, (best_kl, kl, quick.sequential(Precision((4, 4))).kl), lost)
+
+
+def _reach(found: Found, widths: tuple[int, int], kl: Sequence[float], lost: Sequence[float]) -> Iterator[str]:
+    """Why the gain over a uniform width is what it is: what is left of its KL and of its loss in points."""
+    name, table = f"w{widths[0]}a{widths[1]}", found.table
+    uniform = sum(float(r[o]) for r, o in zip(losses(table, found.sensitivity, "kl"), table.choice(Precision(widths)), strict=True))
+    least, two, four = min(p.loss for p in found.judged) / uniform, *(1 - gain / lost[1] for gain in (2, 4))
+    yield f"How far the gain over {name} can go: the answer keeps {kl[0] / kl[1]:.0%} of its KL, and {lost[0] / lost[1]:.0%} of the"
+    yield f"{lost[1]:.2f} points that it loses to w8a8.  To gain 2 points is to keep {two:.0%} of that loss, to gain 4 {four:.0%};"
+    yield f"w4a4, at twice the bit operations, keeps {kl[2] / kl[1]:.0%} of the KL.  The least sum of the losses of single widths that"
+    yield f"there is at these bit operations, which the ILP finds, is {least:.0%} of the uniform width's."
 
 
 def most_accurate(q: Question, seen: Question, widths: tuple[int, int], candidates: int, keep: Path) -> Found:
@@ -148,7 +121,9 @@ def _goal(network: str, number: int, found: Verdict, uniform: Verdict, widest: V
     if network == "retina_unet":
         return f"loss at most 0.008 / 0.006: {mark(-lost, -0.008, -0.006)}"
     if number == 16:
-        return f"loss at most 2.0 / 1.0: {mark(-100 * lost, -2, -1)}; not below w4a4: {'yes' if over >= 0 else 'MISSED'}"
+        return (
+            f"loss at most 2.0 / 1.0: {mark(-100 * lost, -2, -1)}; not below w4a4: {'yes' if over >= 0 else f'MISSED by {-100 * over:.2f}'}"
+        )
     return f"gain at least 2 / 4: {mark(100 * over, 2, 4)}"
 
 
@@ -157,146 +132,6 @@ def _mean_weight_bits(table: CostTable, choice: np.ndarray) -> float:
     at = [v for v, w in enumerate(table.widths) if w.kind == "weights" and w.least < 8]
     sizes = [table.graph.tensors[table.widths[v].tensors[0]].elements for v in at]
     return float(np.average([table.options[v][choice[v]] for v in at], weights=sizes))
-
-
-# Chips -------------------------------------------------------------------------------------------------------------------------------
-
-
-def chips(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
-    """The fastest assignment of ResNet-20 that loses at most a point, on three chips."""
-    yield f"## The fastest assignment within {LOST:g} point of w8a8, ResNet-20, three chips"
-    yield ""
-    yield (
-        f"The accuracy is kept on the first {SEARCHED} rows; the top-1 shown is that of the other 3,000, which chose nothing.\n"
-        "Shares are of w8a8; the least MAC cycles are those of w2a2, and the best uniform width is the fastest that keeps the accuracy."
-    )
-    yield ""
-    yield "| chip | rounding | assignment | latency | MAC cycles (least) | energy | top-1, other rows | best uniform, latency | goals |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
-    answers: dict[str, Found] = {}
-    for name in CHIPS:
-        for rounding, method in ROUNDINGS.items():
-            found = fastest(name, method, keep, rows)
-            answers[name] = found
-            print(name, rounding, found.best.costs["cycles"] / found.widest.costs["cycles"], flush=True)
-            yield _chip_row(name, rounding, found, keep)
-    yield ""
-    yield from _why(answers)
-    yield from _layers(answers)
-    yield from _diagonal(answers)
-
-
-def fastest(name: str, method: str, keep: Path, rows: int) -> Found:
-    q = question("resnet20", rows or SEARCHED, name, method, NATIVE)
-    wish = Wish("latency", parse_budgets(f"accuracy=-{LOST:g}"))
-    return search(q, wish, rated("resnet20", name, method, NATIVE), keep=keep, look=lambda text: print("   ", text[:100], flush=True))
-
-
-def _chip_row(name: str, rounding: str, found: Found, keep: Path) -> str:
-    best, widest, table = found.best, found.widest, found.table
-    macs = mac_cycles(table, best) / mac_cycles(table, widest)
-    uniform = [p for p in found.judged if p.how.startswith("uniform") and _accurate(p, found)]
-    cheapest = min(uniform, key=lambda p: p.costs["cycles"], default=widest)
-    least = mac_cycles(table, _narrowest(found)) / mac_cycles(table, widest)
-    never = best.costs["cycles"] <= cheapest.costs["cycles"]
-    goals = f"not slower than uniform: {'yes' if never else 'MISSED'}"
-    if least > 0.99:
-        goals += "; no gain from low bits on this chip"
-    elif rounding == "full":
-        goals += f"; MAC cycles at most 0.5 / 0.35: {mark(-macs, -0.5, -0.35)}"
-        goals += f", out of reach: w2a2 has {least:.3f}" if least > 0.5 else ""
-    ratio = {q: best.costs[q] / widest.costs[q] for q in ("cycles", "energy_pj")}
-    q = found.question
-    judge = Judge(replace(q, x=case("resnet20").x[SEARCHED:], y=case("resnet20").y[SEARCHED:]), Cells(keep))
-    cells = [
-        name,
-        rounding,
-        f"{best.how}, mean w{best.weight_bits:.2f} a{best.activation_bits:.2f}",
-        f"{ratio['cycles']:.3f}",
-        f"{macs:.3f} ({least:.3f})",
-        f"{ratio['energy_pj']:.3f}",
-        shown(judge.sequential(best.precision), judge.sequential(widest.precision), False),
-        f"{cheapest.how}: {cheapest.costs['cycles'] / widest.costs['cycles']:.3f}",
-        goals,
-    ]
-    return f"| {' | '.join(cells)} |"
-
-
-def _accurate(p: Point, found: Found) -> bool:
-    return p.verdict is not None and p.verdict.accuracy >= found.widest.verdict.accuracy - LOST / 100 - 1e-12  # type: ignore[union-attr]
-
-
-def _narrowest(found: Found) -> Point:
-    return min(found.uniform, key=lambda p: sum(p.choice))
-
-
-def mac_cycles(table: CostTable, point: Point) -> int:
-    """Cycles in which arrays multiply, over all layers."""
-    arch: Arch = table.arch
-    return sum(c.busy.get(c.unit, 0) for c in price(arch, table.program(point.choice)).layers if c.macs)
-
-
-def _why(answers: dict[str, Found]) -> Iterator[str]:
-    yield "Latency of the whole network at uniform widths, of w8a8, by the chip's table (what the searches can gain):"
-    yield ""
-    names = [p.how.removeprefix("uniform ") for p in answers[CHIPS[0]].uniform]
-    yield "| chip | " + " | ".join(names) + " |"
-    yield "| --- |" + " --- |" * len(names)
-    for name, found in answers.items():
-        yield f"| {name} | " + " | ".join(f"{p.costs['cycles'] / found.widest.costs['cycles']:.3f}" for p in found.uniform) + " |"
-    yield ""
-
-
-def _layers(answers: dict[str, Found]) -> Iterator[str]:
-    """What each chip gave each layer, and what the layer's latency is of its w8a8."""
-    yield "Why the answers differ (full pipeline): the widths of each layer, its latency as a share of that at w8a8, and in brackets the"
-    yield "share at w2a2: where narrow widths give nothing there is nothing to choose them for."
-    yield ""
-    yield "| layer | " + " | ".join(answers) + " |"
-    yield "| --- |" + " --- |" * len(answers)
-    columns = [_column(f) for f in answers.values()]
-    yield from (f"| {name} | " + " | ".join(c.get(name, "") for c in columns) + " |" for name in columns[0])
-    yield ""
-
-
-def _column(found: Found) -> dict[str, str]:
-    table, narrow = found.table, found.table.choice(Precision((2, 2)))
-    runs = [price(table.arch, table.program(c)).layers for c in (found.best.choice, found.widest.choice, narrow)]
-    cells = {}
-    for best, wide, least in zip(*([c for c in layers if c.macs] for layers in runs), strict=True):
-        shares = [c.total_cycles / wide.total_cycles for c in (best, least)]
-        cells[best.name] = f"w{best.weight_bits}a{best.activation_bits}: {shares[0]:.2f} ({shares[1]:.2f})"
-    return cells
-
-
-def _diagonal(answers: dict[str, Found]) -> Iterator[str]:
-    """Assignments for one chip priced on the others, at the same foretold loss."""
-    yield "Assignments found for one chip (rows) priced on the others (columns): latency of w8a8.  All lose at most the same foretold KL,"
-    yield "by the sensitivity measured on bitfusion_16x32, so that only the chips differ (HAQ's table 3)."
-    yield ""
-    tables = {n: f.table for n, f in answers.items()}
-    common = answers["bitfusion_16x32"].sensitivity
-    prices = priced_on_others(tables, common)
-    yield "| found for | " + " | ".join(tables) + " | best on its own |"
-    yield "| --- |" + " --- |" * (len(tables) + 1)
-    for i, name in enumerate(tables):
-        best = prices[i, i] == prices[:, i].min()
-        yield f"| {name} | " + " | ".join(f"{v:.4f}" for v in prices[i]) + f" | {'yes' if best else 'NO'} |"
-    yield ""
-
-
-def priced_on_others(tables: dict[str, CostTable], measured: Sensitivity) -> np.ndarray:
-    """Latencies (chips found for, chips priced on) of each chip's fastest assignment at a loss, of its w8a8."""
-    found = []
-    for table in tables.values():
-        rows = losses(table, measured, "kl")
-        limit = 0.02 * sum(float(r[0]) for r in rows)
-        best = load("searches", "ilp").search(problem_of(table, rows, Limits({"loss": limit}), "cycles"))[0]
-        found.append(table.precision(best))
-    at = QUANTITIES.index("cycles")
-    prices = [[t.evaluate(np.array([t.choice(p)], np.uint8))[0, at] for t in tables.values()] for p in found]
-    widest = [t.evaluate(np.array([[len(o) - 1 for o in t.options]], np.uint8))[0, at] for t in tables.values()]
-    return np.array(prices) / widest
 
 
 # Metrics -----------------------------------------------------------------------------------------------------------------------------
@@ -357,7 +192,7 @@ def _additive(q: Question, seen: Sensitivity, keep: Path) -> str:
 
 # -------------------------------------------------------------------------------------------------------------------------------------
 
-PARTS = {"bitops": bitops, "metrics": metrics, "chips": chips}
+PARTS = {"bitops": bitops, "chips": chips, "metrics": metrics}
 HEAD = """# Mixed precision on real networks, bit-true
 
 Written by `python -m tests.bench mixed`.  Every value comes from the integers that the chip would compute, on rows that neither
