@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwsim.kernels import moving
+from hwsim.kernels.compiling import Kernel, entry
+from hwsim.ops._lowering import float_bits
 from hwsim.program import Accumulator
 from hwsim.quant import Array
 from hwsim.shelf import names
@@ -185,6 +188,47 @@ def test_executors_agree(op: str, arithmetic: str) -> None:
         program, feeds = _mac_program(op, x, q, wide, arithmetic, rng)
     a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
     assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("largest", [0.99999994, 1.5], ids=["below_one", "above_one"])
+@pytest.mark.parametrize("arithmetic", ["onnxruntime", "xnnpack", "litert_ref", "cmsis_nn"])
+def test_sums_far_outside_the_output(arithmetic: str, largest: float) -> None:
+    """Sums up to the ends of int32 by scales from tiny to about one, limits inside the format's: whole and part panels, by channel too."""
+    rng = np.random.default_rng(12)
+    for outputs, group, fmt in ((16, 1, "uint8"), (32, 1, "int8"), (48, 1, "int8"), (64, 1, "uint8"), (90, 1, "int8"), (112, 112, "int8")):
+        q, y = quant(fmt, np.float32(1), 3), quant(fmt, np.float32(1), 5, low=-3 if fmt == "int8" else 9, high=101)
+        x = rng.integers(int(q.format.low), int(q.format.high) + 1, (1, group if group > 1 else 5, 6, 7)).astype(q.format.dtype)
+        scale = (rng.uniform(0.1, 1, outputs) * 2.0 ** rng.integers(-30, 1, outputs)).astype(np.float32)
+        scale[::5] = largest
+        w = rng.integers(-127, 128, (outputs, 1 if group > 1 else 5, 3, 3)).astype(np.int8)
+        bias = (rng.integers(0, 2, outputs) * 2 - 1) * (2.0 ** rng.uniform(0, 30.9, outputs))
+        tensors = [(stored("x", x, q), x), (stored("w", w, quant("int8", scale, 0, 0), constant=True), None)]
+        tensors.append((stored("b", bias.astype(np.int32), quant("int32", scale, 0, 0), constant=True), None))
+        shape = (1, outputs, 6, 7)
+        program, feeds = step_program("conv", tensors, (shape, y), conv_attrs((3, 3), (1, 1), (1, 1), (1, 1), group=group), arithmetic)
+        a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+        assert np.array_equal(a, b), (outputs, group, fmt)
+        assert {int(a.min()), int(a.max())} == {int(y.qmin), int(y.qmax)}
+
+
+@pytest.mark.parametrize("planes", [2, 3, 4])
+def test_planes_woven_into_pixels(planes: int) -> None:
+    """Planes of any width become channels-last pixels, and nothing behind them is touched."""
+    rng = np.random.default_rng(13)
+    operands = (moving.Operand("a", "f32", "next"), moving.Operand("y", "u8", "far", planes))
+    names_ = (*moving.walk_args("ay"), "scale", "low", "high", "offset")
+    run = entry(Kernel(moving.quantize, operands))
+    for rows, width in ((1, 1), (2, 15), (3, 16), (2, 37)):
+        x, y = rng.normal(0, 60, (rows, planes, width)).astype(np.float32), np.full(rows * width * planes + 64, 77, np.uint8)
+        args = dict.fromkeys(names_, 0) | {f"size{d}": 1 for d in range(moving.DIMS)}
+        args |= {"a": x.ctypes.data, "a_absolute": 1, "y": y.ctypes.data, "y_absolute": 1, "size2": rows, "size3": planes, "size4": width}
+        args |= {"a2": 4 * planes * width, "a3": 4 * width, "a4": 4, "y2": planes * width, "y3": 1, "y4": planes}
+        args |= {"scale": float_bits(np.float32(0.5)), "low": -100, "high": 155, "offset": 100}
+        held = np.array([args[n] for n in names_], np.int64)
+        run(int(held.ctypes.data), 0)
+        want = np.rint(np.clip(x / np.float32(0.5), -100, 155)).transpose(0, 2, 1).ravel() + 100
+        assert np.array_equal(y[:-64], want)
+        assert (y[-64:] == 77).all()
 
 
 def _mac_program(op: str, x: Array, q: Any, y: Any, arithmetic: str, rng: np.random.Generator) -> Any:

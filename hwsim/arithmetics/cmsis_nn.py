@@ -16,7 +16,7 @@ from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
 from hwsim.arithmetics._litert_softmax import softmax
 from hwsim.arithmetics._litert_svdf import svdf
-from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, mean_parameters, parameters, requantize
+from hwsim.arithmetics.gemmlowp import BIAS, MULTIPLIER, PARAMETERS, RESCALE, mean_parameters, parameters, requantize
 from hwsim.arithmetics.litert_ref import PRODUCTS, accumulator_bits
 from hwsim.program import Step
 
@@ -26,6 +26,7 @@ __all__ = [
     "MULTIPLIER",
     "PARAMETERS",
     "QUANTIZE",
+    "RESCALE",
     "STORED",
     "accumulator_bits",
     "lstm",

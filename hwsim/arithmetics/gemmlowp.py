@@ -36,6 +36,13 @@ def scaled(acc: Any, p: Any) -> Any:
     return rdbp(high_product(acc, p), np.maximum(-i32(p[1]), 0))
 
 
+def _always(p: Any) -> bool:
+    return True
+
+
+RESCALE = (scaled, _always)
+
+
 def high_product(acc: Any, p: Any) -> Any:
     """SaturatingRoundingDoublingHighMul(acc << left, m); m is never negative, so nothing saturates."""
     return rounded_high_product(left32(acc, np.maximum(i32(p[1]), 0)), i32(p[0]))

@@ -31,6 +31,18 @@ def requantize(acc: Any, p: Any, zero_point: Any, low: Any, high: Any) -> Any:
     return i32(np.rint(v)) + zero_point
 
 
+def rescale(acc: Any, p: Any) -> Any:
+    """What `requantize` rounds to, before zero point and limits: a scale below 1 keeps it in int32."""
+    return i32(np.rint(f32(acc) * f32(p[0])))
+
+
+def _below_one(p: Any) -> bool:
+    return bool(np.all((p[0] >= 0) & (p[0] < 1)))
+
+
+RESCALE = (rescale, _below_one)
+
+
 def average_scale(x: QuantParams, y: QuantParams, count: int) -> Any:
     """QLinearGlobalAveragePool: x_scale / float32(y_scale count)."""
     return np.float64(f32(x.scale) / f32(f32(y.scale) * f32(count)))

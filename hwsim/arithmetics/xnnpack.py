@@ -23,7 +23,7 @@ from hwsim.arithmetics._rounding import clamp
 from hwsim.arithmetics._xnnpack_resize import resize
 from hwsim.arithmetics.fbgemm import FAR
 from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, softmax, svdf
-from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, average_scale, parameters, requantize
+from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, RESCALE, average_scale, parameters, requantize
 from hwsim.graph import Tensor
 from hwsim.kernels.numbers import f32, i32, i64
 from hwsim.program import Step
@@ -35,6 +35,7 @@ __all__ = [
     "MULTIPLIER",
     "PARAMETERS",
     "QUANTIZE",
+    "RESCALE",
     "STORED",
     "accumulator_bits",
     "average_scale",

@@ -52,8 +52,8 @@ def depthwise(dot: Dot, lanes: int, together: int, way: Way) -> str:
             x = k.arena + k["x"] + image * k["x_image"] + _entry(k, "x_table", tile) + x_size * first
             y = k.arena + k["y"] + image * k["y_image"] + _entry(k, "y_table", tile) + k.size(way.kind) * first
             for p, sums in enumerate(_sums(k, dot, x, weights, start, together)):
-                values = [way.stored(k, s, own) for s, own in zip(sums, parameters, strict=True)]
-                _store(k, way, values, y + p * k["y_next"], k["channels"] - first)
+                whole = way.packed(k, sums, parameters) if way.rescale and taps == 4 else _in_order(k, way, sums, parameters)
+                _store(k, whole, y + p * k["y_next"], k["channels"] - first)
     return k.finished()
 
 
@@ -97,16 +97,19 @@ def _unpacked(a: Lanes, b: Lanes, unit: int, high: bool) -> Lanes:
     return a.shuffle(picks, b)
 
 
-def _store(k: Code, way: Way, values: list[Lanes], y: Lanes, left: Lanes) -> None:
-    """Outputs put in the order of their channels; those behind the last one are left out."""
-    lanes, taps = values[0].lanes, len(values)
-    narrow = [v.to(way.kind) for v in values]
+def _in_order(k: Code, way: Way, sums: list[Lanes], parameters: list[list[Lanes]]) -> Lanes:
+    """Outputs put in the order of their channels."""
+    lanes, taps = sums[0].lanes, len(sums)
+    narrow = [way.stored(k, s, own).to(way.kind) for s, own in zip(sums, parameters, strict=True)]
     while len(narrow) > 1:
         width = narrow[0].lanes
         narrow = [a.shuffle(list(range(2 * width)), b) for a, b in zip(narrow[::2], narrow[1::2], strict=True)]
-    back = sorted(range(taps * lanes), key=lambda i: (i % lanes // 4, i // lanes, i % 4))
-    whole = narrow[0].shuffle(back)
-    with k.otherwise(left >= taps * lanes) as (full, part):
+    return narrow[0].shuffle(sorted(range(taps * lanes), key=lambda i: (i % lanes // 4, i // lanes, i % 4)))
+
+
+def _store(k: Code, whole: Lanes, y: Lanes, left: Lanes) -> None:
+    """Outputs to memory; those behind the last channel are left out."""
+    with k.otherwise(left >= whole.lanes) as (full, part):
         with full:
             k.store(whole, y)
         with part:

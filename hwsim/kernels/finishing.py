@@ -15,8 +15,9 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["WAY_ARGS", "Way", "finish"]
+__all__ = ["WAY_ARGS", "Way", "finish", "packs"]
 
+PACKS = {64: "avx512.{}.512", 32: "avx2.{}", 16: "sse2.{}.128"}  # by bytes of a vector
 WAY_ARGS = ("p0", "p1", "p2", "zero_point", "low", "high", "y_bias")
 
 
@@ -26,15 +27,17 @@ class Way:
     element kind.
 
     `p0`, `p1`, `p2` are addresses of the parameters, one number per output channel, as many as `kinds`; stored = q - y_bias.
+    `rescale` gives the number before zero point and limits, where int32 always holds it: then four vectors of bytes go out together.
     """
 
     requantize: Callable[..., Any] | None
     kinds: tuple[str, ...]
     kind: str
+    rescale: Callable[..., Any] | None = None
 
     def __repr__(self) -> str:
-        f = self.requantize
-        return f"{f'{f.__module__}.{f.__qualname__}' if f else 'real'} {self.kinds} {self.kind}"
+        functions = [f"{f.__module__}.{f.__qualname__}" for f in (self.requantize, self.rescale) if f]
+        return f"{' '.join(functions) or 'real'} {self.kinds} {self.kind}"
 
     def loaded(self, k: Code, channel: Lanes, lanes: int) -> list[Lanes]:
         """The parameters of the output channels from `channel` on."""
@@ -46,6 +49,27 @@ class Way:
             return sums.to("f32") * p[0] + p[1]
         zero, low, high = (k[n].to("i32") for n in ("zero_point", "low", "high"))
         return self.requantize(sums, p, zero, low, high).to("i32") - k["y_bias"].to("i32")
+
+    def packed(self, k: Code, sums: list[Lanes], p: list[list[Lanes]]) -> Lanes:
+        """Stored bytes of four vectors: in each 128 bits those of the first, then of the second, third and fourth.
+
+        Saturating packs stand for most of the limits: zero points and limits lie within what a byte of the format holds.
+        """
+        assert self.rescale is not None
+        values, lanes = [self.rescale(s, own) for s, own in zip(sums, p, strict=True)], sums[0].lanes
+        zero, low, high = (k[n] - k["y_bias"] for n in ("zero_point", "low", "high"))
+        words = [_pack(k, "packssdw", "i16", values[i], values[i + 1]).call("sadd.sat", zero.to("i16").spread(2 * lanes)) for i in (0, 2)]
+        return _pack(k, "packuswb", "u8", *words).at_least(low.to("u8").spread(4 * lanes)).at_most(high.to("u8").spread(4 * lanes))
+
+
+def _pack(k: Code, name: str, kind: str, a: Lanes, b: Lanes) -> Lanes:
+    """Numbers of two vectors saturated to half their width, in 128-bit lanes."""
+    return k.number(kind, 0, 2 * a.lanes).intrinsic(f"llvm.x86.{PACKS[a.lanes * k.size(a.kind)].format(name)}", a, b)
+
+
+def packs() -> bool:
+    """Whether the processor has instructions for `Way.packed`."""
+    return host.has("avx2")
 
 
 def finish(way: Way, sums_kind: str) -> str:

@@ -25,28 +25,46 @@ def walk_args(operands: Sequence[str]) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Operand:
     """An operand of a walk: its element kind, and how it moves along the innermost dimension: `next` element by element, `same`
-    (a number repeats), or `far` (by its stride)."""
+    (a number repeats), or `far` (by its stride).  With `planes` the output is far because those of so many neighbours along the
+    dimension before lie in between."""
 
     name: str
     kind: str
     inner: str
+    planes: int = 1
 
 
 def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> str:
     """body(*inputs) gives the last operand, for as many elements at once as the inputs have side by side."""
     *inputs, y = operands
     wide = all(o.inner != "far" for o in inputs) and any(o.inner == "next" for o in operands)
-    lanes = host.lanes() if wide else 1
+    lanes, planes = host.lanes() if wide else 1, y.planes if wide else 1
     at = [k[o.name] + (k[f"{o.name}_absolute"] == 0).select(k.arena, k.number("i64", 0)) for o in operands]
     with ExitStack() as loops:
-        for d in range(DIMS - 1):
+        for d in range(DIMS - (1 if planes == 1 else 2)):
             i = loops.enter_context(k.loop(k[f"size{d}"]))
             at = [a + i * k[f"{o.name}{d}"] for a, o in zip(at, operands, strict=True)]
         with k.loop(k[f"size{DIMS - 1}"], step=lanes) as i:
             places = [a + i * k[f"{o.name}{DIMS - 1}"] for a, o in zip(at, operands, strict=True)]
-            loaded = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(inputs, places[:-1], strict=True)]
-            _put(k, y, body(*loaded).spread(lanes), places[-1], k[f"size{DIMS - 1}"] - i)
+            values = []
+            for plane in range(planes):
+                here = [p + plane * k[f"{o.name}{DIMS - 2}"] for o, p in zip(inputs, places[:-1], strict=True)]
+                loaded = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(inputs, here, strict=True)]
+                values.append(body(*loaded).spread(lanes))
+            left = k[f"size{DIMS - 1}"] - i
+            if planes == 1:
+                _put(k, y, values[0], places[-1], left)
+            else:
+                k.store_first(_woven([v.to(y.kind) for v in values]), places[-1], planes * left)
     return k.finished()
+
+
+def _woven(planes: list[Lanes]) -> Lanes:
+    """The first number of 2 to 4 vectors, then the second of each, and so on; the last of a power of two lanes repeat."""
+    n, many = planes[0].lanes, len(planes)
+    pairs = [a.shuffle(list(range(2 * n)), b) for a, b in ((planes[0], planes[1]), (planes[min(2, many - 1)], planes[-1]))]
+    picks = [n * p + i for i in range(n) for p in range(many)]
+    return pairs[0].shuffle(picks + picks[-1:] * (2 ** (len(picks) - 1).bit_length() - len(picks)), pairs[1])
 
 
 def _put(k: Code, y: Operand, value: Lanes, place: Lanes, left: Lanes) -> None:

@@ -92,7 +92,37 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
 
 
 def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
-    """The way out of every sum; the last vectors of the last panel keep what lies behind the last channel."""
+    """The way out of every sum: four vectors at once where all channels of the panel are real and the way allows."""
+    vectors = len(sums[0])
+    if way.rescale is None:
+        _store_each(k, way, sums, y, channel)
+        return
+    with k.otherwise(k["channels"] - channel >= vectors * host.lanes()) as (whole, part):
+        with whole:
+            _store_packed(k, way, sums, y, channel)
+        with part:
+            _store_each(k, way, sums, y, channel)
+
+
+def _store_packed(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
+    """Four vectors at a time, row after row."""
+    lanes, vectors = host.lanes(), len(sums[0])
+    p = [way.loaded(k, channel + lanes * j, lanes) for j in range(vectors)]
+    cells = [(r, j) for r in range(len(sums)) for j in range(vectors)]
+    for at in range(0, len(cells), 4):
+        four = cells[at : at + 4]
+        taken = four + four[-1:] * (4 - len(four))
+        bytes_ = way.packed(k, [sums[r][j] for r, j in taken], [p[j] for _, j in taken])
+        units = lanes // 4
+        straight = bytes_.bits("i32").shuffle([4 * u + q for q in range(4) for u in range(units)]).bits("u8")
+        for row in sorted({r for r, _ in four}):
+            own = [i for i, (r, _) in enumerate(four) if r == row]
+            part = straight.shuffle(list(range(own[0] * lanes, (own[-1] + 1) * lanes)))
+            k.store(part, y[row] + (channel + lanes * four[own[0]][1]))
+
+
+def _store_each(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
+    """One vector after the other; the last ones of the last panel keep what lies behind the last channel."""
     lanes, size = host.lanes(), k.size(way.kind)
     left = k["channels"] - channel
     for j in range(len(sums[0])):

@@ -219,8 +219,15 @@ class Desk:
             args |= {f"size{d}": size, **{f"{n}{d}": st for n, st in zip(names, strides, strict=True)}}
         moves = [{WIDTHS[o.kind]: "next", 0: "same"}.get(st, "far") for o, st in zip(operands, dims[-1][1:], strict=True)]
         kinds = [moving.Operand(n, o.kind, m) for n, o, m in zip(names, operands, moves, strict=True)]
+        kinds[-1] = replace(kinds[-1], planes=_planes(dims, WIDTHS[y.kind]))
         self.call_named(Kernel(factory, (*kinds, *params)), (*moving.walk_args(names), *more), args)
         return True
+
+
+def _planes(dims: Sequence[tuple[int, ...]], width: int) -> int:
+    """How many neighbours along the last dimension but one the output, the last operand, holds side by side (1: none, or too many)."""
+    (many, *outer), (_, *inner) = dims[-2:]
+    return many if 2 <= many <= 4 and outer[-1] == width and inner[-1] == many * width else 1
 
 
 def float_bits(value: Any) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from hwsim.kernels.compiling import Kernel, address
-from hwsim.kernels.finishing import WAY_ARGS, Way, finish
+from hwsim.kernels.finishing import WAY_ARGS, Way, finish, packs
 from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place
 from hwsim.ops._mac import Epilogue, epilogue
 from hwsim.program import Step
@@ -179,13 +181,23 @@ def way_out(desk: Desk, e: Epilogue, kind: str, bias: int, width: int) -> tuple[
     Parameters are kept to whole panels of `width` output channels.
     """
     kinds = ("f32", "f32") if e.real else e.arithmetic.PARAMETERS
-    way = Way(None if e.real else e.arithmetic.requantize, kinds, kind)
+    way = Way(None if e.real else e.arithmetic.requantize, kinds, kind, _rescale(e, kind, bias))
     args = {"zero_point": e.zero_point, "low": e.low, "high": e.high, "y_bias": 0 if e.real else bias}
     for i, (kind, values) in enumerate(zip(kinds, e.parameters, strict=True)):
         held = np.zeros(-(-len(values) // width) * width + MOST_LANES, DTYPES[kind])
         held[: len(values)] = values
         args[f"p{i}"] = desk.keep(held)
     return way, args
+
+
+def _rescale(e: Epilogue, kind: str, bias: int) -> Callable[..., Any] | None:
+    """The arithmetic's number before zero point and limits, where the way out may saturate it to bytes."""
+    own = None if e.real else getattr(e.arithmetic, "RESCALE", None)
+    bytes_ = kind == "u8" and all(0 <= v - bias <= 255 for v in (e.zero_point, e.low, e.high))
+    if own is None or not bytes_ or not packs():
+        return None
+    function, holds = own
+    return function if holds(e.parameters) else None
 
 
 def finishing_of(desk: Desk, e: Epilogue, y: Plane, sums: str) -> dict[str, int]:
