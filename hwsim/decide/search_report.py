@@ -172,6 +172,8 @@ def _how(found: Found) -> Iterator[str]:
     yield f"hwsim {version('hwsim')}; chip {q.arch.name} {q.arch.hash[:12]} ({q.arch.validation.text}); network {q.source.sha256[:12]}"
     yield f"quantized by {q.method} on {len(q.calibration)} calibration samples"
     yield f"loss of {len(s.rows)} single widths on {s.samples} samples, bit-true"
-    on = f"{s.samples} samples" if found.wish.objective == "accuracy" else f"{len(q.x)} samples"
-    yield f"{len(found.judged)} assignments quantized layer after layer; the answer is the best of them on {on}"
+    nearest = f"nearest to the float network, by KL, on {s.samples} samples"
+    cheapest = f"cheapest of those that are accurate enough on {len(q.x)} samples"
+    which = nearest if found.wish.objective == "accuracy" else cheapest
+    yield f"{len(found.judged)} assignments quantized layer after layer, the loss learned from each; the answer is the {which}"
     yield ", ".join(f"{what} {seconds:.1f} s" for what, seconds in found.seconds.items())

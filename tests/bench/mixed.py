@@ -43,9 +43,9 @@ def bitops(keep: Path, rows: int, networks: Sequence[str]) -> Iterator[str]:
     yield (
         "One scale per channel, graph rule 1 (fbgemm arithmetic); the first and the last layer at 8 bits, and the number is that of the\n"
         "others, so that a uniform width is the limit.  Weights of 2, 3, 4 and 8 bits, activations of 3, 4 and 8.  The answers are those\n"
-        "of `hwsim search` by the ILP on KL: of several candidates (8 with nearest rounding, 24 with the full pipeline), from which it\n"
-        "learns the loss, the one nearest to the float network, by KL, on the samples of the sensitivity: 1,000 training images, or the\n"
-        "crops that calibrate.  In brackets: against w8a8 by the same rounding."
+        "of `hwsim search` by the ILP on KL: of up to 8 different candidates with nearest rounding, and 24 with the full pipeline, from\n"
+        "which it learns the loss, the one nearest to the float network, by KL, on the samples of the sensitivity: 1,000 training images,\n"
+        "or the crops that calibrate.  In brackets: against w8a8 by the same rounding."
     )
     yield ""
     yield "| network | rounding | BitOps per MAC | assignment | weight bits | KL, samples seen | value | against uniform | goals |"
