@@ -56,8 +56,8 @@ class Frontier:
         return found
 
     def kept(self, keep: Array) -> Frontier:
-        """Some of them."""
-        if keep.all():
+        """Some of them, by a mask or by their numbers."""
+        if keep.dtype == bool and keep.all():
             return self
         (parent, option), held = self.trail[-1], {v: c[keep] for v, c in self.held.items()}
         return Frontier(self.order, self.sums[keep], self.state[keep], held, (*self.trail[:-1], (parent[keep], option[keep])))
@@ -113,12 +113,14 @@ def _open(order: Sequence[int], known: list[list[Term]]) -> tuple[tuple[int, ...
 
 
 def grow(problem: Allocation, order: Order, prune: Callable[[Frontier], Array]) -> Iterator[Frontier]:
-    """The frontier after every variable; `prune(frontier)` says which partial assignments to keep, beyond those that cannot end within
-    the limits."""
+    """The frontier after every variable that makes terms known, and after the last; `prune(frontier)` says which partial assignments to
+    keep, beyond those that cannot end within the limits."""
     limits = np.array(problem.limits)
     now = Frontier(order, np.zeros((1, len(problem.quantities))), np.zeros(1, np.int64), {})
     for depth in range(len(order.variables)):
         now = _grown(problem, now)
+        if not order.known[depth] and depth + 1 < len(order.variables):
+            continue  # nothing is closer to its end, and none of them better than another that was not before
         now = now.kept((now.sums + order.least[depth + 1] <= limits).all(1) & np.isfinite(now.sums[:, 0]))
         now = now.kept(prune(now))
         yield now
@@ -128,13 +130,13 @@ def _grown(problem: Allocation, now: Frontier) -> Frontier:
     """With every option of the next variable."""
     order, v = now.order, now.order.variables[now.depth]
     options, rows = problem.options[v], len(now.sums)
-    option = np.tile(np.arange(options, dtype=np.uint8), rows)
-    held = {**{u: np.repeat(c, options) for u, c in now.held.items()}, v: option}
-    sums = np.repeat(now.sums, options, 0)
+    option = np.repeat(np.arange(options, dtype=np.uint8), rows)  # what was sorted lies side by side
+    held = {**{u: np.tile(c, options) for u, c in now.held.items()}, v: option}
+    sums = np.tile(now.sums, (options, 1))
     for t in order.known[now.depth]:
         sums += np.moveaxis(t.values, 0, -1)[tuple(held[u] for u in t.variables)]
     state = np.zeros(len(option), np.int64)
     for u in order.open_[now.depth]:
         state = state * problem.options[u] + held[u]
     still = {u: held[u] for u in order.open_[now.depth]}
-    return Frontier(order, sums, state, still, (*now.trail, (np.repeat(np.arange(rows), options), option)))
+    return Frontier(order, sums, state, still, (*now.trail, (np.tile(np.arange(rows), options), option)))

@@ -19,39 +19,39 @@ EXACT = True
 
 def search(problem: Allocation, seed: int = 0) -> Array:
     """The whole front within the limits: no other assignment is at least as good in every quantity and better in one."""
-    *_, last = grow(problem, order_of(problem), lambda now: undominated(now.sums, now.state))
+    *_, last = grow(problem, order_of(problem), lambda now: _best_rows(now.sums, now.state))
     return best_first(problem, last.choices)
 
 
 def undominated(values: Array, state: Array | None = None) -> Array:
     """Which rows no other row of the same state is at least as good as (less is better; of equal rows the first stays)."""
-    group = np.zeros(len(values), np.int64) if state is None else state
+    keep = np.zeros(len(values), bool)
+    keep[_best_rows(values, np.zeros(len(values), np.int64) if state is None else state)] = True
+    return keep
+
+
+def _best_rows(values: Array, group: Array) -> Array:
+    """The numbers of the undominated rows, sorted by state, then by value."""
     columns = [c for c in range(values.shape[1]) if len(values) and np.ptp(values[:, c]) > 0] or [0]
     if len(columns) <= 2:
         return _staircases(values[:, columns[0]], values[:, columns[-1]], group)
     order = np.lexsort((np.arange(len(values)), *(values[:, c] for c in columns[::-1]), group))
-    keep = np.zeros(len(values), bool)
-    keep[order] = _front(values[order][:, columns], group[order])
-    return keep
+    found: Array = order[_front(values[order][:, columns], group[order])]
+    return found
 
 
 def _staircases(x: Array, y: Array, group: Array) -> Array:
-    """`undominated` in two quantities: sorted by the first, what is less in the second than all before it in its group."""
-    order = np.argsort(x, kind="stable")
+    """`_best_rows` in two quantities: sorted by the first, what is less in the second than all before it in its group."""
     small = group.astype(np.uint16) if len(group) and group.max() < 1 << 16 else group  # sorted by its digits
-    order = order[np.argsort(small[order], kind="stable")]
-    x, y, group = x[order], y[order], group[order]
-    least = np.full(len(x), np.inf)
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    for first, end in pairwise([*starts.tolist(), len(x)]):
-        least[first + 1 : end] = np.minimum.accumulate(y[first : end - 1])
-    lower = y < least
-    lower[starts] = True
-    found = np.flatnonzero(lower)
-    same = (np.diff(x[found]) == 0) & (np.diff(group[found]) == 0)
-    keep = np.zeros(len(x), bool)
-    keep[order[found[np.append(~same, True)[: len(found)]]]] = True
-    return keep
+    order = np.argsort(small, kind="stable")
+    found = []
+    for first, end in pairwise([*np.flatnonzero(np.diff(small[order].astype(np.int64), prepend=-1)).tolist(), len(x)]):
+        rows = order[first:end]
+        rows = rows[np.argsort(x[rows], kind="stable")]  # merged, where it consists of sorted parts
+        low = y[rows]
+        rows = rows[np.append(True, low[1:] < np.minimum.accumulate(low)[:-1])]
+        found.append(rows[np.append(np.diff(x[rows]) > 0, True)])
+    return np.concatenate(found) if found else order
 
 
 def _front(values: Array, group: Array) -> Array:
