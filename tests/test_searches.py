@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hwsim.allocation import Allocation, Term
 from hwsim.quant import Array
 from hwsim.searches._scores import scores
-from hwsim.searches.pareto import undominated
+from hwsim.searches.pareto import front, undominated
 from hwsim.shelf import load, names
 
 EXACT = [n for n in names("searches") if getattr(load("searches", n), "EXACT", False)]
@@ -80,6 +80,21 @@ def test_the_front_is_the_whole_front(problem: Allocation) -> None:
     front = {tuple(t) for t in totals if not any((o <= t).all() and (o < t).any() for o in totals)}
     assert {tuple(t) for t in scores(problem, found)} == front
     assert len(found) == len(front)
+
+
+@given(problems(most=4096, quantities=2), st.integers(1, 40))
+@settings(max_examples=60)
+def test_a_front_with_few_points_is_as_near_as_it_says(problem: Allocation, most: int) -> None:
+    whole, few = front(problem, None), front(problem, most)
+    assert whole.excess == 0
+    assert front(problem).told(problem) == whole.told(problem) == "exact"
+    exact, found = scores(problem, whole.choices), scores(problem, few.choices)
+    assert few.excess > 0 or np.array_equal(exact, found)
+    for loss, cost in exact[exact[:, 1] + few.excess <= problem.limits[1]]:
+        assert ((found[:, 0] <= loss) & (found[:, 1] <= cost + few.excess)).any()
+    assert (found[:, 1] <= problem.limits[1]).all()
+    if few.excess and len(found):
+        assert few.told(problem).startswith("within ")
 
 
 @pytest.mark.parametrize("quantities", [1, 2, 3, 4])

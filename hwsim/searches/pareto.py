@@ -5,22 +5,72 @@ Of partial assignments that agree in every variable on which the rest depends, o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from hwsim.allocation import Allocation
 from hwsim.quant import Array
-from hwsim.searches._frontier import grow, order_of
-from hwsim.searches._scores import best_first
+from hwsim.searches._frontier import Frontier, grow, order_of
+from hwsim.searches._scores import best_first, scores
 
 EXACT = True
 
 
+MOST = 1 << 16  # partial assignments kept side by side
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Assignments (n, variables) on a front.  `excess`: for every assignment on the exact front one here loses no more, and of the second
+    quantity it costs at most so much more; 0 where the front is exact.  Limits are kept; a front that is not exact may lack what lies
+    nearer to one than that.
+    """
+
+    choices: Array
+    excess: float = 0.0
+
+    def told(self, problem: Allocation) -> str:
+        """In words: `exact`, or how far it may be from the exact one, as a share of the least cost on it."""
+        if not self.excess:
+            return "exact"
+        share = self.excess / scores(problem, self.choices)[:, 1].min()
+        return f"within {100 * share:.2g} % of {problem.quantities[1]} of the exact one"
+
+
 def search(problem: Allocation, seed: int = 0) -> Array:
     """The whole front within the limits: no other assignment is at least as good in every quantity and better in one."""
-    *_, last = grow(problem, order_of(problem), lambda now: _best_rows(now.sums, now.state))
-    return best_first(problem, last.choices)
+    return front(problem, most=None).choices
+
+
+def front(problem: Allocation, most: int | None = MOST) -> Front:
+    """The front of two quantities, exact as long as so many partial assignments stay (None: always); else one whose distance is known."""
+    excess = 0.0
+
+    def prune(now: Frontier) -> Array:
+        nonlocal excess
+        rows = _best_rows(now.sums, now.state)
+        if most is None or len(rows) <= most or now.sums.shape[1] != 2:
+            return rows
+        rows, more = _thinned(rows, now.sums[rows, 1], now.state[rows], most)
+        excess += more
+        return rows
+
+    *_, last = grow(problem, order_of(problem), prune)
+    return Front(best_first(problem, last.choices), excess)
+
+
+def _thinned(rows: Array, cost: Array, state: Array, most: int) -> tuple[Array, float]:
+    """At most about so many of rows sorted by loss in each state, of near costs the one that loses least; and how far the others lie."""
+    first = np.flatnonzero(np.diff(state, prepend=-1))
+    lengths = np.diff(np.append(first, len(rows)))
+    start, end = np.repeat(cost[first], lengths), np.repeat(cost[first + lengths - 1], lengths)
+    width = (start - end).max() * len(first) / most
+    cell = np.floor((start - cost) / width)
+    heads = np.flatnonzero((np.diff(cell, prepend=-1) != 0) | (np.diff(state, prepend=-1) != 0))
+    nearest = np.repeat(cost[heads], np.diff(np.append(heads, len(rows))))
+    return rows[heads], float((nearest - cost).max())
 
 
 def undominated(values: Array, state: Array | None = None) -> Array:
