@@ -7,10 +7,12 @@ import pickle
 import random
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -290,10 +292,9 @@ def counted(out: Path) -> int:
         return 0
 
 
-def until(condition: Any, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what happens at the latest when a process ends, however slow the machine is."""
     while not condition():
-        assert time.monotonic() < end, "must happen in time"
         time.sleep(0.02)
 
 
@@ -330,7 +331,8 @@ def test_killed_workers_and_scheduler_change_nothing(model: str, tmp_path: Path)
     """A real scheduler and real workers: workers killed at random moments and replaced, then the scheduler itself."""
     pytest.importorskip("distributed")
     wanted, out, chance = whole(model, tmp_path / "whole.db"), tmp_path / "s.db", random.Random(1)
-    address = f"tcp://127.0.0.1:{20000 + os.getpid() % 20000}"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
     with ExitStack() as stack:
         scheduler = dask(stack, "scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard")
         workers = [worker(stack, address) for _ in range(2)]
@@ -343,7 +345,7 @@ def test_killed_workers_and_scheduler_change_nothing(model: str, tmp_path: Path)
         before = counted(out)
         more_than(out, before, run)
         os.killpg(scheduler.pid, signal.SIGKILL)
-        _, complaint = run.communicate(timeout=60)
+        _, complaint = run.communicate()
         assert run.returncode in (0, 2), complaint
         if run.returncode:
             assert "run the same command again" in complaint.splitlines()[-1]
@@ -353,7 +355,7 @@ def test_killed_workers_and_scheduler_change_nothing(model: str, tmp_path: Path)
 
 
 def worker(stack: ExitStack, address: str) -> subprocess.Popen[str]:
-    return dask(stack, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60")
+    return dask(stack, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "600")
 
 
 def dask(stack: ExitStack, *words: str) -> subprocess.Popen[str]:
