@@ -49,8 +49,11 @@ def estimate(program: Program, arch: Arch, mappings: list[Mapping], residency: R
 def energy_lines(arch: Arch, prices: Prices, layer: Layer, mapping: Mapping, cycles: int) -> list[Priced]:
     """A layer's energy, action by action; they add up to its row."""
     work = _work(Chip(arch, prices), layer, mapping)
-    lines = layer_energy(arch, prices, layer, mapping, _actions(layer, mapping, work), work)
-    return [*lines, *time_energy(arch, prices, cycles)]
+    return _lines(Chip(arch, prices), layer, mapping, _actions(layer, mapping, work), work, cycles)
+
+
+def _lines(chip: Chip, layer: Layer, mapping: Mapping, actions: dict[str, int], work: dict[str, int], cycles: int) -> list[Priced]:
+    return [*layer_energy(chip.arch, chip.prices, layer, mapping, actions, work), *time_energy(chip.arch, chip.prices, cycles)]
 
 
 def appraiser(arch: Arch, prices: Prices) -> Callable[[Layer, Mapping], tuple[int, float]]:
@@ -138,7 +141,7 @@ def _layer_cost(chip: Chip, layer: Layer, mapping: Mapping, live_bits: int, swit
     busy = _busy_units(chip, layer, mapping, work)
     cycles = _cycles(chip, layer, mapping, busy, switches)
     actions = _actions(layer, mapping, work)
-    energy = by_part(energy_lines(chip.arch, chip.prices, layer, mapping, sum(cycles.values())))
+    energy = by_part(_lines(chip, layer, mapping, actions, work, sum(cycles.values())))
     mac = layer.loops is not None
     tile = mapping.tilings[0].resident_bits if mapping.tilings else {}
     onchip = sum(tile.values()) if tile and not mapping.resident else live_bits if mapping.resident else 0

@@ -31,13 +31,16 @@ class Crossing:
     level: Level | None
 
 
-def crossings_of(layer: Layer, index: int, arch: Arch, residency: Residency, prices: Prices) -> list[Crossing]:
-    """The layer's boundaries from the outermost inward; weights that stay from one inference to the next do not cross theirs."""
+def crossings_of(stays: bool, arch: Arch, residency: Residency, prices: Prices) -> list[Crossing]:
+    """A layer's boundaries from the outermost inward, whose live set `stays` on chip or does not.
+
+    Weights that stay from one inference to the next do not cross theirs.
+    """
     found = []
     for pairs in boundaries(arch):
         kept = "weights" in pairs and keeps_weights(arch, residency, pairs["weights"][0])
         moving = {o: pair for o, pair in pairs.items() if not (o == "weights" and kept)}
-        home = pairs.get("outputs", ("",))[0] == residency.memory and residency.fits[index]
+        home = pairs.get("outputs", ("",))[0] == residency.memory and stays
         found.append(Crossing(moving, None if home else _level(moving, arch, residency, prices)))
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -65,11 +66,16 @@ class Search:
     appraise: Appraise
     known: dict[Any, tuple[int, Chain]] = field(default_factory=dict)
 
+    @cached_property
+    def crossings(self) -> dict[bool, list[Crossing]]:
+        """The boundaries of layers whose live set stays on chip, and of others."""
+        return {stays: crossings_of(stays, self.arch, self.residency, self.prices) for stays in (False, True)}
+
     def layer(self, layer: Layer, index: int) -> Mapping:
         """The mapping of one layer."""
         if layer.unit == FREE or layer.loops is None:
             return _untiled(layer, index, self.arch, self.residency)
-        crossings = crossings_of(layer, index, self.arch, self.residency, self.prices)
+        crossings = self.crossings[self.residency.fits[index]]
         problem = problem_of(layer)
         mapped = _Layout(layer, index, problem, once_of(layer, problem), self.arch, self.residency, crossings)
         alike = (problem, layer.loops, layer.unit, layer.precision, *mapped.once.values(), *(c.level is None for c in crossings))
