@@ -117,6 +117,35 @@ def conv(x_type: str) -> Any:
     return kernel
 
 
+def _products(right: Any, w_size: int) -> tuple[Any, Any]:
+    """Sums of one row of the left matrix with every column: `rows` where columns lie side by side, `dots` wherever they lie."""
+    from numba import njit
+
+    @njit
+    def rows(sums: Any, x: Any, w: int, a: Any) -> None:
+        sums[:] = 0
+        w_zero = np.int32(a[14])
+        for c in range(a[5]):
+            value, row = np.int64(np.int32(x[c * a[9]]) - np.int32(a[13])), right(w + w_size * c * a[10], len(sums))
+            for k in range(len(sums)):
+                sums[k] += value * np.int64(np.int32(row[k]) - w_zero)
+
+    @njit
+    def dots(sums: Any, x: Any, w: int, a: Any) -> None:
+        x_zero, w_zero = np.int32(a[13]), np.int32(a[14])
+        for k in range(len(sums)):
+            column, total = right(w + w_size * k * a[11], (a[5] - 1) * a[10] + 1), np.int64(0)
+            if a[9] == 1 and a[10] == 1:
+                for c in range(a[5]):
+                    total += np.int64(np.int32(x[c]) - x_zero) * np.int64(np.int32(column[c]) - w_zero)
+            else:
+                for c in range(a[5]):
+                    total += np.int64(np.int32(x[c * a[9]]) - x_zero) * np.int64(np.int32(column[c * a[10]]) - w_zero)
+            sums[k] = total
+
+    return rows, dots
+
+
 def product(x_type: str, w_type: str) -> Any:
     """Kernel: batched products of two computed matrices, sums in int64 cut to `bits`.
 
@@ -129,6 +158,7 @@ def product(x_type: str, w_type: str) -> Any:
     left, right = getattr(raw, x_type), getattr(raw, w_type)
     x_size, w_size = SIZES[x_type], SIZES[w_type]
     finish, cut = raw.finish, _cut()
+    rows, dots = _products(right, w_size)
 
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 22)
@@ -137,12 +167,11 @@ def product(x_type: str, w_type: str) -> Any:
         for b in range(batches):
             for m in range(a[4]):
                 x = left(arena + a[0] + x_size * (offsets[3 * b] + m * a[8]), (depth - 1) * a[9] + 1)
-                for k in range(columns):
-                    w = right(arena + a[1] + w_size * (offsets[3 * b + 1] + k * a[11]), (depth - 1) * a[10] + 1)
-                    total = np.int64(0)
-                    for c in range(depth):
-                        total += (np.int64(x[c * a[9]]) - a[13]) * (np.int64(w[c * a[10]]) - a[14])
-                    sums[k] = total
+                w = arena + a[1] + w_size * offsets[3 * b + 1]
+                if a[11] == 1:
+                    rows(sums, x, w, a)
+                else:
+                    dots(sums, x, w, a)
                 overflowed[0] += cut(sums, columns, a[20], a[21])
                 target = arena + a[2] + a[17] * (offsets[3 * b + 2] + m * a[12])
                 finish(a[15], a[16], arena + a[18], 0, columns, target)

@@ -15,7 +15,8 @@ TURN = 2e-3  # seconds
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number beside the least that is wanted and the aim; smaller is better where `less`."""
+    """One measured number beside the least that is wanted and the aim; smaller is better where `less`.
+    A must of 0: nothing is wanted of it."""
 
     what: str
     measured: float
@@ -27,6 +28,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
+        if not self.must:
+            return ""
         reached = [self.measured <= v if self.less else self.measured >= v for v in (self.must, self.aim)]
         return "aim" if reached[1] else "must" if reached[0] else "MISSED"
 
@@ -63,7 +66,7 @@ def table(rows: Sequence[Row]) -> str:
     lines = ["| what | must | aim | measured | | theirs against ours |", "|---|---|---|---|---|---|"]
     for r in rows:
         bound = "<= " if r.less else ">= "
-        wanted = " | ".join(f"{bound}{v:g}{_unit(r.unit)}" for v in (r.must, r.aim))
+        wanted = " | ".join(f"{bound}{v:g}{_unit(r.unit)}" if v else "" for v in (r.must, r.aim))
         lines.append(f"| {r.what} | {wanted} | {r.measured:.3g}{_unit(r.unit)} | {r.verdict} | {r.detail} |")
     return "\n".join(lines)
 
