@@ -117,30 +117,31 @@ def conv(x_type: str) -> Any:
     return kernel
 
 
-def _products(right: Any, w_size: int) -> tuple[Any, Any]:
-    """Sums of one row of the left matrix with every column: `rows` where columns lie side by side, `dots` wherever they lie."""
+def _products(right: Any, w_size: int, small: Any) -> tuple[Any, Any]:
+    """Sums of one row of the left matrix with every column: `rows` where columns lie side by side, `dots` wherever they lie.
+    Numbers without their zero points are `small`."""
     from numba import njit
 
     @njit
     def rows(sums: Any, x: Any, w: int, a: Any) -> None:
         sums[:] = 0
-        w_zero = np.int32(a[14])
+        w_zero = small(a[14])
         for c in range(a[5]):
-            value, row = np.int64(np.int32(x[c * a[9]]) - np.int32(a[13])), right(w + w_size * c * a[10], len(sums))
+            value, row = np.int64(small(x[c * a[9]]) - small(a[13])), right(w + w_size * c * a[10], len(sums))
             for k in range(len(sums)):
-                sums[k] += value * np.int64(np.int32(row[k]) - w_zero)
+                sums[k] += value * np.int64(small(row[k]) - w_zero)
 
     @njit
     def dots(sums: Any, x: Any, w: int, a: Any) -> None:
-        x_zero, w_zero = np.int32(a[13]), np.int32(a[14])
+        x_zero, w_zero = small(a[13]), small(a[14])
         for k in range(len(sums)):
             column, total = right(w + w_size * k * a[11], (a[5] - 1) * a[10] + 1), np.int64(0)
             if a[9] == 1 and a[10] == 1:
                 for c in range(a[5]):
-                    total += np.int64(np.int32(x[c]) - x_zero) * np.int64(np.int32(column[c]) - w_zero)
+                    total += np.int64(small(x[c]) - x_zero) * np.int64(small(column[c]) - w_zero)
             else:
                 for c in range(a[5]):
-                    total += np.int64(np.int32(x[c * a[9]]) - x_zero) * np.int64(np.int32(column[c * a[10]]) - w_zero)
+                    total += np.int64(small(x[c * a[9]]) - x_zero) * np.int64(small(column[c * a[10]]) - w_zero)
             sums[k] = total
 
     return rows, dots
@@ -158,7 +159,7 @@ def product(x_type: str, w_type: str) -> Any:
     left, right = getattr(raw, x_type), getattr(raw, w_type)
     x_size, w_size = SIZES[x_type], SIZES[w_type]
     finish, cut = raw.finish, _cut()
-    rows, dots = _products(right, w_size)
+    rows, dots = _products(right, w_size, np.int32 if max(x_size, w_size) < 4 else np.int64)
 
     def kernel(args: int, arena: int) -> None:
         a = i64(args, 22)
