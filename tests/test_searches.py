@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from math import prod
 
 import numpy as np
@@ -116,3 +118,19 @@ def test_other_searches_keep_the_limits(strategy: str, problem: Allocation) -> N
     totals = scores(problem, found) if len(found) else np.zeros((0, len(problem.quantities)))
     assert (totals[:, 1:] <= np.array(problem.limits[1:])).all()
     assert np.isfinite(totals).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the C library's printf by its POSIX name")
+def test_what_a_solver_prints_does_not_reach_standard_output() -> None:
+    program = """
+import ctypes
+from hwsim.searches._native import unheard
+say = lambda text: ctypes.CDLL(None).printf(text)
+print("before")
+say(b"printed before;")
+with unheard():
+    say(b"a line of the solver")
+say(b"printed after")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "before\nprinted before;printed after"

@@ -12,6 +12,7 @@ import numpy as np
 
 from hwsim.allocation import Allocation, Term, merged
 from hwsim.quant import Array
+from hwsim.searches._native import unheard
 from hwsim.searches._scores import best_first
 
 EXACT = True
@@ -59,9 +60,9 @@ def _solve(problem: Allocation, terms: list[Term], constant: Array, excluded: li
     constraints += [_other_than(choice, first, int(at[-1])) for choice in excluded]
     integral = np.concatenate([np.ones(first[-1]), np.zeros(at[-1] - first[-1])])
     bounds = Bounds(0, np.where(forbidden, 0.0, 1.0))
-    answer = milp(
-        values[0] / max(size[0], 1e-300) * 1e3, integrality=integral, bounds=bounds, constraints=constraints, options={"mip_rel_gap": 0}
-    )
+    objective, exact = values[0] / max(size[0], 1e-300) * 1e3, {"mip_rel_gap": 0}
+    with unheard():
+        answer = milp(objective, integrality=integral, bounds=bounds, constraints=constraints, options=exact)
     if answer.x is None:
         return None
     return np.array([np.argmax(answer.x[a:b]) for a, b in pairwise(first)], np.uint8)
