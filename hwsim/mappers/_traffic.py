@@ -78,15 +78,10 @@ def _refetches(trips: Mapping[str, Array], order: str, loop: str) -> Array:
 def chosen(p: Problem, sizes: tuple[int, int, int, int], order: str, buffers: Mapping[str, int], operands: set[str], fits: bool) -> Tiling:
     """The tiling of groups, outputs, channels and rows in one order."""
     g, k, c, r = sizes
-    rows = min((r - 1) * p.stride + p.kernel_rows, p.input_rows)
-    bits = {
-        "weights": g * k * c * p.kernel * p.weight_bits,
-        "inputs": g * c * rows * p.row_elements * p.input_bits,
-        "outputs": g * k * r * p.inner * (p.sum_bits if c < p.channels else p.output_bits),
-    }
+    bits = tile_bits(p, *(np.asarray(s) for s in sizes))
     trips = -(-p.groups // g) * -(-p.outputs // k) * -(-p.channels // c) * -(-p.rows // r)
     assert order in ORDERS
-    return Tiling(g, k, c, r, order, trips, fits, {o: bits[o] * buffers[o] for o in bits if o in operands})
+    return Tiling(g, k, c, r, order, trips, fits, {o: int(bits[o]) * buffers[o] for o in bits if o in operands})
 
 
 def inside(p: Problem, t: Tiling) -> Problem:
