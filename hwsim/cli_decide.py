@@ -204,7 +204,12 @@ def search(
     tie: Annotated[str, typer.Option(help="residual and layer: widths that are chosen together")] = "",
     loss: Annotated[str, typer.Option(help="the metric of sensitivity that the search believes: kl, sqnr, accuracy, trace ...")] = "kl",
     candidates: Annotated[
-        int, typer.Option(min=1, help="assignments of the greatest accuracy that are quantized and compared; the loss is learned from them")
+        int,
+        typer.Option(
+            min=1,
+            help="for --objective accuracy: assignments that are quantized and compared, the strategy's own answer, the uniform width, "
+            "and the ILP's for the loss as it is learned from those before (1: none of these)",
+        ),
     ] = 8,
     calibration: CalibrationOption = None,
     samples: Annotated[int, typer.Option(min=1, help="of the data, for the sensitivity")] = 500,

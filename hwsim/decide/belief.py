@@ -10,6 +10,7 @@ from hwsim.quant import Array
 
 __all__ = ["Belief"]
 
+# All three are assumed:
 SPREAD = 0.2  # standard deviation of a width's loss, of the loss itself
 FLOOR = 0.03  # the least of it, of the mean loss
 NOISE = 0.05  # of what an assignment loses: quantized again after a small change it comes out a little different

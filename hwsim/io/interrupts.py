@@ -26,7 +26,7 @@ _hints: list[str] = []
 
 @contextmanager
 def resumable(hint: str) -> Iterator[None]:
-    """Work of which an interrupted command says what is left of it."""
+    """Work of which an interrupted command says what is left of it: an exception leaves the hint for what ends the command."""
     _hints.append(hint)
     yield
     _hints.pop()

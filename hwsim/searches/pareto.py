@@ -16,8 +16,6 @@ from hwsim.searches._frontier import Frontier, grow, order_of
 from hwsim.searches._scores import best_first, scores
 
 EXACT = True
-
-
 MOST = 1 << 16  # partial assignments kept side by side
 
 
