@@ -12,7 +12,12 @@ import pytest
 from hwsim.kernels import host
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/test_widths.py", "tests/test_executors.py", "tests/test_onnxruntime.py::test_qoperator_resnet20_every_tensor")
+TESTS = (
+    "tests/test_widths.py",
+    "tests/test_executors.py",
+    "tests/test_normalization.py",
+    "tests/test_onnxruntime.py::test_qoperator_resnet20_every_tensor",
+)
 
 
 def as_processor(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,8 @@ A file defines
 * `loops(node, inputs, outputs)`, when it multiplies and accumulates: its LoopNest;
 * `work(node, inputs, outputs)`: elementary vector operations, by name, that a chip's vector unit prices;
 * `touched(outputs)`: how many elements of the first input are read, where not all of them;
-* `kernel(step, call)`, when a compiled kernel runs it.
+* `kernel(step, desk)`, when a compiled kernel runs it on stored integers, and `real(step, desk)`, when one runs it on float32:
+  whether one does, with its calls handed to the desk.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from hwsim.kernels.compiling import Kernel
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["Desk", "Place", "Source", "float_bits", "merged_loops", "storage_of"]
+__all__ = ["Desk", "Place", "Source", "float_bits", "merged_loops", "real_constant", "storage_of"]
 
 ALIGN = 64
 SHORT = 16  # elements side by side that are too few for a loop of vectors
@@ -88,6 +88,13 @@ class Place:
         for axis, stride in enumerate(self.strides):
             grid += (np.arange(self.shape[axis], dtype=np.int32) * stride).reshape([-1 if i == axis else 1 for i in range(grid.ndim)])
         return grid
+
+
+def real_constant(tensor: Tensor) -> Array:
+    """The real numbers of a constant, in float32."""
+    assert tensor.constant is not None
+    held = tensor.constant.array
+    return held.astype(np.float32) if tensor.quant is None else tensor.quant.dequantize(held)
 
 
 def storage_of(tensor: Tensor) -> tuple[str, int] | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics import _mlas_norm
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import row_norm
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import ALIGN, Desk, float_bits, real_constant
 from hwsim.ops._reading import Reader, axis_of, broadcast, input_name
 from hwsim.ops._writing import Operands, Written
+from hwsim.program import Step
 from hwsim.quant import Array
 
 
@@ -94,13 +100,18 @@ def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None
         shape = (-1, *[1] * (x.ndim - 2))
         y = _standardize(grouped, (2,), a["epsilon"]).reshape(x.shape) * scale.reshape(shape)
         return (y if bias is None else y + bias.reshape(shape)).astype(x.dtype)
-    axes = tuple(range(a["axis"] % x.ndim, x.ndim))
+    rows, scales, shifts = (None if t is None else _in_rows(t, x.shape, a["axis"]) for t in (x, scale, bias))
+    assert rows is not None and scales is not None
     if kind == "rms":
-        return (x / np.sqrt(np.mean(x * x, axes, keepdims=True) + np.float32(a["epsilon"])) * scale).astype(x.dtype)
-    mean = x.mean(axes, keepdims=True)
-    inverse = 1 / np.sqrt(np.mean((x - mean) ** 2, axes, keepdims=True) + np.float32(a["epsilon"]))
-    y = (x - mean) * inverse * scale
-    return (y if bias is None else y + bias).astype(x.dtype), mean, inverse
+        return _mlas_norm.rms_norm(rows, scales, a["epsilon"]).astype(x.dtype).reshape(x.shape)
+    y, *statistics = _mlas_norm.layer_norm(rows, scales, shifts, a["epsilon"])
+    mean, inverse = (s.reshape(*x.shape[: a["axis"]], *[1] * (x.ndim - a["axis"])) for s in statistics)
+    return y.astype(x.dtype).reshape(x.shape), mean, inverse
+
+
+def _in_rows(t: Array, shape: Shape, axis: int) -> Array:
+    """A tensor broadcast to a shape, as float32 rows of all numbers that are normalized together."""
+    return np.broadcast_to(t, shape).astype(np.float32).reshape(prod(shape[:axis]), prod(shape[axis:]))
 
 
 def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
@@ -117,3 +128,27 @@ def _response(x: Array, a: Any) -> Array:
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {f"{node.attrs['kind']}_norm": outputs[0].elements}
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Layer and RMS normalization, with a constant scale and shift for each place of a row."""
+    x, kind, axis = step.inputs[0], step.node.attrs["kind"], step.node.attrs.get("axis", 0)
+    assert x is not None
+    parts = {n: t for n, t in zip(("scale", "shift"), step.inputs[1:], strict=False) if t is not None}
+    if kind not in _mlas_norm.LEAST or len(step.outputs) > 1 or not all(_same_in_rows(t, x, axis) for t in parts.values()):
+        return False
+    source, target, columns = desk.row_major(x), desk.row_major(step.outputs[0]), prod(x.shape[axis:])
+    desk.reorder(desk.place(x), source)
+    rows = x.elements // columns
+    args = {"x": source.offset, "y": target.offset, "rows": rows, "columns": columns, "epsilon": float_bits(step.node.attrs["epsilon"])}
+    args |= {"together": rows - rows % row_norm.TOGETHER, "fours": columns - columns % 4, "eights": columns - columns % 8}
+    args |= {n: desk.keep(np.pad(_in_rows(real_constant(t), x.shape[axis:], 0)[0], (0, ALIGN))) for n, t in parts.items()}
+    make = row_norm.normalize if columns >= _mlas_norm.LEAST[kind] else row_norm.normalize_short
+    desk.call_named(Kernel(make, (kind == "layer", "shift" in parts)), row_norm.NORM_ARGS, args)
+    desk.reorder(target, desk.place(step.outputs[0]))
+    return True
+
+
+def _same_in_rows(t: Tensor, x: Tensor, axis: int) -> bool:
+    """Whether numbers are constant and the same in all rows of x."""
+    return t.constant is not None and prod(t.shape[: max(len(t.shape) - len(x.shape) + axis, 0)]) == 1

@@ -41,7 +41,7 @@ def forward(graph: Graph, feeds: Mapping[str, Array], watch: Callable[[str, Arra
     values, last = dict(feeds), last_uses(graph)
     for i, node in enumerate(graph.nodes):
         found = compute(node, [constant_or(graph, t, values) for t in node.inputs])
-        for t, array in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True):
+        for t, array in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False):
             values[t] = aligned(array, array, statistics[t])[0] if t in statistics else array
             watch(t, values[t])
         for t in [t for t in node.inputs if last.get(t) == i]:

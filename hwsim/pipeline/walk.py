@@ -125,7 +125,7 @@ def _step(plan: Plan, node: Node, recipe: Recipe, state: _State) -> None:
     if known is not None and isinstance(outputs[0], np.ndarray) and isinstance(outputs[1], np.ndarray):
         outputs = aligned(outputs[0], outputs[1], known)
     for values, found in zip((state.real, state.quantized), outputs, strict=True):
-        values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+        values.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=False))
 
 
 class _Refiner:

@@ -50,8 +50,10 @@ def _emit(step: Step, desk: Desk) -> bool:
     module = load("ops", step.op)
     named = [t for t in (*step.inputs, *step.outputs) if t is not None and t.constant is None]
     known = all(t is None or t.constant is not None for t in step.inputs)
-    if not step.integer or known or any(t.name not in desk.places for t in named):
+    if known or any(t.name not in desk.places for t in named):
         return False
+    if not step.integer:
+        return all(t.format == "float32" for t in named) and hasattr(module, "real") and bool(module.real(step, desk))
     if hasattr(module, "kernel"):
         return bool(module.kernel(step, desk))
     return getattr(module, "MOVES", False) and emit_moves(step, desk, module.compute)
