@@ -15,16 +15,17 @@ from hwsim.arithmetics._fixed_point import Q32, one_over_one_plus
 from hwsim.arithmetics._litert_pairs import multiplier
 from hwsim.arithmetics._rounding import bit_length, rdbp, round_away, srdhm, wrap32
 from hwsim.arithmetics.gemmlowp import scaled
+from hwsim.kernels.numbers import in_int32, rounded_high_product
 from hwsim.quant import Array, QuantParams
 
 __all__ = ["softmax"]
 
 f32, f64 = np.float32, np.float64
-Parts = tuple[Array, Array, Array, Any]
+Parts = tuple[Array, Any, Array, Any]
 
 
 def softmax(x: QuantParams, y: QuantParams, beta: float) -> Parts:
-    """Exponentials and what the sum takes of them, by (row maximum - number); a table of reciprocals; and the way out.
+    """Exponentials (int32) by (row maximum - number); what the sum takes of one; a table of reciprocals; and the way out.
 
     The way out is `f(exponential, sum, reciprocals, low)`, with `low` the lowest stored number of the output.
     """
@@ -37,7 +38,15 @@ def _narrow(x: QuantParams, y: QuantParams, beta: float) -> Parts:
     d = -np.arange(1 << x.bits, dtype=np.int64)
     kept = d >= least
     table = np.where(kept, Q32.exp_negative(srdhm(wrap32(np.where(kept, d, 0) << e), m), 5), 0)
-    return table, np.where(kept, rdbp(table, np.int64(12)), 0), np.zeros(1, np.int64), _out16 if y.bits > 8 else _out8
+    return table, _twelve_bits_less, np.zeros(1, np.int64), _out16 if y.bits > 8 else _out8
+
+
+def _twelve_bits_less(e: Any) -> Any:
+    return rdbp(e, 12)
+
+
+def _as_it_is(e: Any) -> Any:
+    return e
 
 
 def _shifted(e: Any, total: Any, bits: Any) -> Any:
@@ -45,7 +54,8 @@ def _shifted(e: Any, total: Any, bits: Any) -> Any:
     total = wrap32(total)
     length = bit_length(total)
     reciprocal = one_over_one_plus((total << (32 - length)) - 2147483648)
-    return rdbp(srdhm(reciprocal, e), length + 11 - bits)
+    shift = length + 11 - bits
+    return rdbp(rounded_high_product(e, in_int32(reciprocal)), in_int32(np.minimum(shift, 31))) * (shift < 32)
 
 
 def _out8(e: Any, total: Any, reciprocals: Any, low: Any) -> Any:
@@ -60,7 +70,7 @@ def _wide(x: QuantParams, beta: float) -> Parts:
     exponential, reciprocals = _wide_tables()
     d = scaled(-np.arange(1 << 16, dtype=np.int64), multiplier(f64(f32(f32(x.scale) * f32(beta))) / (10.0 / 65535.0)))
     e = _looked_up(np.clip(d + 32767, -32768, 32767), exponential)
-    return e, e, reciprocals, _out_wide
+    return e, _as_it_is, reciprocals, _out_wide
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Kernels of functions over rows and images: softmax, and linear interpolation."""
+"""Kernel of linear interpolation in real numbers."""
 
 from __future__ import annotations
 
@@ -6,42 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["interpolate", "softmax"]
+__all__ = ["interpolate"]
 
 SIZES = {"u8": 1, "i16": 2}
-
-
-def softmax(x_type: str) -> Any:
-    """Kernel: softmax of rows through a table of exponentials, sequential float32 sum.
-
-    args: x, y, rows, columns, table address (float32, for row maximum minus number), table size, address of (factor, y_zero, low,
-    high, y_bias) in float64, scratch (columns float32), element stride, row address table (int64).
-    y = rint(float64(t) factor / sum) + y_zero.
-    """
-    from hwsim.kernels import raw
-
-    view, f32, f64, i64 = getattr(raw, x_type), raw.f32, raw.f64, raw.i64
-    size = SIZES[x_type]
-
-    def kernel(args: int, arena: int) -> None:
-        a = i64(args, 10)
-        columns, stride = a[3], a[8]
-        table, p, e, starts = f32(a[4], a[5]), f64(a[6], 5), f32(arena + a[7], columns), i64(a[9], 2 * a[2])
-        for r in range(a[2]):
-            x = view(arena + a[0] + size * starts[2 * r], (columns - 1) * stride + 1)
-            y = view(arena + a[1] + size * starts[2 * r + 1], (columns - 1) * stride + 1)
-            top = np.int64(x[0])
-            for i in range(columns):
-                top = max(top, np.int64(x[i * stride]))
-            total = np.float32(0)
-            for i in range(columns):
-                e[i] = table[top - np.int64(x[i * stride])]
-                total = np.float32(total + e[i])
-            for i in range(columns):
-                v = np.rint(np.float64(e[i]) * p[0] / np.float64(total)) + p[1]
-                y[i * stride] = np.int64(min(max(v, p[2]), p[3])) - np.int64(p[4])
-
-    return kernel
 
 
 def interpolate(x_type: str) -> Any:

@@ -1,4 +1,4 @@
-"""Kernels of integer formulas that an arithmetic brings as functions for arrays and lanes: two operands, reductions, softmax."""
+"""Kernels of integer formulas that an arithmetic brings as functions for arrays and lanes: two operands, reductions, interpolation."""
 
 from __future__ import annotations
 
@@ -11,25 +11,10 @@ from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.moving import Operand, walk, walk_args
 
-__all__ = [
-    "PAIR_PARAMETERS",
-    "REDUCE_ARGS",
-    "RESIZE_ARGS",
-    "SOFTMAX_ARGS",
-    "Table",
-    "interpolate",
-    "pairs",
-    "quantize",
-    "reduce",
-    "softmax",
-]
+__all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "Table", "interpolate", "pairs", "quantize", "reduce"]
 
 PAIR_PARAMETERS = 10
 REDUCE_ARGS = ("x", "y", "outputs", "terms", "starts", "offsets", "x_zero", *WAY_ARGS)
-SOFTMAX_ARGS = (
-    *("x", "y", "rows", "columns", "exponentials", "addends", "reciprocals", "x_step", "y_step", "starts", "low", "high", "y_bias"),
-)
-
 RESIZE_ARGS = (
     *("x", "y", "images", "rows", "columns", "channels", "out_rows", "out_columns"),
     *("row_low", "row_high", "row_weights", "column_low", "column_high", "column_weights", "x_bias", "y_bias", "low", "high"),
@@ -80,31 +65,6 @@ class Table:
 
     def __getitem__(self, index: Lanes) -> Lanes:
         return self.k.load(self.kind, self.address + self.k.size(self.kind) * index.to("i64"))
-
-
-def softmax(kind: str, y_kind: str, out: Callable[..., Any]) -> str:
-    """Kernel of SOFTMAX_ARGS: rows through a table of exponentials by (maximum - number), their sum, and
-    `out(exponential, sum, reciprocals, low)`.
-
-    Exponentials, what the sum takes of them and reciprocals are addresses of int64, `starts` of (element of x, element of y) per row;
-    x_step and y_step are elements from one number of a row to the next.
-    """
-    k = Code(SOFTMAX_ARGS)
-    tables = [Table(k, "i64", k[n]) for n in ("exponentials", "addends", "reciprocals")]
-    with k.loop(k["rows"]) as row:
-        first, target = (k.load("i64", k["starts"] + 16 * row + 8 * j) for j in range(2))
-        x, step = k.arena + k["x"] + k.size(kind) * first, k.size(kind) * k["x_step"]
-        top, total = k.variable(k.load(kind, x).to("i32")), k.variable(k.number("i64", 0))
-        with k.loop(k["columns"]) as i:
-            top.set(top.get().at_least(k.load(kind, x + step * i).to("i32")))
-        with k.loop(k["columns"]) as i:
-            total.set(total.get() + tables[1][top.get() - k.load(kind, x + step * i).to("i32")])
-        with k.loop(k["columns"]) as i:
-            entry = tables[0][top.get() - k.load(kind, x + step * i).to("i32")]
-            value = out(entry, total.get(), tables[2], k["low"]).at_least(k["low"]).at_most(k["high"])
-            place = k.arena + k["y"] + k.size(y_kind) * (target + i * k["y_step"])
-            k.store(value - k["y_bias"], place, y_kind)
-    return k.finished()
 
 
 def interpolate(kind: str, blend: Callable[..., Any]) -> str:

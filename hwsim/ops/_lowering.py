@@ -155,12 +155,13 @@ class Desk:
     def place(self, tensor: Tensor) -> Place:
         return self.places[tensor.name]
 
-    def row_major(self, tensor: Tensor) -> Place:
-        """Where the tensor lies in the order of its axes, without a halo: its own place, or scratch memory to copy to or from."""
+    def row_major(self, tensor: Tensor, order: Sequence[int] | None = None) -> Place:
+        """Where the tensor lies in an order of its axes (as they are), without a halo: its own place, or scratch memory to copy to or
+        from."""
         own = self.place(tensor)
-        natural = tuple(range(len(own.shape)))
-        plain = replace(own, order=natural, halo=())
-        return own if own.strides == plain.strides else replace(plain, offset=self.work(plain.bytes))
+        plain = replace(own, order=tuple(range(len(own.shape)) if order is None else order), halo=())
+        same = all(a == b for a, b, n in zip(own.strides, plain.strides, own.shape, strict=True) if n > 1)
+        return own if same else replace(plain, offset=self.work(plain.bytes))
 
     def plain(self, place: Place) -> Place:
         """Where a tensor lies without a halo: its own place, or scratch memory to copy to or from."""

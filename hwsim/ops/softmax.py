@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ import numpy as np
 from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise, integers
+from hwsim.kernels import softmax as kernels
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk, Place
+from hwsim.ops._lowering import ALIGN, Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
 from hwsim.quant import Array
+
+MOST_COLUMNS = 1 << 12  # whose exponentials have a sum in LiteRT's Q12.19
 
 
 def _attrs(s: SourceNode, r: Reader, log: bool) -> dict[str, Any]:
@@ -95,14 +98,15 @@ def _rows(step: Step, x: Array) -> tuple[Array, Callable[[Array], Array]]:
     return rows, lambda y: y.reshape(turned.shape).transpose(np.argsort(order))
 
 
-def _by_integers(step: Step, x: Array, parts: tuple[Array, Array, Array, Any]) -> Array:
+def _by_integers(step: Step, x: Array, parts: tuple[Array, Any, Array, Any]) -> Array:
     """Rows through a table of exponentials, their sum, and the arithmetic's own quotient."""
     target = step.outputs[0].quant
     assert target is not None
-    exponentials, addends, reciprocals, out = parts
+    exponentials, addend, reciprocals, out = parts
     rows, back = _rows(step, x)
     distance = rows.max(-1, keepdims=True) - rows
-    y = out(exponentials[distance], addends[distance].sum(-1, keepdims=True), reciprocals, int(target.qmin))
+    e = exponentials[distance]
+    y = out(e, addend(e).sum(-1, keepdims=True), reciprocals, int(target.qmin))
     return back(np.clip(y, target.qmin, target.qmax).astype(target.format.dtype))
 
 
@@ -120,55 +124,29 @@ def _table(step: Step, n: int) -> tuple[Array, float]:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """Rows along one axis."""
+    """Rows of numbers that are normalized together, side by side."""
     x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
     own = None if step.node.attrs["log"] else getattr(arithmetic_of(step), "softmax", None)
     if x is None or x.quant is None or y.quant is None or (own is None and not _by_table(step)):
         return False
-    source, target = desk.plain(desk.place(x)), desk.plain(desk.place(y))
-    live = [a for a in axes if x.shape[a] > 1] or [axes[-1]]
-    if len(live) != 1 or source.order != target.order:
+    order, columns = [*(a for a in range(len(x.shape)) if a not in axes), *axes], prod(x.shape[a] for a in axes)
+    if own is not None and columns >= MOST_COLUMNS:
         return False
-    axis = live[0]
+    source, target = desk.row_major(x, order), desk.row_major(y, order)
     desk.reorder(desk.place(x), source)
-    starts = [np.take(p.positions(), 0, axis).ravel() for p in (source, target)]
-    columns = x.shape[axis]
+    args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
+    args |= {"low": int(y.quant.qmin), "high": int(y.quant.qmax), "y_bias": target.bias}
     if own is not None:
-        _emit_integers(step, desk, source, target, axis, np.stack(starts, 1).astype(np.int64), own)
-        desk.reorder(target, desk.place(y))
-        return True
-    table, factor = _table(step, columns)
-    numbers = [factor, int(y.quant.zero_point), int(y.quant.qmin), int(y.quant.qmax), target.bias]
-    desk.call(
-        Kernel(elementwise.softmax, (source.kind,)),
-        [
-            source.offset,
-            target.offset,
-            len(starts[0]),
-            columns,
-            desk.keep(table),
-            len(table),
-            desk.keep(np.array(numbers, np.float64)),
-            desk.work(4 * columns),
-            source.strides[axis],
-            desk.keep(np.stack(starts, 1).astype(np.int64)),
-        ],
-    )
+        table, addend, reciprocals, out = own(x.quant, y.quant, step.node.attrs.get("beta", 1.0))
+        args |= {"table": desk.keep(table.astype(np.int32)), "scratch": desk.work(4 * columns), "reciprocals": desk.keep(reciprocals)}
+        desk.call_named(Kernel(kernels.softmax, (source.kind, target.kind, addend, out)), kernels.INTEGER_ARGS, args)
+    else:
+        table, factor = _table(step, columns)
+        args |= {"table": desk.keep(table), "scratch": desk.work(4 * kernels.TOGETHER * (columns + ALIGN)), "zero": int(y.quant.zero_point)}
+        args |= {"factor": int(np.float64(factor).view(np.int64)), "together": args["rows"] - args["rows"] % kernels.TOGETHER}
+        desk.call_named(Kernel(kernels.softmax_real, (source.kind,)), kernels.REAL_ARGS, args)
     desk.reorder(target, desk.place(y))
     return True
-
-
-def _emit_integers(step: Step, desk: Desk, source: Place, target: Place, axis: int, starts: Array, own: Callable[..., Any]) -> None:
-    """Rows by the arithmetic's own tables and quotient."""
-    x, q = step.inputs[0], step.outputs[0].quant
-    assert x is not None and x.quant is not None and q is not None
-    exponentials, addends, reciprocals, out = own(x.quant, q, step.node.attrs.get("beta", 1.0))
-    tables = {"exponentials": exponentials, "addends": addends, "reciprocals": reciprocals, "starts": starts}
-    args = {n: desk.keep(v.astype(np.int64)) for n, v in tables.items()}
-    args |= {"x": source.offset, "y": target.offset, "rows": len(starts), "columns": source.shape[axis]}
-    args |= {"x_step": source.strides[axis], "y_step": target.strides[axis]}
-    args |= {"low": int(q.qmin), "high": int(q.qmax), "y_bias": target.bias}
-    desk.call_named(Kernel(integers.softmax, (source.kind, target.kind, out)), integers.SOFTMAX_ARGS, args)
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:

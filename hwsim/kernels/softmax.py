@@ -1,0 +1,99 @@
+"""Kernels of softmax on rows of stored numbers, through a table of exponentials by (row maximum - number).
+
+Numbers are looked up one by one into scratch memory, from which sums and quotients are made in vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.integers import Table
+from hwsim.kernels.lanes import Lanes
+
+__all__ = ["INTEGER_ARGS", "REAL_ARGS", "TOGETHER", "softmax", "softmax_real"]
+
+TOGETHER = 4  # rows at a time of which each sum is a chain of additions
+_ARGS = ("x", "y", "rows", "columns", "table", "scratch", "low", "high", "y_bias")
+INTEGER_ARGS = (*_ARGS, "reciprocals")
+REAL_ARGS = (*_ARGS, "together", "factor", "zero")
+
+
+def softmax(kind: str, y_kind: str, addend: Callable[..., Any], out: Callable[..., Any]) -> str:
+    """Kernel of INTEGER_ARGS: out(e, sum of addend(e), reciprocals, low) of exponentials e.
+
+    x, y: arena offsets of rows x columns numbers; table: address of exponentials (int32); scratch: arena offset of `columns` words;
+    low, high: limits of the output, which is stored without y_bias; reciprocals: address of int64, given to `out`.
+    """
+    k = Code(INTEGER_ARGS)
+    reciprocals, lanes = Table(k, "i64", k["reciprocals"]), host.lanes()
+    with k.loop(k["rows"]) as row:
+        (scratch,) = _look_up(k, kind, "i32", [row])
+        total = k.variable(k.number("i32", 0, lanes))
+        with k.loop(k["columns"], step=lanes) as i:
+            part = addend(k.load("i32", scratch + 4 * i, lanes))
+            total.set(total.get() + _valid(k, i).select(part, part.constant(0)))
+        whole = total.get().to("i64").reduce("add")
+        with k.loop(k["columns"], step=lanes) as i:
+            value = out(k.load("i32", scratch + 4 * i, lanes), whole, reciprocals, k["low"].to("i32")).to("i32")
+            _store(k, y_kind, row, i, value)
+    return k.finished()
+
+
+def softmax_real(kind: str) -> str:
+    """Kernel of REAL_ARGS: rint(float64(e) factor / sum) + zero of float32 exponentials e, summed in float32 one after the other.
+
+    As `softmax`, with a float32 table and scratch for TOGETHER rows; together: rows down to a multiple of TOGETHER; factor: float64 bits.
+    """
+    k = Code(REAL_ARGS)
+    with k.loop(k["together"], step=TOGETHER) as row:
+        _real_rows(k, kind, [row + i for i in range(TOGETHER)])
+    with k.loop(k["rows"], start=k["together"]) as row:
+        _real_rows(k, kind, [row])
+    return k.finished()
+
+
+def _real_rows(k: Code, kind: str, rows: list[Lanes]) -> None:
+    held, totals = _look_up(k, kind, "f32", rows), [k.variable(k.number("f32", 0)) for _ in rows]
+    with k.loop(k["columns"]) as i:
+        for scratch, total in zip(held, totals, strict=True):
+            total.set(total.get() + k.load("f32", scratch + 4 * i))
+    sums = [t.get().to("f64") for t in totals]
+    with k.loop(k["columns"], step=host.lanes()) as i:
+        for row, scratch, whole in zip(rows, held, sums, strict=True):
+            e = k.load("f32", scratch + 4 * i, host.lanes()).to("f64")
+            v = (e * k["factor"].bits("f64") / whole).call("rint") + k["zero"].to("f64")
+            _store(k, kind, row, i, v.at_least(k["low"].to("f64")).at_most(k["high"].to("f64")).to("i32"))
+
+
+def _look_up(k: Code, kind: str, held: str, rows: list[Lanes]) -> list[Lanes]:
+    """The addresses in scratch memory of each row's exponentials, once they are there."""
+    table, row_bytes = Table(k, held, k["table"]), 4 * (k["columns"] + host.lanes())
+    places = [k.arena + k["scratch"] + i * row_bytes for i in range(len(rows))]
+    starts = [k.arena + k["x"] + k.size(kind) * k["columns"] * row for row in rows]
+    tops = [_largest(k, kind, x).to("i64") for x in starts]
+    with k.loop(k["columns"]) as i:
+        for x, place, top in zip(starts, places, tops, strict=True):
+            k.store(table[top - k.load(kind, x + k.size(kind) * i).to("i64")], place + 4 * i)
+    return places
+
+
+def _largest(k: Code, kind: str, x: Lanes) -> Lanes:
+    first = k.load(kind, x).to("i32").spread(host.lanes())
+    top = k.variable(first)
+    with k.loop(k["columns"], step=host.lanes()) as i:
+        numbers = k.load(kind, x + k.size(kind) * i, host.lanes()).to("i32")
+        top.set(top.get().at_least(_valid(k, i).select(numbers, first)))
+    return top.get().reduce("smax")
+
+
+def _valid(k: Code, i: Lanes) -> Lanes:
+    """Which lanes from column `i` on are of the row."""
+    return k.sequence("i32", host.lanes()) < (k["columns"] - i).to("i32")
+
+
+def _store(k: Code, y_kind: str, row: Lanes, i: Lanes, value: Lanes) -> None:
+    held = value.at_least(k["low"].to("i32")).at_most(k["high"].to("i32")) - k["y_bias"].to("i32")
+    k.store_first(held, k.arena + k["y"] + k.size(y_kind) * (row * k["columns"] + i), k["columns"] - i, y_kind)
