@@ -156,9 +156,20 @@ class Rules(Block):
         description="1: only inputs and weights of convolutions and linear layers are quantized; "
         "2: every operator's inputs, but one convolution output into an addition is not; 3: all of it"
     )
+    outputs: Literal["real", "stored"] = Field(
+        "real",
+        description="what follows the last multiply-accumulate; real: as the network has it; "
+        "stored: quantized like the rest, up to the outputs (graph 3), as a chip without real numbers and host must have it",
+    )
     first_last_bits: int = Field(8, ge=1, le=32, description="least width of the first and last layer")
     batch_norm: Literal["folded", "any"] = "folded"
     same_scale: list[str] = Field(default_factory=list, description="operators whose inputs and output must share one scale")
+
+    @model_validator(mode="after")
+    def _quantizes_outputs(self) -> Any:
+        if self.outputs == "stored" and self.graph != 3:
+            raise ValueError(f"outputs: stored must have graph 3, not {self.graph}")
+        return self
 
 
 class Fallback(Block):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwsim.arch import Grid, Rules, WeightGrid
-from hwsim.errors import HwsimError
+from hwsim.errors import HwsimError, NotDeployable
 from hwsim.graph import SourceGraph
 from hwsim.io.arch_yaml import load_arch
 from hwsim.io.onnx_model import read_onnx, write_onnx
@@ -21,7 +22,7 @@ from hwsim.quantizing import quantize_for
 from hwsim.steps.diff import isolated
 from hwsim.steps.execute import execute
 from hwsim.steps.fold import fold_batch_norm
-from hwsim.steps.lower import as_written
+from hwsim.steps.lower import as_written, lower
 from hwsim.steps.quantize import quantize, ranges_of
 from hwsim.steps.read import read
 from hwsim.topologies._net import Net
@@ -192,6 +193,23 @@ def test_ends_keep_their_width_and_moved_data_its_scale(residual: SourceGraph) -
     } == {"conv1": "uint8", "conv7": "uint4", "conv12": "uint4", "fc20": "uint8"}
     for a, b in (("relu5.out.a4", "maxpool6.out.a4"), ("globalaveragepool18.out.a8", "flatten19.out.a8")):
         np.testing.assert_array_equal(held(done, f"{a}.scale"), held(done, f"{b}.scale"))
+
+
+@pytest.mark.parametrize("outputs", ["real", "stored"])
+def test_numbers_that_the_network_hands_out(outputs: str) -> None:
+    """A softmax behind the last layer: real, or stored numbers up to the output, as a chip needs that has no others and no host."""
+    net = Net("tail")
+    x = net.input("input", (1, 2, 4, 4))
+    y = net.relu(net.conv(net.conv(x, 3, 1), 3, 1))
+    source = net.finish(net.softmax(y, axis=1))
+    chip = load_arch("bitfusion_16x32", {"quantization.outputs": outputs})
+    done = quantize(source, chip.quantization, "w8a8", ranges_of(read(source), [{"input": normal(1, 2, 4, 4)}]))
+    stored = outputs == "stored"
+    assert (done.nodes[-1].kind, sum(n.kind == "QuantizeLinear" for n in done.nodes)) == (
+        ("DequantizeLinear", 4) if stored else ("Softmax", 2)
+    )
+    with nullcontext() if stored else pytest.raises(NotDeployable, match="which has no fallback"):
+        lower(read(done), chip)
 
 
 def test_one_quantizer_for_all_readers() -> None:

@@ -138,19 +138,23 @@ def _quantized_edges(plan: Plan) -> Iterator[tuple[str, str]]:
         data = [t for t in node.inputs if t and graph.tensors[t].constant is None and graph.tensors[t].format == "float32"]
         if node.op in MAC_OPS:
             yield from ((t, node.name) for t in data[:2])
-        elif plan.rules.graph == 3 and (_inside(plan, node) or _stays_stored(graph, node)) and not rides_along(graph, node):
+        elif plan.rules.graph == 3 and (_inside(plan, node) or _stays_stored(plan, node)) and not rides_along(graph, node):
             yield from ((t, node.name) for t in data)
         elif plan.rules.graph == 2 and node.op in JOINS:
             yield from ((t, node.name) for t in data if t not in accumulated_branches(graph, node)[:1])
     for t in graph.outputs if plan.rules.graph == 3 else ():
-        if t in graph.producer and _stays_stored(graph, graph.producer[t]):
+        if t in graph.producer and graph.tensors[t].format == "float32" and _stays_stored(plan, graph.producer[t]):
             yield t, OUTPUT
 
 
-def _stays_stored(graph: Graph, node: Node) -> bool:
-    """Graph rule 3 behind the last multiply-accumulate: sums and pools there, and data moved from them, stay stored numbers."""
-    maker = graph.producer.get(node.inputs[0]) if node.inputs else None
-    return node.op in JOINS or (node.op in PASSIVE and maker is not None and _stays_stored(graph, maker))
+def _stays_stored(plan: Plan, node: Node) -> bool:
+    """Graph rule 3 behind the last multiply-accumulate: sums and pools there, and data moved from them, stay stored numbers.
+
+    By the rule `outputs: stored` all does.
+    """
+    maker = plan.graph.producer.get(node.inputs[0]) if node.inputs else None
+    moved = node.op in PASSIVE and maker is not None and _stays_stored(plan, maker)
+    return plan.rules.outputs == "stored" or node.op in JOINS or moved
 
 
 def _inside(plan: Plan, node: Node) -> bool:

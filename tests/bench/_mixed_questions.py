@@ -22,7 +22,7 @@ ROUNDINGS = {"nearest": "mse", "full": "dead+cle+mse+coordinate_descent+bias"}
 def question(network: str, rows: int, arch: str, method: str, widths: tuple[tuple[int, ...], tuple[int, ...]]) -> Question:
     """Judged on the rows of the quantization bench."""
     c = case(network)
-    c = c.first(rows) if rows and network != "retina_unet" else c
+    c = c.first(rows) if rows else c
     return Question(chip(arch), c.source, c.calibration, c.x, c.y, *widths, method, c.metric)
 
 
