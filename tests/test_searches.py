@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwsim.allocation import Allocation, Term
+from hwsim.errors import HwsimError
 from hwsim.quant import Array
 from hwsim.searches._scores import scores
 from hwsim.searches.pareto import front, undominated
@@ -97,6 +98,16 @@ def test_a_front_with_few_points_is_as_near_as_it_says(problem: Allocation, most
     assert (found[:, 1] <= problem.limits[1]).all()
     if few.excess and len(found):
         assert few.told(problem).startswith("within ")
+
+
+def test_a_front_beyond_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four options each, of which every doubling of the loss halves the cost: nothing is dominated."""
+    terms = [Term((v,), np.array([[0.0, 1, 2, 3], [3.0, 2, 1, 0]]) * 4**v) for v in range(4)]
+    problem = Allocation((4,) * 4, ("loss", "cost"), tuple(terms), (np.inf, np.inf))
+    assert len(load("searches", "pareto").search(problem)) == 256
+    monkeypatch.setattr("hwsim.searches.pareto.ROOM", 255)
+    with pytest.raises(HwsimError, match="must keep at most 255 partial assignments side by side, not 256; ilp finds"):
+        load("searches", "pareto").search(problem)
 
 
 @pytest.mark.parametrize("quantities", [1, 2, 3, 4])

@@ -11,12 +11,14 @@ from itertools import pairwise
 import numpy as np
 
 from hwsim.allocation import Allocation
+from hwsim.errors import HwsimError
 from hwsim.quant import Array
 from hwsim.searches._frontier import Frontier, grow, order_of
 from hwsim.searches._scores import best_first, scores
 
 EXACT = True
-MOST = 1 << 16  # partial assignments kept side by side
+MOST = 1 << 16  # partial assignments kept side by side where the front may be thinned
+ROOM = 1 << 22  # where it may not: about a gigabyte with 30 variables
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,10 @@ class Front:
 
 
 def search(problem: Allocation, seed: int = 0) -> Array:
-    """The whole front within the limits: no other assignment is at least as good in every quantity and better in one."""
+    """The whole front within the limits: no other assignment is at least as good in every quantity and better in one.
+
+    Raises HwsimError when more partial assignments stay than memory should hold.
+    """
     return front(problem, most=None).choices
 
 
@@ -49,6 +54,9 @@ def front(problem: Allocation, most: int | None = MOST) -> Front:
     def prune(now: Frontier) -> Array:
         nonlocal excess
         rows = _best_rows(now.sums, now.state)
+        if most is None and len(rows) > ROOM:
+            must = f"pareto must keep at most {ROOM:,} partial assignments side by side"
+            raise HwsimError("--strategy", must, f"{len(rows):,}", "ilp finds the best one alone")
         if most is None or len(rows) <= most or now.sums.shape[1] != 2:
             return rows
         rows, more = _thinned(rows, now.sums[rows, 1], now.state[rows], most)
