@@ -223,7 +223,7 @@ def test_the_answer_keeps_the_limits_and_is_the_best_of_what_was_judged() -> Non
     found = answer()
     assert found.best.costs["cycles"] <= found.limits.costs["cycles"] == 0.95 * found.widest.costs["cycles"]
     assert found.best in found.judged and found.best.verdict is not None and found.best.rated is not None
-    assert found.best.rated.kl == min(p.rated.kl for p in found.judged if p.rated is not None)
+    assert found.best.rated.loss == min(p.rated.loss for p in found.judged if p.rated is not None and p.rated.loss is not None)
     assert 2 < len(found.judged) <= found.wish.candidates
     assert all(p.costs["cycles"] <= found.limits.costs["cycles"] for p in found.judged)
     assert any(p.how.startswith("uniform") for p in found.judged)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.decide.outputs import divergence, right
+from hwsim.decide.outputs import cross_entropy, divergence, right
 from hwsim.decide.study import Question, Study
 from hwsim.decide.table import CostTable
 from hwsim.errors import HwsimError
@@ -24,10 +24,11 @@ __all__ = ["Judge", "Verdict", "no_assignment", "uniform_choices"]
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """The metric of each sample, and the divergence of the outputs from the float network's."""
+    """The metric of each sample, the divergence of the outputs from the float network's, and the cross-entropy (None without classes)."""
 
     each: Array
     kl: float
+    loss: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -69,10 +70,11 @@ class Judge:
                 self.look(" ".join(what))
             found, q = outputs(), self.question
             each = right(found, q.y, q.kind)
-            text = json.dumps({"each": each.tolist(), "kl": divergence(q.float_outputs, found)})
+            measured = {"kl": divergence(q.float_outputs, found), "loss": cross_entropy(found, q.y)}
+            text = json.dumps({"each": each.tolist(), **measured})
             self.store.put(key, text)
         held = json.loads(text)
-        return Verdict(np.array(held["each"], np.float64), held["kl"])
+        return Verdict(np.array(held["each"], np.float64), held["kl"], held["loss"])
 
 
 def _printed(precision: Precision) -> str:

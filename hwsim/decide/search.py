@@ -374,9 +374,10 @@ def _accuracy(point: Point) -> float:
 
 
 def _rated(point: Point) -> float:
-    """Less is better: the divergence from the float network, which tells near assignments apart where accuracy is noise."""
+    """Less is better: the cross-entropy, which tells near assignments apart where accuracy is noise; without class labels the divergence
+    from the float network."""
     assert point.rated is not None
-    return point.rated.kl
+    return point.rated.kl if point.rated.loss is None else point.rated.loss
 
 
 def _within(point: Point, limits: Limits) -> bool:

@@ -22,7 +22,7 @@ from hwsim.units import format_bytes, format_si
 __all__ = ["COLUMNS", "point_row", "summary", "write_search"]
 
 COLUMNS = ("assignment", "mean_weight_bits", "mean_activation_bits", "latency_s", "energy_j", "size_bytes", "traffic_bytes", "bitops",
-           "peak_activation_bytes", "foretold_loss", "kl", "accuracy", "one_shot_accuracy")  # fmt: skip
+           "peak_activation_bytes", "foretold_loss", "kl", "cross_entropy", "accuracy", "one_shot_accuracy")  # fmt: skip
 PANELS = (
     ("mean bits of weights", "accuracy"),
     ("latency [ms]", "accuracy"),
@@ -49,8 +49,8 @@ def point_row(p: Point, found: Found) -> list[Any]:
     """The row of an assignment in the order of COLUMNS."""
     costs, clock = p.costs, found.question.arch.clock_hz
     numbers = (costs["cycles"] / clock, costs["energy_pj"] * 1e-12, *(-(-int(costs[q]) // 8) for q in ("size_bits", "offchip_bits")))
-    kl = None if p.rated is None else p.rated.kl
-    judged = [kl, *(None if v is None else v.accuracy for v in (p.verdict, p.one_shot))]
+    rated = (None, None) if p.rated is None else (p.rated.kl, p.rated.loss)
+    judged = [*rated, *(None if v is None else v.accuracy for v in (p.verdict, p.one_shot))]
     return [
         p.how,
         round(p.weight_bits, 3),
@@ -172,7 +172,8 @@ def _how(found: Found) -> Iterator[str]:
     yield f"hwsim {version('hwsim')}; chip {q.arch.name} {q.arch.hash[:12]} ({q.arch.validation.text}); network {q.source.sha256[:12]}"
     yield f"quantized by {q.method} on {len(q.calibration)} calibration samples"
     yield f"loss of {len(s.rows)} single widths on {s.samples} samples, bit-true"
-    nearest = f"nearest to the float network, by KL, on {s.samples} samples"
+    classes = found.best.rated is not None and found.best.rated.loss is not None
+    nearest = f"{'one of the least cross-entropy' if classes else 'nearest to the float network, by KL,'} on {s.samples} samples"
     cheapest = f"cheapest of those that are accurate enough on {len(q.x)} samples"
     which = nearest if found.wish.objective == "accuracy" else cheapest
     yield f"{len(found.judged)} assignments quantized layer after layer, the loss learned from each; the answer is the {which}"

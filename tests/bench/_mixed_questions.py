@@ -31,7 +31,7 @@ def rated(network: str, arch: str, method: str, widths: tuple[tuple[int, ...], t
     """The same question on what the sensitivity sees: labelled training images, or the crops that calibrate."""
     q = question(network, 0, arch, method, widths)
     if network == "retina_unet":
-        return replace(q, x=q.calibration, y=np.zeros((len(q.calibration), *q.calibration.shape[2:]), np.uint8))
+        return replace(q, x=q.calibration, y=np.zeros((len(q.calibration), *q.calibration.shape[2:]), np.float32))  # no labels
     images, labels = loaders().cifar10_calib()
     x = ((images[500 : 500 + samples] / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
     return replace(q, x=np.ascontiguousarray(x, np.float32), y=labels[500 : 500 + samples])
