@@ -437,6 +437,7 @@ FIELDS: dict[str, Change] = {
     ),
     "quantization.bias": ("snpe_dsp", {}, {"quantization.bias": "float32"}),
     "quantization.graph": ("snpe_dsp", {}, {"quantization.graph": "2"}),
+    "quantization.outputs": ("snpe_dsp", {}, {"quantization.outputs": "stored"}),
     "quantization.first_last_bits": ("snpe_dsp", {"precision": "w4a4"}, {"quantization.first_last_bits": "4"}),
     "quantization.batch_norm": ("snpe_dsp", {}, {"quantization.batch_norm": "any"}),
     "quantization.same_scale": ("snpe_dsp", {}, {"quantization.same_scale": "[concat]"}),
