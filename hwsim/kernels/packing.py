@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from mmap import mmap
 from typing import Any
 
 import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.dots import Dot
+from hwsim.kernels.memory import Memory
 
-__all__ = ["ALIGN", "aligned", "packed", "padded"]
+__all__ = ["packed", "padded"]
 
-ALIGN = 64
-PAGES = 1 << 16  # bytes
 Array = np.ndarray[Any, Any]
-
-
-def aligned(size: int) -> Array:
-    """Zeroed bytes on a cache line; many of them on pages of their own, which no leftovers of smaller things break up."""
-    if size >= PAGES:
-        return np.frombuffer(mmap(-1, size), np.uint8)
-    memory = np.zeros(size + ALIGN, np.uint8)
-    start = -memory.ctypes.data % ALIGN
-    return memory[start : start + size]
 
 
 def padded(values: Array, dtype: Any, width: int) -> Array:
@@ -33,7 +22,7 @@ def padded(values: Array, dtype: Any, width: int) -> Array:
     return held
 
 
-def packed(weights: Array, dot: Dot, vectors: int) -> Array:
+def packed(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     """Weights (outputs, runs, channels of a run) as [panel][run][step][vector and lane][channel of the step], filled up with zeros.
 
     A channel of a step takes w_bytes / channels bytes: int8, int16 or int32.
@@ -48,6 +37,6 @@ def packed(weights: Array, dot: Dot, vectors: int) -> Array:
         full = np.zeros((panels * width, runs, steps * dot.channels), dtype)
         full[:outputs, :, :depth] = weights
     unit = np.dtype(f"u{dot.w_bytes}")
-    held = aligned(full.nbytes)
+    held = memory.take(full.nbytes)
     held.view(unit).reshape(panels, runs, steps, width)[...] = full.view(unit).reshape(panels, width, runs, steps).transpose(0, 2, 3, 1)
     return held.view(dtype)

@@ -13,6 +13,7 @@ from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_wide import Wide
 from hwsim.kernels.dots import Dot
+from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed, padded
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
@@ -68,13 +69,13 @@ def order_of(runs: Array, low: int, high: int, width: int) -> tuple[Array, Array
     return np.argsort(~might, axis=1, kind="stable"), might.sum(1)
 
 
-def pairs_first(low: int, high: int) -> Callable[[Array, Dot, int], Array]:
+def pairs_first(low: int, high: int) -> Callable[[Array, Dot, int, Memory], Array]:
     """`packed` with the steps of every panel in the order of `order_of`."""
 
-    def pack(runs: Array, dot: Dot, vectors: int) -> Array:
+    def pack(runs: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
         width = vectors * host.lanes()
         order, _ = order_of(runs, low, high, width)
-        held = packed(runs, dot, vectors).view(np.int32)
+        held = packed(runs, dot, vectors, memory).view(np.int32)
         steps = held.reshape(*order.shape, width)
         steps[...] = np.take_along_axis(steps, order[:, :, None], 1)
         return held

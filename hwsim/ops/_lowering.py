@@ -17,12 +17,12 @@ from hwsim import formats
 from hwsim.graph import Shape, Tensor
 from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel
+from hwsim.kernels.memory import ALIGN, Memory
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["Desk", "Place", "Source", "float_bits", "merged_loops", "real_constant", "storage_of"]
+__all__ = ["ALIGN", "Desk", "Place", "Source", "float_bits", "merged_loops", "real_constant", "storage_of"]
 
-ALIGN = 64
 SHORT = 16  # elements side by side that are too few for a loop of vectors
 SHARED = 1 << 16  # constants up to this many bytes are looked for among those kept
 WIDTHS = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8}
@@ -151,6 +151,7 @@ class Desk:
     counter_base: int = 0
     scratch_base: int = 0
     known: dict[bytes, int] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def place(self, tensor: Tensor) -> Place:
         return self.places[tensor.name]

@@ -11,6 +11,7 @@ from hwsim.kernels.bit_planes import PLANE_ARGS, bit_planes
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.lowbits import BINARY, TERNARY
+from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
@@ -47,9 +48,9 @@ def bits(mac: Mac, desk: Desk) -> bool:
     return True
 
 
-def by_plane(weights: Array, dot: Dot, vectors: int) -> Array:
+def by_plane(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     """Packed words with the non-zeros of a vector of outputs before their signs."""
-    held = packed(weights, dot, vectors)
+    held = packed(weights, dot, vectors, memory)
     pairs = held.reshape(-1, host.lanes(), 2)
     pairs[...] = np.swapaxes(pairs, 1, 2).reshape(pairs.shape).copy()
     return held

@@ -10,7 +10,7 @@ from hwsim.kernels import host
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.depthwise import DEPTHWISE_ARGS, depthwise, order
 from hwsim.kernels.dots import U8S8, Dot
-from hwsim.kernels.packing import aligned
+from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac, Phase, way_out
 from hwsim.ops._route_tiles import any_order_dot, offsets_table, widened, wrapped32
@@ -71,7 +71,7 @@ def _emit(mac: Mac, desk: Desk, dot: Dot, lanes: int, first: int, count: int) ->
         "groups": groups,
         "channels": count,
         "tap_table": desk.keep((padded[:, 0] * x.row + padded[:, 1] * x.column).astype(np.int32)),
-        "weights": desk.keep(_packed(weights, dot, lanes, groups)),
+        "weights": desk.keep(_packed(weights, dot, lanes, groups, desk.memory)),
         "start": desk.keep(wrapped32(start[places])),
         **way_args,
     }
@@ -108,13 +108,13 @@ def _places(dot: Dot, lanes: int, count: int) -> Array:
     return np.minimum((blocks + np.array(order(dot, lanes))).ravel(), count - 1)
 
 
-def _packed(weights: Array, dot: Dot, lanes: int, groups: int) -> Array:
+def _packed(weights: Array, dot: Dot, lanes: int, groups: int, memory: Memory) -> Array:
     """Weights as [block][group][output][vector and lane][tap]."""
     count, together, pixels = weights.shape
     taps, places = dot.channels, _places(dot, lanes, count)
     full = np.zeros((len(places), together, groups * taps), {1: np.int8, 2: np.int16}[dot.w_bytes // taps])
     full[:, :, :pixels] = weights[places]
     laid = full.reshape(-1, lanes * taps, together, groups, taps).transpose(0, 3, 2, 1, 4)
-    held = aligned(laid.size * full.itemsize).view(full.dtype)
+    held = memory.take(laid.size * full.itemsize).view(full.dtype)
     held.reshape(laid.shape)[...] = laid
     return held

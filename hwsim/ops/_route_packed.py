@@ -7,7 +7,7 @@ import numpy as np
 from hwsim.kernels import host
 from hwsim.kernels.dots import U8S8, Dot, best
 from hwsim.kernels.lowbits import PACKED
-from hwsim.kernels.packing import aligned
+from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_tiles import emit_tiles
@@ -32,7 +32,7 @@ def packed(mac: Mac, desk: Desk) -> bool:
     return True
 
 
-def fields(weights: Array, dot: Dot, vectors: int) -> Array:
+def fields(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     """Weights (outputs, runs, depth) as [panel][run][step][vector and lane][4 bytes], each byte 8 / bits weights, lowest first."""
     width, bits = vectors * host.lanes(), 32 // dot.channels
     outputs, runs, depth = weights.shape
@@ -40,6 +40,6 @@ def fields(weights: Array, dot: Dot, vectors: int) -> Array:
     full = np.zeros((panels * width, runs, steps * dot.channels), np.uint8)
     full[:outputs, :, :depth] = weights & ((1 << bits) - 1)
     parts = full.reshape(panels, width, runs, steps, 8 // bits, 4) << (np.arange(8 // bits, dtype=np.uint8) * bits)[:, None]
-    held = aligned(panels * runs * steps * width * 4)
+    held = memory.take(panels * runs * steps * width * 4)
     held.reshape(panels, runs, steps, width, 4)[...] = np.bitwise_or.reduce(parts, axis=4).transpose(0, 2, 3, 1, 4)
     return held

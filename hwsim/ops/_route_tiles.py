@@ -11,6 +11,7 @@ from hwsim.kernels import host
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.cutting import Cut
 from hwsim.kernels.dots import PAIRS, U8S8, Dot, best
+from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed, padded
 from hwsim.kernels.tile import TILE_ARGS, tile
 from hwsim.kernels.widening import WIDEN_ARGS, widen
@@ -21,7 +22,7 @@ from hwsim.quant import Array
 
 __all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "scaled", "tiles", "widened", "wrapped32"]
 
-Pack = Callable[[Array, Dot, int], Array]
+Pack = Callable[[Array, Dot, int, Memory], Array]
 CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
 LARGEST_TILE = 14
 
@@ -81,7 +82,7 @@ def _emit(
     width = vectors * host.lanes()
     e = mac.epilogue
     way, way_args = way_out(desk, replace(e, parameters=tuple(p[own] for p in e.parameters)), y.kind, y.bias, width)
-    held = pack(runs, dot, vectors)
+    held = pack(runs, dot, vectors, desk.memory)
     steps = -(-runs.shape[2] // dot.channels)
     panel_bytes = max(runs.shape[1] * steps * width * dot.w_bytes, 1)
     args = {

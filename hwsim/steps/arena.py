@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwsim.graph import Tensor
-from hwsim.ops._lowering import ALIGN, Place, storage_of
+from hwsim.kernels.memory import ALIGN
+from hwsim.ops._lowering import Place, storage_of
 from hwsim.program import Program, Step
 from hwsim.shelf import load
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from hwsim.graph import Tensor
 from hwsim.kernels.compiling import Kernel, address, entry
 from hwsim.kernels.halo import HALO_ARGS, halo
+from hwsim.kernels.memory import ALIGN, Memory
 from hwsim.kernels.table import run_table
-from hwsim.ops._lowering import ALIGN, Desk
+from hwsim.ops._lowering import Desk
 from hwsim.ops._tables import emit_moves
 from hwsim.program import Program, Step
 from hwsim.shelf import load
@@ -28,7 +30,7 @@ def assemble(program: Program, all_tensors: bool = False) -> Assembly:
     steps = [s for layer in program.layers for s in layer.steps]
     places, counter_base = plan_arena(program, steps, all_tensors)
     scratch_base = counter_base + -(-8 * max(len(steps), 1) // ALIGN) * ALIGN
-    desk = Desk(places, counter_base=counter_base, scratch_base=scratch_base)
+    desk = Desk(places, counter_base=counter_base, scratch_base=scratch_base, memory=Memory(_weights(steps)))
     segments: list[Segment] = []
     for name in program.graph.inputs:
         _emit_halo(program.tensors[name], desk)
@@ -43,6 +45,11 @@ def assemble(program: Program, all_tensors: bool = False) -> Assembly:
     _flush(desk, segments)
     total = scratch_base + -(-desk.scratch // ALIGN) * ALIGN + ALIGN
     return Assembly(replace(program), places, segments, desk.counters, counter_base, total, desk.constants)
+
+
+def _weights(steps: Sequence[Step]) -> int:
+    """About how many bytes packed weights take: one each."""
+    return sum(t.elements for s in steps for t in s.inputs if t is not None and t.constant is not None and t.quant is not None)
 
 
 def _emit(step: Step, desk: Desk) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim import formats
 from hwsim.graph import Tensor
-from hwsim.kernels.packing import aligned
+from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import DTYPES, Place
 from hwsim.program import Program, Step
 from hwsim.quant import Array
@@ -32,7 +32,7 @@ class Workspace:
 
     def __init__(self, assembly: Assembly) -> None:
         self.places = assembly.places
-        self.arena = aligned(assembly.size)
+        self.arena = Memory().take(assembly.size)
         self.base = int(self.arena.ctypes.data)
         self.counts = self.arena[assembly.counter_base :][: 8 * len(assembly.counters)].view(np.int64)
         self.views: dict[str, Array] = {}
