@@ -14,6 +14,7 @@ from hwsim.ops._lowering import float_bits
 from hwsim.program import Accumulator
 from hwsim.quant import Array
 from hwsim.shelf import names
+from hwsim.steps.assemble import assemble
 from hwsim.steps.execute import execute
 from tests import naive
 from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
@@ -280,6 +281,26 @@ def test_batched_product_of_computed_matrices() -> None:
     want = np.clip(np.rint(sums.astype(np.float32) * scale) + 4, -128, 127)
     for engine in ENGINES:
         assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], want)
+
+
+@pytest.mark.parametrize("held", ["int8", "int16"])
+def test_svdf_from_a_state(held: str) -> None:
+    """Odd and even sizes, sums far outside the limits, and a state that is fed."""
+    rng = np.random.default_rng(3)
+    for batch, size, units, rank, steps in ((1, 1, 1, 1, 1), (2, 7, 3, 2, 5), (3, 40, 17, 1, 8), (1, 33, 64, 2, 10)):
+        filters = units * rank
+        fits = {"x": (batch, size), "features": (filters, size), "time": (filters, steps), "state": (batch, filters * steps)}
+        grids = {"x": quant("int8", np.float32(0.02), 5), "features": quant("int8", np.float32(0.01))}
+        grids |= {"time": quant(held, np.float32(2**-6)), "state": quant(held, np.float32(2**-5 if held == "int8" else 2**-12))}
+        drawn = {n: rng.integers(int(grids[n].format.low), int(grids[n].format.high) + 1, s) for n, s in fits.items()}
+        arrays = {n: a.astype(grids[n].format.dtype) for n, a in drawn.items()}
+        bias = rng.integers(-90000, 90000, units).astype(np.int32)
+        inputs: list[tuple[Any, Any]] = [(stored(n, a, grids[n], n in ("features", "time")), a) for n, a in arrays.items()]
+        inputs.insert(3, (stored("bias", bias, quant("int32"), constant=True), None))
+        program, feeds = step_program("svdf", inputs, ((batch, units), quant("int8", np.float32(0.5), -4)), {"rank": rank}, "litert_ref")
+        a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+        assert np.array_equal(a, b), (size, units)
+        assert all(s.step is None for s in assemble(program).segments)
 
 
 def test_a_convolution_of_constants_alone() -> None:

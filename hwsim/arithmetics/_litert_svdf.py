@@ -9,15 +9,18 @@ import numpy as np
 from hwsim.arithmetics._litert_pairs import multiplier
 from hwsim.arithmetics._rounding import wrap32
 from hwsim.arithmetics.gemmlowp import scaled
-from hwsim.quant import Array, QuantParams
+from hwsim.quant import QuantParams
 
-__all__ = ["svdf"]
+__all__ = ["on_grid", "svdf"]
 
 f32 = np.float32
 
 
-def svdf(sums: Array, a: QuantParams, b: QuantParams, y: QuantParams) -> Any:
-    """Sums of products of two tensors' stored numbers on the grid of a third."""
-    real = f32(f32(f32(a.scale) * f32(b.scale)) / f32(y.scale))
-    found = scaled(wrap32(sums), multiplier(real)) + int(y.zero_point)
-    return np.clip(found, int(y.qmin), int(y.qmax))
+def svdf(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[tuple[float, float], Any]:
+    """Multiplier and exponent for sums of products of two tensors' stored numbers on the grid of a third, and the function of both."""
+    return multiplier(f32(f32(f32(a.scale) * f32(b.scale)) / f32(y.scale))), on_grid
+
+
+def on_grid(sums: Any, p: Any) -> Any:
+    """Sums on the other grid, before its zero point and limits."""
+    return scaled(wrap32(sums), p)

@@ -12,10 +12,14 @@ import numpy as np
 from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import host
+from hwsim.kernels import svdf as kernels
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import ALIGN, WIDTHS, Desk
 from hwsim.ops._reading import Reader
 from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
-from hwsim.quant import Array
+from hwsim.quant import Array, QuantParams
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -55,18 +59,66 @@ def compute(node: Node, x: Array, features: Array, time: Array, bias: Array, sta
 
 
 def integer(step: Step, x: Array, features: Array, time: Array, bias: Array, state: Array) -> tuple[Array, Array]:
-    quants = [t.quant for t in (*step.inputs, step.outputs[0]) if t is not None]
-    own = getattr(arithmetic_of(step), "svdf", None)
-    xq, fq, tq, bq, sq, yq = quants
-    assert xq and fq and tq and bq and sq and yq
+    own, (xq, fq, tq, bq, sq, yq) = getattr(arithmetic_of(step), "svdf", None), _quants(step)
     if own is None:
         reals = [q.dequantize(v) for q, v in zip((xq, fq, tq, bq, sq), (x, features, time, bias, state), strict=True)]
         y, held = compute(step.node, *reals)
         return yq.quantize(y), sq.quantize(held)
     held = _shifted(state.astype(np.int64), len(x), len(features))
-    held[:, :, -1] = own((x.astype(np.int64) - xq.zero_point) @ features.T.astype(np.int64), xq, fq, sq)
+    held[:, :, -1] = _on_grid(own(xq, fq, sq), (x.astype(np.int64) - xq.zero_point) @ features.T.astype(np.int64), sq)
     sums = (held * time).sum(2).reshape(len(x), -1, step.node.attrs["rank"]).sum(2) + bias
-    return own(sums, sq, tq, yq), held.reshape(len(x), -1)
+    return _on_grid(own(sq, tq, yq), sums, yq), held.reshape(len(x), -1)
+
+
+def _quants(step: Step) -> list[QuantParams]:
+    """Of x, features, time, bias, state and y."""
+    return [t.quant for t in (*step.inputs, step.outputs[0]) if t is not None and t.quant is not None]
+
+
+def _on_grid(own: tuple[Any, Any], sums: Array, y: QuantParams) -> Array:
+    parameters, function = own
+    return np.clip(function(sums, parameters) + int(y.zero_point), int(y.qmin), int(y.qmax))
+
+
+def kernel(step: Step, desk: Desk) -> bool:
+    """The arithmetic's own integers, with constant weights."""
+    own, (x, features, time, bias, state), y = getattr(arithmetic_of(step), "svdf", None), step.inputs, step.outputs[0]
+    constants = [t.constant.array.astype(np.int64) for t in (features, time, bias) if t is not None and t.constant is not None]
+    if own is None or x is None or state is None or len(constants) < 3:
+        return False
+    xq, fq, tq, _, sq, yq = _quants(step)
+    source, target, before, (filters, steps) = desk.row_major(x), desk.row_major(y), desk.source(state), constants[1].shape
+    ((m, e), scaled), ((time_m, time_e), _) = own(xq, fq, sq), own(sq, tq, yq)
+    args = {"x": source.offset, "y": target.offset, "batch": x.shape[0], "size": x.shape[1], "filters": filters, "steps": steps}
+    args |= {"units": y.shape[1], "m": int(m), "e": int(e), "time_m": int(time_m), "time_e": int(time_e)}
+    args |= _limits("", yq, target.bias) | _limits("state_", sq, before.bias)
+    args |= {"state": before.address, "state_absolute": int(before.absolute), "state_batch": before.strides_to((x.shape[0], 1))[0]}
+    after, size = step.outputs[1:], x.shape[0] * filters * steps * WIDTHS[before.kind]
+    args |= {"held": desk.row_major(after[0]).offset if after else desk.work(size)}
+    args |= {"row": desk.work(2 * (x.shape[1] + ALIGN)), "column": desk.work(4 * (filters + ALIGN))}
+    args |= _packed(desk, constants, source.bias - int(xq.zero_point), y.shape[1])
+    desk.reorder(desk.place(x), source)
+    desk.call_named(Kernel(kernels.svdf, (source.kind, before.kind, target.kind, scaled)), kernels.SVDF_ARGS, args)
+    desk.reorder(target, desk.place(y))
+    return True
+
+
+def _limits(of: str, q: QuantParams, bias: int) -> dict[str, int]:
+    return {f"{of}low": int(q.qmin), f"{of}high": int(q.qmax), f"{of}zero": int(q.zero_point), f"{of}bias": bias}
+
+
+def _packed(desk: Desk, constants: list[Array], zero: int, units: int) -> dict[str, int]:
+    """Weights over features and over time in whole vectors, filled with zeros, and the bias."""
+    features, time, bias = constants
+    lanes = host.lanes()
+    across, down = -len(features) % lanes, features.shape[1] % 2
+    pairs = np.pad(features.T, ((0, down), (0, across))).reshape(-1, 2, len(features) + across).swapaxes(1, 2)
+    rows = time.reshape(units, -1)
+    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (2 * lanes))))
+    found = {n: desk.keep(v.astype(np.int16)) for n, v in (("features", pairs), ("time", words))}
+    start = np.pad(zero * features.sum(1), (0, across))
+    found |= {n: desk.keep(v.astype(np.int32)) for n, v in (("start", start), ("added", bias))}
+    return {**found, "unit_words": words.shape[1]}
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
