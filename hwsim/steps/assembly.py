@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -35,35 +36,53 @@ class Workspace:
         self.arena = Memory().take(assembly.size)
         self.base = int(self.arena.ctypes.data)
         self.counts = self.arena[assembly.counter_base :][: 8 * len(assembly.counters)].view(np.int64)
-        self.views: dict[str, Array] = {}
+        self.held: dict[str, Held | None] = {}
         self.outside: dict[str, Array] = {}
 
-    def view(self, name: str, place: Place) -> Array:
-        if name not in self.views:
-            self.views[name] = place.view(self.arena)
-        return self.views[name]
+    def place(self, tensor: Tensor) -> Held | None:
+        """Where the arena holds a tensor, None when it does not."""
+        if tensor.name not in self.held:
+            place = self.places.get(tensor.name)
+            self.held[tensor.name] = None if place is None else Held.of(place, self.arena, np.dtype(formats.get(tensor.format).dtype))
+        return self.held[tensor.name]
 
     def write(self, tensor: Tensor, array: Array) -> None:
         """Numbers as the kernels hold them: modulo the width of memory, less the bias."""
-        place = self.places.get(tensor.name)
-        if place is None:
+        held = self.place(tensor)
+        if held is None:
             self.outside[tensor.name] = array
-            return
-        view, dtype = self.view(tensor.name, place), DTYPES[place.kind]
-        if place.kind == "f32" or place.bias == 0:
-            np.copyto(view, array, casting="unsafe")
+        elif held.bias is None:
+            np.copyto(held.view, array, casting="unsafe")
         else:
-            np.subtract(array.astype(dtype), np.asarray(place.bias).astype(dtype), out=view)
+            np.subtract(_as(array, held.view.dtype), held.bias, out=held.view)
 
     def read(self, tensor: Tensor) -> Array:
         """A copy of a tensor's numbers."""
-        place = self.places.get(tensor.name)
-        if place is None:
+        held = self.place(tensor)
+        if held is None:
             return self.outside[tensor.name]
-        view, held = self.view(tensor.name, place), formats.get(tensor.format).dtype
-        if place.kind == "f32" or place.bias == 0:
-            return view.astype(held, order="C")
-        return np.add(view, np.asarray(place.bias).astype(view.dtype), order="C").astype(held)
+        if held.bias is None:
+            return held.view.astype(held.dtype, order="C")
+        return _as(np.add(held.view, held.bias, order="C"), held.dtype)
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor in the arena: a view, its bias there (None: none) and the dtype that it has outside."""
+
+    view: Array
+    bias: Array | None
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(place: Place, arena: Array, dtype: np.dtype[Any]) -> Held:
+        inside = DTYPES[place.kind]
+        return Held(place.view(arena), None if place.kind == "f32" or place.bias == 0 else np.asarray(place.bias).astype(inside), dtype)
+
+
+def _as(array: Array, dtype: np.dtype[Any]) -> Array:
+    """Whole numbers modulo the width of another type."""
+    return array.view(dtype) if array.dtype.kind in "iu" and array.itemsize == dtype.itemsize else array.astype(dtype)
 
 
 @dataclass
@@ -89,7 +108,8 @@ class Assembly:
             self.idle.append(space)
 
     def _run(self, space: Workspace, feeds: Mapping[str, Array], all_tensors: bool) -> Execution:
-        space.counts[:] = 0
+        if self.counters:
+            space.counts[:] = 0
         for name, array in check_feeds(self.program, feeds).items():
             space.write(self.program.tensors[name], array)
         counts: dict[str, int] = {}
@@ -98,7 +118,8 @@ class Assembly:
                 segment.run(segment.head, space.base)
             elif segment.step is not None:
                 counts |= _by_numpy(space, segment.step)
-        counts |= {n: int(c) for n, c in zip(self.counters, space.counts, strict=True) if c}
+        if self.counters:
+            counts |= {n: int(c) for n, c in zip(self.counters, space.counts, strict=True) if c}
         return held_outputs(self.program, space.read, all_tensors, counts)
 
 
