@@ -17,6 +17,7 @@ TESTS = (
     "tests/test_executors.py",
     "tests/test_normalization.py",
     "tests/test_softmax.py",
+    "tests/test_reals.py",
     "tests/test_onnxruntime.py::test_qoperator_resnet20_every_tensor",
 )
 

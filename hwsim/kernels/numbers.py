@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_float32", "as_int32", "as_int64", "f32", "f64", "i32", "i64", "in_int32", "rounded_high_product", "select"]
+__all__ = ["as_float32", "as_int32", "as_int64", "between", "f32", "f64", "i32", "i64", "in_int32", "rounded_high_product", "select"]
 
 
 def _converter(kind: str, dtype: Any) -> Any:
@@ -47,6 +47,12 @@ def in_int32(x: Any) -> Any:
 def select(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`."""
     return condition.select(yes, no) if hasattr(condition, "lanes") else np.where(condition, yes, no)
+
+
+def between(x: Any, low: Any, high: Any) -> Any:
+    """x limited to [low, high]; what is not a number stays so."""
+    raised = select(x < low, low, x)
+    return select(raised > high, high, raised)
 
 
 def rounded_high_product(a: Any, b: Any) -> Any:

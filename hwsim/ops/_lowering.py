@@ -184,6 +184,15 @@ class Desk:
         numbers = np.ascontiguousarray((tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind]))
         return Source(self.keep(np.pad(numbers.ravel(), (0, ALIGN))), True, kind, tensor.shape, numbers.strides, bias, tensor)
 
+    def real(self, tensor: Tensor) -> Source:
+        """A float32 tensor as an operand; of a constant its real numbers."""
+        return self.source(tensor) if tensor.constant is None else self.numbers(real_constant(tensor))
+
+    def numbers(self, array: Array) -> Source:
+        """Constant real numbers as an operand."""
+        held = np.ascontiguousarray(array, np.float32)
+        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), True, "f32", held.shape, held.strides, 0)
+
     def keep(self, array: Array) -> int:
         """The address of a constant, which lives as long as the program; equal ones are kept once."""
         held = np.ascontiguousarray(array)
@@ -219,7 +228,7 @@ class Desk:
         loops = merged_loops(list(zip(shape, *(o.strides_to(shape) for o in operands), strict=True)))
         if len(loops) > moving.DIMS:
             return False
-        names = [*"abc"[: len(inputs)], "y"]
+        names = [*"abcd"[: len(inputs)], "y"]
         args: dict[str, int] = dict(more)
         for name, o in zip(names, operands, strict=True):
             args |= {name: o.address, f"{name}_absolute": int(o.absolute)}

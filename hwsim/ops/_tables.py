@@ -10,12 +10,12 @@ import numpy as np
 from hwsim.graph import Tensor
 from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place
+from hwsim.ops._lowering import DTYPES, WIDTHS, Desk, Place, Source
 from hwsim.ops._regrid import regrid
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
+__all__ = ["copy_part", "emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
 
 MOST_BITS = 16
 FEWEST_BESIDE = 8  # elements side by side, on average, that are moved as runs
@@ -116,11 +116,15 @@ def emit_part(step: Step, desk: Desk, index: int, axis: int, first: int) -> bool
     """Input `index`, requantized where the grids differ, to the output from `first` on along an axis."""
     x, y = step.inputs[index], step.outputs[0]
     assert x is not None
-    source, target = _on_grid_of(step, desk, x, y), desk.operand(desk.place(y))
-    if source is None:
-        return False
-    part = replace(target, address=target.address + first * target.strides[axis], shape=x.shape)
-    return desk.walk(moving.copy, x.shape, [desk.operand(source)], part)
+    source = _on_grid_of(step, desk, x, y)
+    return source is not None and copy_part(desk, desk.operand(source), y, axis, first)
+
+
+def copy_part(desk: Desk, source: Source, y: Tensor, axis: int, first: int) -> bool:
+    """Numbers as they are to y from `first` on along an axis."""
+    target = desk.operand(desk.place(y))
+    part = replace(target, address=target.address + first * target.strides[axis], shape=source.shape)
+    return desk.walk(moving.copy, source.shape, [source], part)
 
 
 def _regrid_table(step: Step, source: QuantParams, target: QuantParams, bias: int, kind: str) -> Array:

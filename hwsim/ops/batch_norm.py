@@ -8,8 +8,11 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import reals
+from hwsim.ops._lowering import Desk, real_constant
 from hwsim.ops._reading import Reader, check_shape
 from hwsim.ops._writing import writes
+from hwsim.program import Step
 from hwsim.quant import Array
 
 
@@ -40,10 +43,26 @@ def scale_and_shift(node: Node, gamma: Array, beta: Array, mean: Array, variance
 
 
 def compute(node: Node, x: Array, gamma: Array, beta: Array, mean: Array, variance: Array) -> Array:
-    shape = (-1, *[1] * (x.ndim - 2))
+    centre, factor, shift = _parts(node, x.ndim, gamma, beta, mean, variance)
+    return ((x - centre) * factor + shift).astype(x.dtype)
+
+
+def _parts(node: Node, rank: int, gamma: Array, beta: Array, mean: Array, variance: Array) -> list[Array]:
+    """What is taken away from each channel, by what it is multiplied, and what is added."""
     inverse = 1 / np.sqrt(variance + np.float32(node.attrs["epsilon"]))
-    return ((x - mean.reshape(shape)) * (inverse * gamma).reshape(shape) + beta.reshape(shape)).astype(x.dtype)
+    return [v.reshape(-1, *[1] * (rank - 2)) for v in (mean, inverse * gamma, beta)]
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     return {"batch_norm": outputs[0].elements}
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Float32 numbers with constant parameters."""
+    x, *rest = step.inputs
+    known = [real_constant(t) for t in rest if t is not None and t.constant is not None]
+    if x is None or len(known) < 4:
+        return False
+    y = step.outputs[0]
+    parts = [desk.numbers(v) for v in _parts(step.node, len(x.shape), *known)]
+    return desk.walk(reals.affine, y.shape, [desk.real(x), *parts], desk.operand(desk.place(y)))

@@ -5,6 +5,7 @@ Stored numbers: `add` and `mul` follow the arithmetic's own formula, the others 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -15,7 +16,7 @@ import numpy as np
 from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import integers, moving
+from hwsim.kernels import integers, moving, reals
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import bounds
 from hwsim.ops._reading import Reader, Reading
@@ -60,6 +61,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "or": np.logical_or,
     "xor": np.logical_xor,
 }
+COMPILED = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv}  # on lanes
 _TRUTHS = ("equal", "greater", "less", "greater_or_equal", "less_or_equal", "and", "or", "xor")
 _SOURCES = {
     "Add": "add",
@@ -195,3 +197,13 @@ def kernel(step: Step, desk: Desk) -> bool:
     held[: len(own.parameters)] = own.parameters
     (low, high), biases = bounds(step), {"a_bias": a.bias, "b_bias": b.bias, "y_bias": target.bias}
     return desk.walk(integers.pairs, y.shape, [a, b], target, own.function, parameters=desk.keep(held), **biases, low=low, high=high)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Sums, differences, products and quotients of two float32 tensors."""
+    y, operands, clip = step.outputs[0], [t for t in step.inputs if t is not None], step.node.attrs.get("clip")
+    function = COMPILED.get(step.node.attrs["function"])
+    if function is None or len(operands) != 2:
+        return False
+    bounds = None if clip is None else (float(np.float32(clip[0])), float(np.float32(clip[1])))
+    return desk.walk(reals.two, y.shape, [desk.real(t) for t in operands], desk.operand(desk.place(y)), function, bounds)

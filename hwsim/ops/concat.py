@@ -11,7 +11,7 @@ from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._regrid import regrid
-from hwsim.ops._tables import emit_part
+from hwsim.ops._tables import copy_part, emit_part
 from hwsim.ops._writing import writes
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -71,3 +71,10 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     starts = np.cumsum([0, *(t.shape[axis] for t in step.inputs if t)])
     return all(emit_part(step, desk, i, axis, int(first)) for i, first in enumerate(starts[:-1]))
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """One copy of float32 numbers per input."""
+    axis, parts = step.node.attrs["axis"], [t for t in step.inputs if t is not None]
+    starts = np.cumsum([0, *(t.shape[axis] for t in parts)])
+    return all(copy_part(desk, desk.real(t), step.outputs[0], axis, int(first)) for t, first in zip(parts, starts, strict=False))

@@ -10,7 +10,7 @@ from hwsim import formats
 from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import integers, moving
+from hwsim.kernels import integers, moving, reals
 from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
@@ -96,10 +96,13 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     if x.quant is not None:
         return emit_table(step, desk, lambda v: integer(step, v))
-    if "rounding" in step.node.attrs or q.format.name == "bipolar":
-        return False
-    own = getattr(arithmetic_of(step), "QUANTIZE", None)
     source, target, zero = desk.operand(desk.place(x)), desk.operand(desk.place(y)), int(q.zero_point)
+    if "rounding" in step.node.attrs:
+        return False
+    if q.format.name == "bipolar":
+        numbers = {"scale": float_bits(q.scale), "zero": float_bits(zero), "y_bias": target.bias}
+        return desk.walk(reals.signs, x.shape, [source], target, **numbers)
+    own = getattr(arithmetic_of(step), "QUANTIZE", None)
     if own is not None:
         limits = {"zero": zero, "low": int(q.qmin), "high": int(q.qmax), "y_bias": target.bias}
         return desk.walk(integers.quantize, x.shape, [source], target, own[1], number=float_bits(own[0](q.scale)), **limits)

@@ -13,6 +13,7 @@ import numpy as np
 
 from hwsim.arithmetics import arithmetic_of
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import piecewise, reals
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, Reading, choice, input_name
 from hwsim.ops._tables import emit_table
@@ -50,22 +51,13 @@ def _selu(x: Array, alpha: float = 1.67326319217681884765625, gamma: float = 1.0
     return gamma * _elu(x, alpha)
 
 
-def _hard_sigmoid(x: Array, alpha: float = 0.2, beta: float = 0.5) -> Array:
-    return np.clip(alpha * x + beta, 0, 1)
-
-
 def _is_inf(x: Array, detect_negative: int = 1, detect_positive: int = 1) -> Array:
     return (np.isposinf(x) & bool(detect_positive)) | (np.isneginf(x) & bool(detect_negative))
 
 
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    "relu": lambda x: np.maximum(x, 0),
-    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "leaky_relu": lambda x, alpha=0.01: np.where(x >= 0, x, x * alpha),
-    "thresholded_relu": lambda x, alpha=1.0: np.where(x > alpha, x, 0),
+    **piecewise.FUNCTIONS,
     "sigmoid": _sigmoid,
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda x: x * _hard_sigmoid(x, 1 / 6, 0.5),
     "swish": lambda x, alpha=1.0: x * _sigmoid(alpha * x),
     "quick_gelu": lambda x, alpha=1.702: x * _sigmoid(alpha * x),
     "gelu": _gelu,
@@ -209,10 +201,13 @@ def compute(node: Node, x: Array) -> Array:
 
 
 def _apply(function: Callable[..., Array], node: Node, x: Array) -> Array:
-    params = {k: np.float32(v) if isinstance(v, float) else v for k, v in node.attrs["params"].items()}
     with np.errstate(all="ignore"):
-        y: Array = function(x, **params)
+        y: Array = function(x, **_params(node))
     return y if y.dtype == bool else y.astype(x.dtype)
+
+
+def _params(node: Node) -> dict[str, Any]:
+    return {k: np.float32(v) if isinstance(v, float) else v for k, v in node.attrs["params"].items()}
 
 
 def integer(step: Step, x: Array) -> Array:
@@ -235,3 +230,12 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 def kernel(step: Step, desk: Desk) -> bool:
     """A table over all stored numbers."""
     return emit_table(step, desk, lambda q: integer(step, q))
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Piecewise linear functions of float32 numbers."""
+    x, y, function = step.inputs[0], step.outputs[0], step.node.attrs["function"]
+    if x is None or function not in piecewise.FUNCTIONS:
+        return False
+    params = tuple((n, float(v)) for n, v in _params(step.node).items())
+    return desk.walk(reals.one, y.shape, [desk.real(x)], desk.operand(desk.place(y)), FUNCTIONS[function], params)

@@ -59,11 +59,12 @@ def _emit(step: Step, desk: Desk) -> bool:
     known = all(t is None or t.constant is not None for t in step.inputs)
     if known or any(t.name not in desk.places for t in named):
         return False
-    if not step.integer:
-        return all(t.format == "float32" for t in named) and hasattr(module, "real") and bool(module.real(step, desk))
-    if hasattr(module, "kernel"):
-        return bool(module.kernel(step, desk))
-    return getattr(module, "MOVES", False) and emit_moves(step, desk, module.compute)
+    name = "kernel" if step.integer else "real"
+    if not step.integer and any(t.format != "float32" for t in named):
+        return False
+    if hasattr(module, name):
+        return bool(getattr(module, name)(step, desk))
+    return getattr(module, "MOVES", False) and not hasattr(module, "kernel") and emit_moves(step, desk, module.compute)
 
 
 def _emit_halo(tensor: Tensor, desk: Desk) -> None:

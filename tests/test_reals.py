@@ -1,0 +1,113 @@
+"""Compiled steps on float32 numbers between the stored ones: equal to NumPy bit for bit, and judged by ONNX Runtime."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hwsim.graph import Constant, Tensor
+from hwsim.kernels.piecewise import FUNCTIONS
+from hwsim.ops.binary import COMPILED
+from hwsim.program import Program
+from hwsim.quant import Array, QuantParams
+from hwsim.steps.assemble import assemble
+from hwsim.steps.execute import execute
+from tests.judges import OneNode
+from tests.steps import ENGINES, quant, step_program
+
+PARAMS: dict[str, dict[str, Any]] = {
+    "clip": {"low": -0.7, "high": 6.0},
+    "leaky_relu": {"alpha": 0.3},
+    "hard_sigmoid": {"alpha": 0.3, "beta": 0.6},
+}
+JUDGED = {"relu": "Relu", "leaky_relu": "LeakyRelu", "thresholded_relu": "ThresholdedRelu", "hard_swish": "HardSwish"}
+
+
+def drawn(seed: int, *shape: int) -> Array:
+    """Numbers of all sizes, some zero, infinite, tiny or not a number."""
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(0, 2, shape) * 10.0 ** rng.integers(-2, 3, shape)).astype(np.float32)
+    ends = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 6, -0.7], np.float32)
+    return np.where(rng.random(shape) < 0.2, rng.choice(ends, shape), x)
+
+
+def real(name: str, array: Array, constant: bool = False) -> tuple[Tensor, Array]:
+    return Tensor(name, array.shape, "float32", None, Constant.of(array, name) if constant else None), array
+
+
+def both(op: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...], y: QuantParams | None = None) -> Array:
+    """What both executors make of a step that is compiled."""
+    program, feeds = as_real(*step_program(op, inputs, (shape, y), attrs))
+    a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+    assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+    assert all(s.step is None for s in assemble(program).segments)
+    return b
+
+
+def as_real(program: Program, feeds: dict[str, Array]) -> tuple[Program, dict[str, Array]]:
+    """The program with its step on real numbers."""
+    from dataclasses import replace
+
+    (layer,) = program.layers
+    steps = tuple(replace(s, integer=s.op == "quantize") for s in layer.steps)
+    return replace(program, layers=(replace(layer, steps=steps),)), feeds
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_of_one_number(function: str) -> None:
+    for shape in ((1,), (3, 37), (2, 5, 4, 6)):
+        x, params = drawn(len(shape), *shape), PARAMS.get(function, {})
+        y = both("unary", [real("x", x)], {"function": function, "params": params}, shape)
+        assert function == "thresholded_relu" or np.isnan(y[np.isnan(x)]).all()
+        if function in JUDGED and shape != (1,):
+            wanted = OneNode(JUDGED[function], **params).feed(x).run()
+            assert np.allclose(y, wanted, 1e-6, 1e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("clip", [None, (0.0, 6.0)])
+@pytest.mark.parametrize("function", COMPILED)
+def test_functions_of_two_numbers(function: str, clip: tuple[float, float] | None) -> None:
+    """Whole tensors, rows, columns and single numbers, constant and not."""
+    attrs = {"function": function} if clip is None else {"function": function, "clip": clip}
+    for seed, (first, second) in enumerate(
+        (((2, 3, 17), (2, 3, 17)), ((4, 33), (33,)), ((4, 1), (1, 19)), ((2, 6, 5, 4), (6, 1, 1)), ((7,), ()))
+    ):
+        for constant in (False, True):
+            a, b = drawn(seed, *first), drawn(seed + 9, *second)
+            both("binary", [real("a", a), real("b", b, constant)], attrs, np.broadcast_shapes(first, second))
+
+
+def test_batch_normalization_between_layers() -> None:
+    rng, x = np.random.default_rng(4), drawn(4, 2, 6, 5, 4)
+    parts = [rng.uniform(0.5, 2, 6).astype(np.float32) for _ in range(4)]
+    inputs = [real("x", x), *(real(n, p, True) for n, p in zip("gbmv", parts, strict=True))]
+    found = both("batch_norm", inputs, {"epsilon": 1e-5}, x.shape)
+    wanted = OneNode("BatchNormalization").feed(x)
+    for p in parts:
+        wanted = wanted.constant(p)
+    assert np.allclose(found, wanted.run(), 1e-5, 1e-6, equal_nan=True)
+
+
+def test_parts_side_by_side() -> None:
+    """Computed and constant ones, along any axis."""
+    for axis in (0, 1, 2):
+        shapes = [tuple(n if i == axis else size for i, size in enumerate((2, 3, 9))) for n in (1, 2, 4)]
+        parts = [real(f"x{i}", drawn(i, *s), constant=i == 1) for i, s in enumerate(shapes)]
+        wanted = np.concatenate([a for _, a in parts], axis)
+        assert np.array_equal(both("concat", list(parts), {"axis": axis}, wanted.shape), wanted, equal_nan=True)
+
+
+def test_moves() -> None:
+    x = drawn(5, 2, 3, 4, 5)
+    moved = both("transpose", [real("x", x)], {"perm": (0, 2, 3, 1)}, (2, 4, 5, 3))
+    assert np.array_equal(moved, x.transpose(0, 2, 3, 1), equal_nan=True)
+    assert np.array_equal(both("reshape", [real("x", x)], {"shape": (6, 20)}, (6, 20)), x.reshape(6, 20), equal_nan=True)
+
+
+def test_signs() -> None:
+    """Zero is not negative, of either sign."""
+    x, q = drawn(6, 3, 50), quant("bipolar", np.float32(0.25))
+    found = both("quantize", [real("x", x)], {"format": "bipolar", "axis": 0, "block": 0}, x.shape, q)
+    assert np.array_equal(found, np.where(x >= 0, 1, -1))
