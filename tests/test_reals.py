@@ -57,11 +57,11 @@ def as_real(program: Program, feeds: dict[str, Array]) -> tuple[Program, dict[st
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_functions_of_one_number(function: str) -> None:
-    for shape in ((1,), (3, 37), (2, 5, 4, 6)):
+    for shape in ((), (1,), (3, 37), (2, 5, 4, 6)):
         x, params = drawn(len(shape), *shape), PARAMS.get(function, {})
         y = both("unary", [real("x", x)], {"function": function, "params": params}, shape)
         assert function == "thresholded_relu" or np.isnan(y[np.isnan(x)]).all()
-        if function in JUDGED and shape != (1,):
+        if function in JUDGED and len(shape) > 1:
             wanted = OneNode(JUDGED[function], **params).feed(x).run()
             assert np.allclose(y, wanted, 1e-6, 1e-7, equal_nan=True)
 
@@ -72,7 +72,7 @@ def test_functions_of_two_numbers(function: str, clip: tuple[float, float] | Non
     """Whole tensors, rows, columns and single numbers, constant and not."""
     attrs = {"function": function} if clip is None else {"function": function, "clip": clip}
     for seed, (first, second) in enumerate(
-        (((2, 3, 17), (2, 3, 17)), ((4, 33), (33,)), ((4, 1), (1, 19)), ((2, 6, 5, 4), (6, 1, 1)), ((7,), ()))
+        (((2, 3, 17), (2, 3, 17)), ((4, 33), (33,)), ((4, 1), (1, 19)), ((), ()), ((2, 6, 5, 4), (6, 1, 1)), ((7,), ()))
     ):
         for constant in (False, True):
             a, b = drawn(seed, *first), drawn(seed + 9, *second)

@@ -224,7 +224,7 @@ class Desk:
 
     def walk(self, factory: Callable[..., str], shape: Shape, inputs: Sequence[Source], y: Source, *params: Any, **more: int) -> bool:
         """A kernel of `moving` over all elements of a shape; False when operands move in too many ways for it."""
-        operands = (*inputs, y)
+        operands, shape = (*inputs, y), shape or (1,)
         loops = merged_loops(list(zip(shape, *(o.strides_to(shape) for o in operands), strict=True)))
         if len(loops) > moving.DIMS:
             return False
@@ -272,4 +272,4 @@ def merged_loops(dims: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
             joined[-1] = (joined[-1][0] * d[0], *d[1:])
         else:
             joined.append(d)
-    return joined or [(1, *[0] * (len(dims[0]) - 1 if dims else 3))]
+    return joined or [(1, *[0] * (len(dims[0]) - 1))]
