@@ -197,7 +197,9 @@ def search(
     objective: Annotated[
         str, typer.Option(help="accuracy within --budget; or latency, energy, size, traffic, bitops at least")
     ] = "accuracy",
-    budget: Annotated[str, typer.Option(help="latency=0.6x,energy=2mJ,peak=64KiB,tops=1.5x,bitops=16/mac; accuracy=-1 (points)")] = "",
+    budget: Annotated[
+        str, typer.Option(help="latency=0.6x,energy=2mJ,peak=64KiB,tops=1.5x,bitops=16/mac,area=4mm2; accuracy=-1 (points)")
+    ] = "",
     strategy: Annotated[str, typer.Option(help="a search (see `hwsim list searches`)")] = "ilp",
     bits: WidthsOption = "w=2,3,4,8,a=4,8",
     vary: Annotated[list[str] | None, typer.Option(help="search the chip's fields too: memories.l2.size=64KiB..1MiB")] = None,

@@ -59,15 +59,16 @@ REFERENCE = {"cycles": 1e6, "energy_pj": 4e9, "size_bits": 8e6, "offchip_bits": 
     ],
 )
 def test_budgets(text: str, want: dict[str, float]) -> None:
-    found = limits_of(parse_budgets(text), REFERENCE, 4096.0, 1e9, 1_000_000)
+    found = limits_of(parse_budgets(text), REFERENCE, 4096.0, 1e9, 1_000_000, 2.0)
     assert found.costs == pytest.approx(want)
     assert found.peak_bits is found.accuracy_loss is None
 
 
 def test_budgets_of_peaks_and_accuracy() -> None:
-    found = limits_of(parse_budgets("peak=0.5x,accuracy=-1"), REFERENCE, 4096.0, 1e9, 1_000_000)
-    assert found == Limits({}, 2048.0, 0.01)
-    assert limits_of(parse_budgets("peak=1 KiB"), REFERENCE, 4096.0, 1e9, 1).peak_bits == 8192
+    found = limits_of(parse_budgets("peak=0.5x,accuracy=-1,area=1.5x"), REFERENCE, 4096.0, 1e9, 1_000_000, 2.0)
+    assert found == Limits({}, 2048.0, 0.01, 3.0)
+    assert limits_of(parse_budgets("peak=1 KiB"), REFERENCE, 4096.0, 1e9, 1, 2.0).peak_bits == 8192
+    assert limits_of(parse_budgets("area=250000 um2"), REFERENCE, 4096.0, 1e9, 1, 2.0).area == 0.25
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_budgets_that_are_none(text: str, complaint: str) -> None:
 def test_amounts_that_are_none(text: str) -> None:
     name = text.partition("=")[0]
     with pytest.raises(HwsimError, match=f"--budget: {name} must be such as"):
-        limits_of(parse_budgets(text), REFERENCE, 1.0, 1e9, 1)
+        limits_of(parse_budgets(text), REFERENCE, 1.0, 1e9, 1, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +305,17 @@ def test_fields_of_the_chip_are_searched_too() -> None:
     assert min(losses_of.values()) == losses_of["{'clock.frequency': '400 MHz'}"] < losses_of["{}"]
     limit = 0.95 * found.variants[0][1].clock_hz ** -1 * found_cycles(q)
     assert found.best.costs["cycles"] / fast.arch.clock_hz <= limit * (1 + 1e-12)
+
+
+def test_chips_beyond_the_area_are_no_answer() -> None:
+    """Twice the memory is more than a tenth more of the chip."""
+    q = replace(question(samples=8), weight_bits=(4, 8), activation_bits=(8,))
+    wide = load_arch("gap9_ne16", {"quantization.first_last_bits": "8", "memories.l2.size": "3 MiB"})
+    wish, variants = Wish(budgets=parse_budgets("size=0.9x,area=1.1x"), candidates=1), [({"memories.l2.size": "3 MiB"}, wide)]
+    found = search(q, wish, variants=variants)
+    assert found.question.arch is q.arch and [p is None for _, _, p in found.variants] == [False, True]
+    with pytest.raises(HwsimError, match=r"the least there is: size .*x, area .* mm2 without --vary, not size=0.9x, area=1 mm2"):
+        search(q, replace(wish, budgets=parse_budgets("size=0.9x,area=1 mm2")), variants=variants)
 
 
 def found_cycles(q: Any) -> float:

@@ -1,9 +1,9 @@
-"""Limits of a search as a person writes them: `latency=0.6x`, `energy=2mJ`, `peak=64KiB`, `tops=1.5x`, `bitops=16/mac`."""
+"""Limits of a search as a person writes them: `latency=0.6x`, `energy=2mJ`, `peak=64KiB`, `tops=1.5x`, `bitops=16/mac`, `area=4mm2`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hwsim.decide.layer_prices import QUANTITIES
 from hwsim.errors import HwsimError, suggest
@@ -12,7 +12,7 @@ from hwsim.units import parse, parse_duration
 __all__ = ["COSTS", "NAMES", "Budget", "Limits", "limits_of", "parse_budgets"]
 
 COSTS = {"latency": "cycles", "energy": "energy_pj", "size": "size_bits", "traffic": "offchip_bits", "bitops": "bitops"}
-NAMES = (*COSTS, "peak", "tops", "accuracy")
+NAMES = (*COSTS, "peak", "tops", "area", "accuracy")
 EXAMPLES = {
     "latency": "0.6x or 2 ms",
     "energy": "0.6x or 2 mJ",
@@ -21,6 +21,7 @@ EXAMPLES = {
     "bitops": "0.5x, 16/mac or 2.6e9",
     "peak": "0.5x or 64 KiB",
     "tops": "1.5x or 2.5",
+    "area": "1.2x or 4 mm2",
     "accuracy": "-1 (points below the widest)",
 }
 _UNITS: dict[str, Callable[[str, float], float]] = {
@@ -31,6 +32,7 @@ _UNITS: dict[str, Callable[[str, float], float]] = {
     "peak": lambda text, _: parse(text, "size"),
     "bitops": lambda text, _: float(text),
     "tops": lambda text, _: float(text),
+    "area": lambda text, _: parse(text, "area"),
     "accuracy": lambda text, _: float(text),
 }
 
@@ -78,17 +80,25 @@ def parse_budgets(text: str | None) -> tuple[Budget, ...]:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits in hwsim's units: of the quantities of a cost table by name, of live activations in bits, and what accuracy may be lost
-    (a share, of the widest network's)."""
+    """Limits in hwsim's units: of the quantities of a cost table by name, of live activations in bits, what accuracy may be lost
+    (a share, of the widest network's), and of the chip's area in mm2."""
 
     costs: Mapping[str, float]
     peak_bits: float | None = None
     accuracy_loss: float | None = None
+    area: float | None = None
+
+    def at_clock(self, share: float) -> Limits:
+        """The same limits in the cycles of a clock that is so many times as fast."""
+        return replace(self, costs={q: v * share if q == "cycles" else v for q, v in self.costs.items()})
 
 
-def limits_of(budgets: Sequence[Budget], reference: Mapping[str, float], peak_bits: float, clock_hz: float, macs: int) -> Limits:
-    """The limits of a network whose widest assignment has these quantities (`reference`, by QUANTITIES) and live activations."""
-    costs, peak, lost = dict[str, float](), None, None
+def limits_of(
+    budgets: Sequence[Budget], reference: Mapping[str, float], peak_bits: float, clock_hz: float, macs: int, area: float
+) -> Limits:
+    """The limits of a network whose widest assignment has these quantities (`reference`, by QUANTITIES) and live activations, on a chip of
+    such an area."""
+    costs, peak, lost, most = dict[str, float](), None, None, None
     for b in budgets:
         if b.name in COSTS:
             q = COSTS[b.name]
@@ -99,7 +109,9 @@ def limits_of(budgets: Sequence[Budget], reference: Mapping[str, float], peak_bi
             costs["cycles"] = min(costs.get("cycles", float("inf")), fastest / max(wanted, 1e-300))
         elif b.name == "peak":
             peak = b.amount(clock_hz, macs, peak_bits)
+        elif b.name == "area":
+            most = b.amount(clock_hz, macs, area)
         else:
             lost = -b.amount(clock_hz, macs, 0.0) / 100
     assert set(costs) <= set(QUANTITIES)
-    return Limits(costs, peak, lost)
+    return Limits(costs, peak, lost, most)

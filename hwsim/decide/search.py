@@ -28,6 +28,7 @@ from hwsim.io.store import Cells
 from hwsim.precision import Precision
 from hwsim.quant import Array
 from hwsim.shelf import load
+from hwsim.simulate import area_of
 
 __all__ = ["OBJECTIVES", "Found", "Point", "Wish", "search"]
 
@@ -135,10 +136,10 @@ def search(
             searches.append((fields, _Search(replace(question, arch=arch), own, wish, measured[own.key], store, look)))
         seconds, start = {"sensitivity": perf_counter() - start}, perf_counter()
         limits = searches[0][1].limits
-        predicted = [(fields, s, s.predicted(_at_clock(limits, question.arch, s.question.arch))) for fields, s in searches]
+        predicted = [(fields, s, s.predicted(limits.at_clock(s.question.arch.clock_hz / question.arch.clock_hz))) for fields, s in searches]
         seconds["search"], start = perf_counter() - start, perf_counter()
         best = _most_promising(predicted, wish)
-        found = best.answer(_at_clock(limits, question.arch, best.question.arch))
+        found = best.answer(limits.at_clock(best.question.arch.clock_hz / question.arch.clock_hz))
         seconds["runs on the chip"] = perf_counter() - start
     table = tuple((f, s.question.arch, p) for f, s, p in predicted) if variants else ()
     return replace(found, seconds=seconds, variants=table)
@@ -158,12 +159,6 @@ def _most_promising(predicted: Sequence[tuple[Mapping[str, str], _Search, Point 
     spent = [p.costs[cost] / (s.question.arch.clock_hz if cost == "cycles" else 1) for p, s in alive]
     ranks = [(p.loss, c) if wish.objective == "accuracy" else (c, p.loss) for (p, _), c in zip(alive, spent, strict=True)]
     return alive[ranks.index(min(ranks))][1]
-
-
-def _at_clock(limits: Limits, first: Arch, arch: Arch) -> Limits:
-    """Limits of the first chip in the cycles of another."""
-    times = {"cycles": arch.clock_hz / first.clock_hz}
-    return replace(limits, costs={q: v * times.get(q, 1.0) for q, v in limits.costs.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +197,12 @@ class _Search:
     def limits(self) -> Limits:
         """The wish's limits, relative ones counted from the widest assignment on this chip."""
         widest, macs = self.widest, sum(int(n) for n in self._macs)
-        return limits_of(self.wish.budgets, widest.costs, widest.peak_bits, self.question.arch.clock_hz, macs)
+        return limits_of(self.wish.budgets, widest.costs, widest.peak_bits, self.question.arch.clock_hz, macs, self.area)
+
+    @cached_property
+    def area(self) -> float:
+        """Of the chip, in mm2."""
+        return sum(area_of(self.question.arch).values())
 
     @cached_property
     def _macs(self) -> Array:
@@ -232,7 +232,10 @@ class _Search:
         return self.point("search", choices[0]) if len(choices) else None
 
     def predicted(self, limits: Limits) -> Point | None:
-        """What the search says before anything is judged; for a wish of least cost, at half of the loss that there is."""
+        """What the search says before anything is judged; for a wish of least cost, at half of the loss that there is.  None also for a
+        chip that is too large."""
+        if limits.area is not None and self.area > limits.area:
+            return None
         if self.wish.objective == "accuracy":
             return self.solve(limits, "loss")
         loss = 0.5 * sum(float(row[0]) for row in self.loss)
@@ -351,6 +354,8 @@ class _Search:
         if self.limits.peak_bits is not None:
             narrow = np.zeros((1, len(self.table.options)), np.uint8)
             least.append(f"peak {float(live_bits(self.table, narrow)[0]) / self.widest.peak_bits:.3g}x")
+        if self.limits.area is not None:
+            least.append(f"area {self.area:.3g} mm2 without --vary")
         return no_assignment([f"{b.name}={b.text}" for b in self.wish.budgets], least)
 
     def _meets(self, point: Point, limits: Limits) -> bool:
