@@ -137,6 +137,23 @@ def test_every_accumulator_in_convolutions(c: dict[str, Any], a: Accumulator, fm
     convolve({**c, "x": fmt, "w": "int8", "channels": min(c["channels"], 32)}, a, (zero % (1 << formats.get(fmt).bits - 1), 0))
 
 
+LONG = [Accumulator(16, "saturate"), Accumulator(13, "saturate"), Accumulator(18, "saturate"), Accumulator(every="pair")]
+
+
+@pytest.mark.parametrize("fmt", ["uint8", "int8"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.97])
+@pytest.mark.parametrize("a", LONG, ids=lambda a: f"{a.bits}-{a.every}")
+def test_saturation_in_long_sums(a: Accumulator, share: float, fmt: str) -> None:
+    """Zeros are left out, and tiles whose sums are all cut go another way: neither changes a sum or the count."""
+    rng = np.random.default_rng(0)
+    x, w = numbers(rng, fmt, (9, 333), False), numbers(rng, "int8", (333, 130), False)
+    attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
+    run_both("matmul", x * (rng.random(x.shape) >= share), w, (fmt, "int8"), (0, 0), a, attrs, (9, 130))
+    x, w = numbers(rng, fmt, (2, 67, 5, 4), False), numbers(rng, "int8", (40, 67, 3, 3), False)
+    x *= rng.random(x.shape) >= share
+    run_both("conv", x, w, (fmt, "int8"), (0, 0), a, conv_attrs((3, 3), (1, 1), (1, 1), (1, 1)), (2, 40, 5, 4))
+
+
 @settings(max_examples=30)
 @given(accumulators, st.sampled_from([16, 33, 70]), st.booleans())
 def test_accumulators_in_plain_python(a: Accumulator, channels: int, signed: bool) -> None:

@@ -130,6 +130,16 @@ class Code:
         with self.builder.if_else(condition.value) as branches:
             yield branches
 
+    def assembly(self, lines: list[str], changed: list[Lanes], read: list[Lanes]) -> list[Lanes]:
+        """Instructions on vectors of one type, in just this order: {0}, {1} ... are `changed`, whose new values it gives, then `read`."""
+        count, kind = len(changed), changed[0].value.type
+        names = [f"${i}" for i in range(count)] + [f"${2 * count + i}" for i in range(len(read))]
+        constraints = ["=&v"] * count + [str(i) for i in range(count)] + ["v"] * len(read)
+        shape = ir.FunctionType(ir.LiteralStructType([kind] * count), [kind] * (count + len(read)))
+        made = ir.InlineAsm(shape, "\n".join(lines).format(*names), ",".join(constraints))
+        found = self.builder.call(made, [v.value for v in (*changed, *read)])
+        return [v.of(self.builder.extract_value(found, i)) for i, v in enumerate(changed)]
+
     def call(self, entry: Lanes, *words: Lanes) -> None:
         """Call the machine code at an address."""
         kind = ir.FunctionType(ir.VoidType(), [WORD] * len(words))

@@ -110,6 +110,7 @@ def _machine() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()
     name, features = host_cpu()
     return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
 

@@ -7,9 +7,11 @@ dot.  Memory holds unsigned bytes u; the numbers that the accumulator multiplies
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code, Variable
@@ -22,6 +24,7 @@ __all__ = [
     "Cut",
     "EachTile",
     "Held",
+    "Room",
     "Wrapped",
     "add_block",
     "add_row",
@@ -46,6 +49,7 @@ CUT_ARGS = (
     "below",
     "order",  # address of int32 [panel][step]: byte offset of the step's activations, those whose pairs might saturate first
     "paired",  # address of int32 [panel]: how many these are
+    "turned",  # address of int16 [panel][step][vector][2][output]: magnitudes, and where the sign is another than in the step before
     "flags",  # arena offset of a tile's worth of int32
     "wide_start",  # address of int64: what each output channel's sum of 64 bits starts from
     "overflowed",  # arena offset of the count (int64)
@@ -54,19 +58,27 @@ Held = list[list[Variable]]
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How sums are cut; `steps` of the dot are a block, `registers` are needed for a sum, `shifted` says that the offset is not 0."""
+class Room:
+    """What the sums of a tile need of the registers; as it stands, what plain sums do."""
 
-    steps: int = 1
-    registers: int = 1
-    shifted: bool = False
-    reserved: int = 0  # registers that the cut itself needs
+    registers: int = 1  # for every sum
+    reserved: int = 0  # for none of them
     most: int = 0  # vectors of outputs in a tile; 0: as for plain sums
     even: bool = False  # whether they must be an even number
+    rows: int = 0  # pixels in a tile; 0: as many as the registers hold
 
+
+@dataclass(frozen=True)
+class Cut(ABC):
+    """How sums are cut; `steps` of the dot are a block, `shifted` says that the offset is not 0."""
+
+    steps: int = 1
+    shifted: bool = False
+    room: ClassVar[Room] = Room()
+
+    @abstractmethod
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         """The sums of a tile, and lanes that are not 0 where they were changed."""
-        raise NotImplementedError
 
 
 def limits(k: Code, like: Lanes) -> tuple[Lanes, Lanes]:
@@ -90,9 +102,9 @@ def put(held: Held, sums: Sums) -> None:
             variable.set(value)
 
 
-def changed(flags: Held, before: Sums, after: Sums) -> None:
-    """Remember lanes whose sum was cut."""
-    put(flags, [[f.get() | (b ^ a) for f, b, a in zip(*rows, strict=True)] for rows in zip(flags, before, after, strict=True)])
+def changed(flags: Sums, before: Sums, after: Sums) -> Sums:
+    """The flags, and not 0 too where a sum was cut."""
+    return [[f | (b ^ a) for f, b, a in zip(*rows, strict=True)] for rows in zip(flags, before, after, strict=True)]
 
 
 @contextmanager
@@ -157,9 +169,7 @@ class Wrapped(Cut):
 class EachTile(Cut):
     """Saturated after every block of `steps` (a systolic column of as many rows)."""
 
-    registers: int = 2
-    reserved: int = 6
-    most: int = 2
+    room = Room(registers=2, reserved=6, most=2)
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
@@ -173,15 +183,16 @@ class EachTile(Cut):
                 add_row(held, table(k, "shift", panel, number, count, len(start)))
             before = values(held)
             put(held, clamped(before, low, high))
-            changed(flags, before, values(held))
+            put(flags, changed(values(flags), before, values(held)))
         return values(held), values(flags)
 
 
 class Bench:
-    """Memory for one tile: planes of vectors [row][vector], and the addresses of the rows' activations."""
+    """Memory for one tile: two planes of vectors [row][vector], and the addresses of the rows' activations."""
 
-    def __init__(self, k: Code, rows: int, vectors: int) -> None:
-        self.k, self.rows, self.vectors, self.base = k, rows, vectors, k.arena + k["flags"]
+    def __init__(self, k: Code, rows: int, vectors: int, kind: str = "i32") -> None:
+        self.k, self.rows, self.vectors, self.kind, self.base = k, rows, vectors, kind, k.arena + k["flags"]
+        self.lanes = 4 * host.lanes() // k.size(kind)
         self.pixels = self.base + 2 * rows * vectors * 4 * host.lanes()
 
     def _at(self, plane: int, row: int | Lanes, vector: int) -> Lanes:
@@ -194,10 +205,10 @@ class Bench:
                 self.k.store(v, self._at(plane, r, j))
 
     def get(self, plane: int) -> Sums:
-        return [[self.k.load("i32", self._at(plane, r, j), host.lanes()) for j in range(self.vectors)] for r in range(self.rows)]
+        return [[self.k.load(self.kind, self._at(plane, r, j), self.lanes) for j in range(self.vectors)] for r in range(self.rows)]
 
     def row(self, plane: int, row: Lanes) -> list[Variable]:
-        return [self.k.variable(self.k.load("i32", self._at(plane, row, j), host.lanes())) for j in range(self.vectors)]
+        return [self.k.variable(self.k.load(self.kind, self._at(plane, row, j), self.lanes)) for j in range(self.vectors)]
 
     def put_row(self, plane: int, row: Lanes, held: list[Variable]) -> None:
         for j, v in enumerate(held):

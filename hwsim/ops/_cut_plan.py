@@ -12,9 +12,11 @@ from hwsim.kernels.cutting import Cut
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_wide import Wide
-from hwsim.kernels.dots import Dot
+from hwsim.kernels.cutting_words import EachWord
+from hwsim.kernels.dots import WORDS, Dot
 from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed, padded
+from hwsim.kernels.turning import turned
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
 
@@ -49,6 +51,8 @@ class CutPlan:
             up, down = (f(0, f(w * self.low, w * self.high)).sum(-1) for f in (np.maximum, np.minimum))
             limit = 1 << (self.bits - 1)
             found |= {"above": desk.keep(_table(limit - 1 - up, width)), "below": desk.keep(_table(-limit - down, width))}
+        if isinstance(self.cut, EachWord) and self.cut.turns:
+            found["turned"] = desk.keep(_turned(runs, width, desk.memory))
         if isinstance(self.cut, EachPair):
             found |= self._ordered(desk, runs, offsets, width)
         return found
@@ -61,12 +65,15 @@ class CutPlan:
 
 
 def order_of(runs: Array, low: int, high: int, width: int) -> tuple[Array, Array]:
-    """For each panel its steps of four products, first those in which a pair of any output can leave 16 bits, and how many these are."""
+    """For each panel its steps of four products, and how many of them come first because a pair of some output can leave 16 bits.
+
+    Those that can leave them furthest lead, so that the outputs of a tile are known to be cut soon.
+    """
     pairs = runs.reshape(len(runs), -1, 2, 2).astype(np.int64)
     up, down = (f(0, f(pairs * low, pairs * high)).sum(-1) for f in (np.maximum, np.minimum))
-    beyond = ((up > 32767) | (down < -32768)).any(-1)
-    might = np.pad(beyond, ((0, -len(runs) % width), (0, 0))).reshape(-1, width, beyond.shape[1]).any(1)
-    return np.argsort(~might, axis=1, kind="stable"), might.sum(1)
+    beyond = np.maximum(np.maximum(up - 32767, -32768 - down), 0).sum(-1)
+    reach = np.pad(beyond, ((0, -len(runs) % width), (0, 0))).reshape(-1, width, beyond.shape[1]).sum(1)
+    return np.argsort(-reach, axis=1, kind="stable"), (reach > 0).sum(1)
 
 
 def pairs_first(low: int, high: int) -> Callable[[Array, Dot, int, Memory], Array]:
@@ -89,3 +96,15 @@ def _table(values: Array, width: int) -> Array:
     full = np.zeros((-(-len(values) // width) * width, flat.shape[1]), np.int32)
     full[: len(values)] = np.clip(flat, -(1 << 31), (1 << 31) - 1)
     return full.reshape(-1, width, flat.shape[1]).transpose(0, 2, 1)
+
+
+def _turned(runs: Array, width: int, memory: Memory) -> Array:
+    """Magnitudes of the weights of each panel's vectors that `kernels.turning` takes, and -1 where the sign changes, 0 where it stays."""
+    lanes, vectors = 2 * host.lanes(), width // (2 * host.lanes())
+    weights = packed(runs, WORDS, 2 * vectors, Memory()).reshape(-(-len(runs) // width), -1, vectors, lanes)
+    own = weights[:, :, vectors - turned(vectors) :]
+    positive = ~(own >> 15)
+    table = memory.take(2 * own.nbytes).view(np.int16).reshape(*own.shape[:3], 2, lanes)
+    table[..., 0, :], table[..., 1, :] = np.abs(own), positive
+    table[:, 1:, :, 1] ^= positive[:, :-1]
+    return table

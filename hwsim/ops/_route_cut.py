@@ -63,17 +63,18 @@ def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | 
         return (Wrapped(), best()) if mac.exact_in(32) else None
     if best() is not U8S8:
         return None
+    _, counts, depths = zip(*(runs_of(mac, phase, w[0])[1].shape for phase in mac.phases()), strict=True)
+    single = set(counts) == {1}
     if a.every == "pair":
-        return (EachPair(), U8S8) if not shifted and a.bits == 32 and mac.exact_in(32) else None
+        whole = single or all(d % 2 == 0 for d in depths)
+        return (EachPair(), U8S8) if not shifted and whole and a.bits == 32 and mac.exact_in(32) else None
     if a.overflow != "saturate":
         return None
     if a.every == "mac" and a.bits <= 16 and largest * int(np.abs(w).max(initial=0)) <= 32767:
-        return EachWord(_group(mac, w, largest) if a.bits == 16 else 1, shifted=shifted, narrow=a.bits < 16), WORDS
-    depth = min(runs_of(mac, phase, w[0])[1].shape[2] for phase in mac.phases())
+        return (EachWord(2, shifted=shifted) if a.bits == 16 else EachWord(1, shifted=shifted, narrow=True)), WORDS
     if a.every == "mac" and a.bits < 32:
-        return EachMac(_block(mac, w, largest, -(-depth // 4)), shifted=shifted), U8S8
-    single = all(runs_of(mac, phase, w[0])[1].shape[1] == 1 for phase in mac.phases())
-    whole = depth % a.tile == 0 or (single and a.tile <= LONGEST)
+        return EachMac(_block(mac, w, largest, -(-min(depths) // 4)), shifted=shifted), U8S8
+    whole = all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)
     if a.every == "tile" and a.tile % 4 == 0 and whole and a.bits < 31 and a.tile < 1 << 14:
         return EachTile(a.tile // 4, shifted=shifted), U8S8
     return None
@@ -88,16 +89,3 @@ def _block(mac: Mac, w: Array, largest: int, steps: int) -> int:
     while block > FEW and block * reach > NEAR * (1 << mac.step.accumulator.bits - 1):
         block = max(block // 2 // FEW * FEW, FEW)
     return block
-
-
-def _group(mac: Mac, w: Array, largest: int) -> int:
-    """How many products can be compared with their plain sum at once: as many as cannot reach from one limit to the other."""
-    for group in (4, 3):
-        for phase in mac.phases():
-            runs = np.abs(runs_of(mac, phase, w[0])[1])
-            runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % group)))
-            if runs.reshape(*runs.shape[:2], -1, group).sum(-1).max(initial=0) * largest > 65535:
-                break
-        else:
-            return group
-    return 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.compiling import Kernel
-from hwsim.kernels.cutting import Cut
+from hwsim.kernels.cutting import Room
 from hwsim.kernels.dots import PAIRS, U8S8, Dot, best
 from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed, padded
@@ -73,7 +73,8 @@ def _emit(
     mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Phase], g: int, pack: Pack, offset: int, cut: CutPlan | None
 ) -> None:
     x, y, own, pixels = mac.x, mac.y, slice(g * mac.outputs, (g + 1) * mac.outputs), phase[0].count * phase[1].count
-    vectors = _vectors(mac.outputs, pixels, cut.cut if cut else Cut())
+    room = cut.cut.room if cut else Room()
+    vectors = _vectors(mac.outputs, pixels, room)
     offsets, runs = runs_of(mac, phase, weights)
     if cut is not None:
         runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % (cut.cut.steps * dot.channels))))
@@ -103,7 +104,7 @@ def _emit(
         "block": max(CACHED // panel_bytes, 1),
         **way_args,
     }
-    tiled = (dot, _rows(vectors, pixels, cut.cut if cut else Cut()), vectors, way)
+    tiled = (dot, _rows(vectors, pixels, room), vectors, way)
     if cut is None:
         desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
     else:
@@ -139,16 +140,17 @@ def runs_of(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array
     return np.array([taps[i][2] for i in starts], np.int32), each.reshape(len(weights), len(starts), -1 if starts else 0)
 
 
-def _vectors(outputs: int, pixels: int, cut: Cut) -> int:
+def _vectors(outputs: int, pixels: int, room: Room) -> int:
     """Registers of outputs in a tile: as few wasted lanes as possible, and among those the most registers; a lone pixel takes twice as
     many, so that sums do not wait for each other."""
-    most = cut.most or (4 if host.registers() > 16 else 2) * (2 if pixels == 1 else 1)
+    most = room.most or (4 if host.registers() > 16 else 2) * (2 if pixels == 1 else 1)
     need = -(-outputs // host.lanes())
-    every = 2 if cut.even else 1
+    every = 2 if room.even else 1
     return min(range(every, most + 1, every), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
 
 
-def _rows(vectors: int, pixels: int, cut: Cut) -> int:
+def _rows(vectors: int, pixels: int, room: Room) -> int:
     """Pixels in a tile: what the registers hold, or less where that wastes fewer."""
-    most = max(min((host.registers() - vectors - 2 - cut.reserved) // (vectors * cut.registers), LARGEST_TILE), 1)
+    held = (host.registers() - vectors - 2 - room.reserved) // (vectors * room.registers)
+    most = room.rows or max(min(held, LARGEST_TILE), 1)
     return pixels if pixels <= 2 else min(range(max(most - 2, 1), most + 1), key=lambda r: (-(-pixels // r) * (r + 0.3), -r))
