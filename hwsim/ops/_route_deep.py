@@ -36,7 +36,8 @@ def _blocks(mac: Mac, most: int) -> Wide:
     run = max((int(r.sum(2).max(initial=0)) for r in runs), default=0)
     steps = max((-(-r.shape[2] // 2) for r in runs), default=1)
     if run * most < 1 << 31:
-        return Wide(max(min(((1 << 31) - 1) // max(run * most, 1), max(r.shape[1] for r in runs)), 1), steps)
+        taps = min(((1 << 31) - 1) // max(run * most, 1), max(r.shape[1] for r in runs))
+        return Wide(taps=max(taps, 1), block=steps)
     block = 1 << (steps - 1).bit_length()
     while block > 1 and max(_largest(r, 2 * block) for r in runs) * most >= 1 << 31:
         block //= 2
