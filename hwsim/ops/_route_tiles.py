@@ -20,7 +20,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac, Phase, Plane, way_out
 from hwsim.quant import Array
 
-__all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "scaled", "tiles", "widened", "wrapped32"]
+__all__ = ["any_order_dot", "emit_tiles", "offsets_table", "runs_of", "scaled", "tile_shape", "tiles", "widened", "wrapped32"]
 
 Pack = Callable[[Array, Dot, int, Memory], Array]
 CACHED = 300_000  # bytes of packed weights that pass over all pixels together: what the second-level cache keeps
@@ -138,6 +138,12 @@ def runs_of(mac: Mac, phase: tuple[Phase, Phase], weights: Array) -> tuple[Array
     all_in_order = [t[:2] for t in taps] == list(np.ndindex(weights.shape[1:3]))
     each = weights if all_in_order else weights[:, [t[0] for t in taps], [t[1] for t in taps]]
     return np.array([taps[i][2] for i in starts], np.int32), each.reshape(len(weights), len(starts), -1 if starts else 0)
+
+
+def tile_shape(outputs: int, pixels: int) -> tuple[int, int]:
+    """Pixels and registers of outputs in a tile that cuts nothing."""
+    vectors = _vectors(outputs, pixels, Room())
+    return _rows(vectors, pixels, Room()), vectors
 
 
 def _vectors(outputs: int, pixels: int, room: Room) -> int:

@@ -1,0 +1,61 @@
+"""Kernel of batched products of two computed 8-bit matrices: each is laid out as pairs of words, and the micro-kernel multiplies them."""
+
+from __future__ import annotations
+
+from hwsim.kernels import host
+from hwsim.kernels.code import Code
+from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.tile import TILE_ARGS
+
+__all__ = ["BATCHED_ARGS", "batched"]
+
+BATCHED_ARGS = (
+    *("x", "w", "y", "batches", "offsets", "rows", "depth", "columns", "x_row", "x_depth", "w_depth", "w_column", "x_zero", "w_zero"),
+    *("y_size", "left", "right", "tile", "tile_args", "own_args"),
+)
+
+
+def batched(vectors: int, x_beside: bool, w_beside: bool) -> str:
+    """Kernel of BATCHED_ARGS, whose tiles have so many vectors of columns.
+
+    x, w, y: arena offsets of bytes, bytes and numbers of y_size; offsets: address of (x, w, y) elements of each batch's first (int64);
+    strides are bytes, of which x_depth and w_column are 1 where numbers lie `beside`; zeros are those of memory.  left, right: scratch
+    for (rows, pairs of depth) and for [panel][pairs of depth][column], in words of four bytes.  tile: the micro-kernel of PAIRS, with
+    its TILE_ARGS at an address, copied to scratch memory `own_args`.
+    """
+    k = Code(BATCHED_ARGS)
+    own = k.arena + k["own_args"]
+    with k.loop(k.number("i64", len(TILE_ARGS))) as i:
+        k.store(k.load("i64", k["tile_args"] + 8 * i), own + 8 * i)
+    k.store(k.arena + k["right"], own + 8 * TILE_ARGS.index("weights"))
+    with k.loop(k["batches"]) as b:
+        x, w, y = (k.load("i64", k["offsets"] + 24 * b + 8 * i) for i in range(3))
+        _lay_left(k, k.arena + k["x"] + x, x_beside)
+        _lay_right(k, k.arena + k["w"] + w, vectors * host.lanes(), w_beside)
+        k.store(k["y"] + k["y_size"] * y, own + 8 * TILE_ARGS.index("y"))
+        k.call(k["tile"], own, k.arena)
+    return k.finished()
+
+
+def _lay_left(k: Code, x: Lanes, beside: bool) -> None:
+    """Rows of words without their zero point, with a zero behind an odd one.  A row may spill over the next one, which comes later."""
+    lanes, zero = (2 * host.lanes(), k["x_zero"].to("i16")) if beside else (1, k["x_zero"].to("i16"))
+    odd = (k["depth"] & 1) != 0
+    with k.loop(k["rows"]) as row:
+        source, target = x + row * k["x_row"], k.arena + k["left"] + 2 * row * (k["depth"] + (k["depth"] & 1))
+        with k.loop(k["depth"], step=lanes) as i:
+            k.store(k.load("u8", source + i * k["x_depth"], lanes).to("i16") - zero, target + 2 * i)
+        with k.when(odd):
+            k.store(k.number("i16", 0), target + 2 * k["depth"])
+
+
+def _lay_right(k: Code, w: Lanes, width: int, beside: bool) -> None:
+    """Panels of pairs of rows without their zero point; behind an odd row it stands once more, against a zero on the left."""
+    lanes, steps = host.lanes() if beside else 1, (k["depth"] + 1) // 2
+    zero = k["w_zero"].to("i32")
+    with k.loop(k["columns"], step=width) as panel, k.loop(k.number("i64", width), step=lanes) as lane:
+        column = (panel + lane).at_most(k["columns"] - 1) if not beside else panel + lane
+        with k.loop(steps) as step:
+            places = [w + column * k["w_column"] + (2 * step + i).at_most(k["depth"] - 1) * k["w_depth"] for i in range(2)]
+            even, odd = (k.load("u8", p, lanes).to("i32") - zero for p in places)
+            k.store((odd << 16) | (even & 65535), k.arena + k["right"] + 4 * (panel * steps + step * width + lane))
