@@ -10,7 +10,20 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["DIMS", "MOVE_ARGS", "Operand", "copy", "lookup", "lookup_pairs", "move", "move_runs", "quantize", "walk", "walk_args"]
+__all__ = [
+    "DIMS",
+    "MOVE_ARGS",
+    "Operand",
+    "copy",
+    "dequantize",
+    "lookup",
+    "lookup_pairs",
+    "move",
+    "move_runs",
+    "quantize",
+    "walk",
+    "walk_args",
+]
 
 DIMS = 5
 
@@ -115,6 +128,13 @@ def quantize(x: Operand, y: Operand) -> str:
         return ratio.at_least(low).at_most(high).call("rint").to("i32") + k["offset"].to("i32")
 
     return walk(k, (x, y), body)
+
+
+def dequantize(x: Operand, y: Operand) -> str:
+    """Kernel of walk_args, zero point in memory, scale (float32 bits): ONNX DequantizeLinear, y = float32(x - zero) scale."""
+    k = Code((*walk_args((x.name, y.name)), "zero", "scale"))
+    zero, scale = k["zero"].to("i32"), k["scale"].to("i32").bits("f32")
+    return walk(k, (x, y), lambda v: (v.to("i32") - zero).to("f32") * scale)
 
 
 MOVE_ARGS = ("x", "y", "count", "sources", "targets", "fill")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._lowering import Desk
+from hwsim.kernels import moving
+from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._reading import Reader, check_scales
-from hwsim.ops._tables import emit_table
 from hwsim.ops._writing import Operands, Written
 from hwsim.ops.quantize import runtime_params
 from hwsim.program import Step
@@ -55,5 +55,10 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """A table of real numbers, for one scale and up to 16 bits."""
-    return len(step.inputs) == 1 and emit_table(step, desk, lambda q: integer(step, q))
+    """One scale and up to 16 bits."""
+    x, y = step.inputs[0], step.outputs[0]
+    if x is None or len(step.inputs) > 1 or x.quant is None or x.quant.granularity != "per_tensor" or x.quant.bits > 16:
+        return False
+    source, target = desk.place(x), desk.operand(desk.place(y))
+    args = {"zero": int(x.quant.zero_point) - source.bias, "scale": float_bits(x.quant.scale)}
+    return target.kind == "f32" and desk.walk(moving.dequantize, x.shape, [desk.operand(source)], target, **args)
