@@ -88,14 +88,13 @@ def kernel(step: Step, desk: Desk) -> bool:
         return False
     xq, fq, tq, _, sq, yq = _quants(step)
     source, target, before, (filters, steps) = desk.row_major(x), desk.row_major(y), desk.source(state), constants[1].shape
-    ((m, e), scaled), ((time_m, time_e), _) = own(xq, fq, sq), own(sq, tq, yq)
+    (newest, scaled), (summed, _) = own(xq, fq, sq), own(sq, tq, yq)
     args = {"x": source.offset, "y": target.offset, "batch": x.shape[0], "size": x.shape[1], "filters": filters, "steps": steps}
-    args |= {"units": y.shape[1], "m": int(m), "e": int(e), "time_m": int(time_m), "time_e": int(time_e)}
-    args |= _limits("", yq, target.bias) | _limits("state_", sq, before.bias)
+    args |= {"units": y.shape[1], **_grid("state_", newest, sq, before.bias), **_grid("time_", summed, yq, target.bias)}
     args |= {"state": before.address, "state_absolute": int(before.absolute), "state_batch": before.strides_to((x.shape[0], 1))[0]}
     after, size = step.outputs[1:], x.shape[0] * filters * steps * WIDTHS[before.kind]
     args |= {"held": desk.row_major(after[0]).offset if after else desk.work(size)}
-    args |= {"row": desk.work(2 * (x.shape[1] + ALIGN)), "column": desk.work(4 * (filters + ALIGN))}
+    args |= {"row": desk.work(2 * (x.shape[1] + ALIGN)), "column": desk.work(4 * (filters + kernels.PANEL * ALIGN))}
     args |= _packed(desk, constants, source.bias - int(xq.zero_point), y.shape[1])
     desk.reorder(desk.place(x), source)
     desk.call_named(Kernel(kernels.svdf, (source.kind, before.kind, target.kind, scaled)), kernels.SVDF_ARGS, args)
@@ -103,17 +102,19 @@ def kernel(step: Step, desk: Desk) -> bool:
     return True
 
 
-def _limits(of: str, q: QuantParams, bias: int) -> dict[str, int]:
-    return {f"{of}low": int(q.qmin), f"{of}high": int(q.qmax), f"{of}zero": int(q.zero_point), f"{of}bias": bias}
+def _grid(of: str, multiplier: tuple[float, float], q: QuantParams, bias: int) -> dict[str, int]:
+    """How sums get to a grid, which memory holds less a bias."""
+    held: dict[str, Any] = {"m": multiplier[0], "e": multiplier[1], "zero": q.zero_point, "low": q.qmin, "high": q.qmax, "bias": bias}
+    return {of + n: int(v) for n, v in held.items()}
 
 
 def _packed(desk: Desk, constants: list[Array], zero: int, units: int) -> dict[str, int]:
-    """Weights over features and over time in whole vectors, filled with zeros, and the bias."""
+    """Weights over features and over time in whole panels and vectors, filled with zeros, and the bias."""
     features, time, bias = constants
-    lanes = host.lanes()
-    across, down = -len(features) % lanes, features.shape[1] % 2
-    pairs = np.pad(features.T, ((0, down), (0, across))).reshape(-1, 2, len(features) + across).swapaxes(1, 2)
-    rows = time.reshape(units, -1)
+    lanes, width = host.lanes(), kernels.PANEL * host.lanes()
+    across, rows = -len(features) % width, time.reshape(units, -1)
+    full = np.pad(features, ((0, across), (0, features.shape[1] % 2)))
+    pairs = full.reshape(-1, width, full.shape[1] // 2, 2).swapaxes(1, 2)
     words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (2 * lanes))))
     found = {n: desk.keep(v.astype(np.int16)) for n, v in (("features", pairs), ("time", words))}
     start = np.pad(zero * features.sum(1), (0, across))

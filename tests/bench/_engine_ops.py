@@ -19,7 +19,7 @@ def operators() -> list[Row]:
         "8 products of 128 x 64 x 128": batched_product(False).bytes(),
         "the same, the right one transposed": batched_product(True).bytes(),
         "transposed convolution 3x3, stride 2, 32 to 16 channels, 32 x 32": transposed().bytes(),
-        "SVDF of 40 features, 256 filters over 10 steps, rank 2": svdf().bytes(),
+        "SVDF of 320 features, 1024 filters over 20 steps, rank 2": svdf().bytes(),
         "LSTM network of MNIST": shared(LSTM).read_bytes(),
     }
     return [_row(title, raw) for title, raw in files.items()]
@@ -62,8 +62,8 @@ def transposed() -> Model:
 
 def svdf() -> Model:
     m, rng = Model(), np.random.default_rng(2)
-    x, y = m.input([1, 40], "int8", quant(0.02, 3)), m.tensor([1, 128], "int8", quant(0.1, 1))
-    features = m.tensor([256, 40], "int8", quant(0.01), rng.integers(-127, 128, (256, 40)))
-    time = m.tensor([256, 10], "int16", quant(0.0001), rng.integers(-32767, 32768, (256, 10)))
-    bias, state = m.tensor([128], "int32", quant(1e-6), np.arange(128)), m.tensor([1, 2560], "int16", quant(0.001), variable=True)
+    x, y = m.input([1, 320], "int8", quant(0.02, 3)), m.tensor([1, 512], "int8", quant(0.1, 1))
+    features = m.tensor([1024, 320], "int8", quant(0.01), rng.integers(-127, 128, (1024, 320)))
+    time = m.tensor([1024, 20], "int16", quant(0.0001), rng.integers(-32767, 32768, (1024, 20)))
+    bias, state = m.tensor([512], "int32", quant(1e-6), np.arange(512)), m.tensor([1, 20480], "int16", quant(0.001), variable=True)
     return m.operator("SVDF", [x, features, time, bias, state], [y], "SVDF", 3, rank=2, fusedActivationFunction=1)

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hwsim.kernels.host import host_cpu
-from tests.bench import _engine_kernels, _engine_networks, _engine_ops, _engine_process
+from tests.bench import _engine_kernels, _engine_networks, _engine_ops, _engine_process, _engine_transformer
 from tests.bench._clock import Row, table
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "engine.md"
@@ -25,6 +25,7 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "narrow": _engine_kernels.narrow,
     "tiny": _engine_networks.tiny,
     "ops": _engine_ops.operators,
+    "transformer": _engine_transformer.transformer,
     "simulators": _engine_networks.simulators,
     "portable": _engine_process.portable,
     "accuracy": _engine_process.accuracy,
