@@ -300,6 +300,18 @@ def test_batched_products_of_every_size(rows: int, depth: int, columns: int, tur
             assert all(s.step is None for s in assemble(program).segments)
 
 
+@pytest.mark.parametrize("fmt", ["uint8", "int16"])
+def test_a_bias_on_computed_matrices(fmt: str) -> None:
+    rng, q = np.random.default_rng(8), quant(fmt, np.float32(0.1), 3)
+    a, b = rng.integers(0, 100, (5, 7)).astype(fmt), rng.integers(0, 100, (7, 4)).astype(fmt)
+    bias = (stored("c", rng.integers(-90000, 90000, 4).astype(np.int32), quant("int32", np.float32(0.01)), constant=True), None)
+    attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
+    y = quant(fmt, np.float32(4))
+    program, feeds = step_program("matmul", [(stored("a", a, q), a), (stored("b", b, q), b), bias], ((5, 4), y), attrs)
+    found, wanted = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+    assert np.array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("held", ["int8", "int16"])
 def test_svdf_from_a_state(held: str) -> None:
     """Odd and even sizes, sums far outside the limits, and a state that is fed."""

@@ -19,7 +19,7 @@ def batched(vectors: int, x_beside: bool, w_beside: bool) -> str:
     """Kernel of BATCHED_ARGS, whose tiles have so many vectors of columns.
 
     x, w, y: arena offsets of bytes, bytes and numbers of y_size; offsets: address of (x, w, y) elements of each batch's first (int64);
-    strides are bytes, of which x_depth and w_column are 1 where numbers lie `beside`; zeros are those of memory.  left, right: scratch
+    strides are elements, of which x_depth and w_column are 1 where numbers lie `beside`; zeros are those of memory.  left, right: scratch
     for (rows, pairs of depth) and for [panel][pairs of depth][column], in words of four bytes.  tile: the micro-kernel of PAIRS, with
     its TILE_ARGS at an address, copied to scratch memory `own_args`.
     """

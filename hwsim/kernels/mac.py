@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ARGS", "conv", "product"]
+__all__ = ["ARGS", "PRODUCT_ARGS", "conv", "product"]
 
 SIZES = {"u8": 1, "i16": 2, "i32": 4, "f32": 4}
 ARGS = (
@@ -52,6 +52,11 @@ ARGS = (
     "tile",
     "w_zero",
     "x_bias",
+)
+
+PRODUCT_ARGS = (
+    *("x", "w", "y", "batches", "rows", "depth", "columns", "offsets", "x_row", "x_depth", "w_depth", "w_column", "y_row"),
+    *("x_zero", "w_zero", "finish", "finish_args", "y_size", "sums", "overflowed", "bits", "saturate"),
 )
 
 
@@ -150,8 +155,7 @@ def _products(right: Any, w_size: int, small: Any) -> tuple[Any, Any]:
 def product(x_type: str, w_type: str) -> Any:
     """Kernel: batched products of two computed matrices, sums in int64 cut to `bits`.
 
-    args: x, w, y, batches, rows, depth, columns, address of 3 x batches offsets (in elements), x row and depth strides, w depth
-    and column strides, y row stride, x_zero, w_zero, finish, its args, y element size, sums, overflowed, bits, saturate.
+    args: PRODUCT_ARGS; offsets: address of 3 x batches offsets, in elements as the strides are.
     """
     from hwsim.kernels import raw
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 import numpy as np
 
 from hwsim.kernels import host, mac
@@ -17,78 +19,81 @@ from hwsim.ops._route_tiles import CACHED, tile_shape, wrapped32
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["emit_product"]
+__all__ = ["Batch", "emit_product"]
 
 SPILL = 128  # bytes of the vectors that pass a row's end
 
 
-def emit_product(
-    step: Step,
-    desk: Desk,
-    x: Place,
-    w: Place,
-    y: Place,
-    offsets: Array,
-    sizes: tuple[int, int, int],
-    strides: tuple[int, int, int, int, int],
-) -> bool:
-    """A product of two computed matrices.  `offsets` (batches, 3) are elements of x, w, y; `sizes` rows, depth, columns; `strides`
-    x row, x depth, w depth, w column, y row."""
-    xq, wq = (t.quant for t in step.inputs[:2] if t is not None)
-    assert xq is not None and wq is not None
-    if not step.accumulator.any_order:
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Products of two computed matrices: where they lie, the elements of x, w and y with which each begins (batches, 3), sizes, and
+    strides in elements."""
+
+    step: Step
+    x: Place
+    w: Place
+    y: Place
+    offsets: Array
+    rows: int
+    depth: int
+    columns: int
+    x_row: int
+    x_depth: int
+    w_depth: int
+    w_column: int
+    y_row: int
+
+    def args(self, desk: Desk) -> dict[str, int]:
+        """What every kernel of such products is told."""
+        xq, wq = (t.quant for t in self.step.inputs[:2] if t is not None)
+        assert xq is not None and wq is not None
+        numbers = {f.name: getattr(self, f.name) for f in fields(self)[5:]}
+        zeros = {"x_zero": int(xq.zero_point) - self.x.bias, "w_zero": int(wq.zero_point) - self.w.bias}
+        places = {"x": self.x.offset, "w": self.w.offset, "y": self.y.offset, "y_size": WIDTHS[self.y.kind]}
+        return {**places, **numbers, **zeros, "batches": len(self.offsets), "offsets": desk.keep(self.offsets.astype(np.int64))}
+
+    @property
+    def in_words(self) -> bool:
+        """Whether both are bytes, and no sum leaves the accumulator or 32 bits."""
+        if (self.x.kind, self.w.kind) != ("u8", "u8"):
+            return False
+        bias = float(np.abs(epilogue(self.step, self.columns).bias).max(initial=0))
+        return 255 * 255 * self.depth + bias < 2.0 ** (min(self.step.accumulator.bits, 32) - 1)
+
+
+def emit_product(batch: Batch, desk: Desk) -> bool:
+    """The call of a kernel; False for accumulators that depend on the order of products, and for a bias on wide numbers."""
+    if not batch.step.accumulator.any_order:
         return False
-    if _in_words(step, x, w, sizes):
-        _emit_batched(step, desk, x, w, y, offsets, sizes, strides)
+    if batch.in_words:
+        _emit_words(batch, desk)
         return True
-    rows, depth, columns = sizes
-    finishing = finishing_of(desk, epilogue(step, columns), rows_of(y), "i64")
-    args = [
-        *(x.offset, w.offset, y.offset, len(offsets), rows, depth, columns, desk.keep(offsets.astype(np.int64)), *strides),
-        *(int(xq.zero_point) - x.bias, int(wq.zero_point) - w.bias, *finishing.values(), WIDTHS[y.kind]),
-        *(desk.work(8 * columns + 8 * 16), desk.counter(step), step.accumulator.bits, int(step.accumulator.overflow == "saturate")),
-    ]
-    desk.call(Kernel(mac.product, (x.kind, w.kind)), args)
+    a, columns, e = batch.step.accumulator, batch.columns, epilogue(batch.step, batch.columns)
+    if e.bias.any():
+        return False
+    args = batch.args(desk) | finishing_of(desk, e, rows_of(batch.y), "i64")
+    args |= {"sums": desk.work(8 * columns + 8 * 16), "overflowed": desk.counter(batch.step)}
+    args |= {"bits": a.bits, "saturate": int(a.overflow == "saturate")}
+    desk.call_named(Kernel(mac.product, (batch.x.kind, batch.w.kind)), mac.PRODUCT_ARGS, args)
     return True
 
 
-def _in_words(step: Step, x: Place, w: Place, sizes: tuple[int, int, int]) -> bool:
-    """Whether both are bytes, and no sum leaves the accumulator or 32 bits."""
-    if (x.kind, w.kind) != ("u8", "u8"):
-        return False
-    bias = float(np.abs(epilogue(step, sizes[2]).bias).max(initial=0))
-    return 255 * 255 * sizes[1] + bias < 2.0 ** (min(step.accumulator.bits, 32) - 1)
-
-
-def _emit_batched(
-    step: Step,
-    desk: Desk,
-    x: Place,
-    w: Place,
-    y: Place,
-    offsets: Array,
-    sizes: tuple[int, int, int],
-    strides: tuple[int, int, int, int, int],
-) -> None:
-    """Both laid out batch by batch for the micro-kernel."""
-    xq, wq = (t.quant for t in step.inputs[:2] if t is not None)
-    assert xq is not None and wq is not None
-    (rows, depth, columns), (x_row, x_depth, w_depth, w_column, y_row) = sizes, strides
+def _emit_words(batch: Batch, desk: Desk) -> None:
+    """Both matrices laid out for the micro-kernel, product by product."""
+    rows, columns, steps, size = batch.rows, batch.columns, -(-batch.depth // 2), WIDTHS[batch.y.kind]
     tile_rows, vectors = tile_shape(columns, rows)
-    width, steps, e = vectors * host.lanes(), -(-depth // 2), epilogue(step, columns)
-    way, tiled = way_out(desk, e, y.kind, y.bias, width)
-    args = {"x": x.offset, "w": w.offset, "y": y.offset, "batches": len(offsets), "offsets": desk.keep(offsets.astype(np.int64))}
-    args |= {"rows": rows, "depth": depth, "columns": columns, "x_row": x_row, "x_depth": x_depth, "w_depth": w_depth}
-    args |= {"w_column": w_column, "x_zero": int(xq.zero_point) - x.bias, "w_zero": int(wq.zero_point) - w.bias, "y_size": WIDTHS[y.kind]}
-    args |= {"left": desk.work(4 * rows * steps + SPILL), "right": desk.work(4 * steps * -(-columns // width) * width)}
-    tables = {"x_table": np.arange(rows) * 4 * steps, "y_table": np.arange(rows) * y_row * WIDTHS[y.kind], "tap_table": np.zeros(1)}
+    width, e = vectors * host.lanes(), epilogue(batch.step, columns)
+    way, tiled = way_out(desk, e, batch.y.kind, batch.y.bias, width)
+    scratch = {"left": desk.work(4 * rows * steps + SPILL), "right": desk.work(4 * steps * -(-columns // width) * width)}
+    tables = {"x_table": np.arange(rows) * 4 * steps, "y_table": np.arange(rows) * batch.y_row * size, "tap_table": np.zeros(1)}
     tiled |= {n: desk.keep(t.astype(np.int32)) for n, t in tables.items()}
-    tiled |= {"x": args["left"], "images": 1, "pixels": rows, "taps": 1, "steps": steps, "channels": columns}
+    tiled |= {"x": scratch["left"], "images": 1, "pixels": rows, "taps": 1, "steps": steps, "channels": columns}
     tiled |= {"start": desk.keep(padded(wrapped32(e.bias), np.int32, width)), "block": max(CACHED // (4 * steps * width), 1)}
     held = np.array([tiled.get(n, 0) for n in TILE_ARGS], np.int64)
-    args |= {
+    own = {
         "tile": address(Kernel(tile, (PAIRS, tile_rows, vectors, way))),
         "tile_args": desk.keep(held),
         "own_args": desk.work(held.nbytes),
     }
-    desk.call_named(Kernel(batched, (vectors, x_depth == 1, w_column == 1)), BATCHED_ARGS, args)
+    kernel = Kernel(batched, (vectors, batch.x_depth == 1, batch.w_column == 1))
+    desk.call_named(kernel, BATCHED_ARGS, {**{n: v for n, v in batch.args(desk).items() if n != "y_row"}, **scratch, **own})

@@ -12,7 +12,7 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, rows_of
-from hwsim.ops._product import emit_product
+from hwsim.ops._product import Batch, emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
 from hwsim.ops._writing import Operands, Written, permuted
 from hwsim.program import LoopNest, Step
@@ -245,16 +245,8 @@ def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> 
         starts.append(sum(np.meshgrid(*grid, indexing="ij"), np.zeros(batch, np.int64)).ravel() if batch else np.zeros(1, np.int64))
     sa, sb = (desk.place(t).strides for t in (a, b))
     depth, column = (sb[-1], sb[-2]) if step.node.attrs["trans_b"] else (sb[-2], sb[-1])
-    done = emit_product(
-        step,
-        desk,
-        desk.place(a),
-        desk.place(b),
-        out,
-        np.stack(starts, 1),
-        (y.shape[-2], a.shape[-1], y.shape[-1]),
-        (sa[-2], sa[-1], depth, column, out.strides[-2]),
-    )
+    sizes, strides = (y.shape[-2], a.shape[-1], y.shape[-1]), (sa[-2], sa[-1], depth, column, out.strides[-2])
+    done = emit_product(Batch(step, desk.place(a), desk.place(b), out, np.stack(starts, 1), *sizes, *strides), desk)
     desk.reorder(out, desk.place(y))
     return done
 
