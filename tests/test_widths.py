@@ -105,7 +105,7 @@ def convolve(c: dict[str, Any], a: Accumulator, zeros: tuple[int, int]) -> None:
 
 accumulators = st.builds(
     Accumulator,
-    bits=st.sampled_from([32, 20, 16, 8, 12, 14, 17, 19, 22, 24, 31]),
+    bits=st.sampled_from([32, 20, 16, 8, 12, 14, 17, 19, 22, 24, 26, 30, 31]),
     overflow=st.sampled_from(["wrap", "saturate"]),
     every=st.sampled_from(["mac", "tile", "pair"]),
     tile=st.sampled_from([2, 4, 16, 20, 32, 64, 128]),
@@ -137,21 +137,25 @@ def test_every_accumulator_in_convolutions(c: dict[str, Any], a: Accumulator, fm
     convolve({**c, "x": fmt, "w": "int8", "channels": min(c["channels"], 32)}, a, (zero % (1 << formats.get(fmt).bits - 1), 0))
 
 
-LONG = [Accumulator(16, "saturate"), Accumulator(13, "saturate"), Accumulator(18, "saturate"), Accumulator(every="pair")]
+LONG = [
+    *((Accumulator(bits, "saturate"), w) for bits in (16, 13) for w in ("int8", "int3")),
+    (Accumulator(18, "saturate"), "int8"),
+    (Accumulator(every="pair"), "int8"),
+]
 
 
 @pytest.mark.parametrize("fmt", ["uint8", "int8"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.97])
-@pytest.mark.parametrize("a", LONG, ids=lambda a: f"{a.bits}-{a.every}")
-def test_saturation_in_long_sums(a: Accumulator, share: float, fmt: str) -> None:
+@pytest.mark.parametrize(("a", "wf"), LONG, ids=[f"{a.bits}-{a.every}-{w}" for a, w in LONG])
+def test_saturation_in_long_sums(a: Accumulator, wf: str, share: float, fmt: str) -> None:
     """Zeros are left out, and tiles whose sums are all cut go another way: neither changes a sum or the count."""
     rng = np.random.default_rng(0)
-    x, w = numbers(rng, fmt, (9, 333), False), numbers(rng, "int8", (333, 130), False)
+    x, w = numbers(rng, fmt, (9, 333), False), numbers(rng, wf, (333, 130), False)
     attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
-    run_both("matmul", x * (rng.random(x.shape) >= share), w, (fmt, "int8"), (0, 0), a, attrs, (9, 130))
-    x, w = numbers(rng, fmt, (2, 67, 5, 4), False), numbers(rng, "int8", (40, 67, 3, 3), False)
+    run_both("matmul", x * (rng.random(x.shape) >= share), w, (fmt, wf), (0, 0), a, attrs, (9, 130))
+    x, w = numbers(rng, fmt, (2, 67, 5, 4), False), numbers(rng, wf, (40, 67, 3, 3), False)
     x *= rng.random(x.shape) >= share
-    run_both("conv", x, w, (fmt, "int8"), (0, 0), a, conv_attrs((3, 3), (1, 1), (1, 1), (1, 1)), (2, 40, 5, 4))
+    run_both("conv", x, w, (fmt, wf), (0, 0), a, conv_attrs((3, 3), (1, 1), (1, 1), (1, 1)), (2, 40, 5, 4))
 
 
 @settings(max_examples=30)
@@ -184,6 +188,7 @@ ROUTES = [
     ("uint8", "int8", Accumulator(18, "saturate", "tile", 16), "EachTile"),
     ("uint8", "int8", Accumulator(20, "saturate", "mac"), "EachMac"),
     ("uint8", "int8", Accumulator(16, "saturate", "mac"), "EachWord"),
+    ("uint8", "int3", Accumulator(16, "saturate", "mac"), "EachMac"),
     ("uint8", "int8", Accumulator(every="pair"), "EachPair"),
 ]
 

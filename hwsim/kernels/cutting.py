@@ -49,6 +49,7 @@ CUT_ARGS = (
     "below",
     "order",  # address of int32 [panel][step]: byte offset of the step's activations, those whose pairs might saturate first
     "paired",  # address of int32 [panel]: how many these are
+    "words",  # address of int32 [panel][product][output]: weights, scaled, as pairs of words
     "turned",  # address of int16 [panel][step][vector][2][output]: magnitudes, and where the sign is another than in the step before
     "flags",  # arena offset of a tile's worth of int32
     "wide_start",  # address of int64: what each output channel's sum of 64 bits starts from
@@ -188,12 +189,13 @@ class EachTile(Cut):
 
 
 class Bench:
-    """Memory for one tile: two planes of vectors [row][vector], and the addresses of the rows' activations."""
+    """Memory for one tile: two planes of vectors [row][vector], the addresses of the rows' activations, what is free."""
 
     def __init__(self, k: Code, rows: int, vectors: int, kind: str = "i32") -> None:
         self.k, self.rows, self.vectors, self.kind, self.base = k, rows, vectors, kind, k.arena + k["flags"]
         self.lanes = 4 * host.lanes() // k.size(kind)
         self.pixels = self.base + 2 * rows * vectors * 4 * host.lanes()
+        self.free = self.pixels + 8 * rows
 
     def _at(self, plane: int, row: int | Lanes, vector: int) -> Lanes:
         first = row * (4 * host.lanes() * self.vectors)

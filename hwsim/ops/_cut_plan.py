@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import WORDS, Dot
 from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed, padded
+from hwsim.kernels.saturating import weight_shift
 from hwsim.kernels.turning import turned
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
@@ -51,6 +52,7 @@ class CutPlan:
             up, down = (f(0, f(w * self.low, w * self.high)).sum(-1) for f in (np.maximum, np.minimum))
             limit = 1 << (self.bits - 1)
             found |= {"above": desk.keep(_table(limit - 1 - up, width)), "below": desk.keep(_table(-limit - down, width))}
+            found["words"] = desk.keep(_words(runs, self.bits, width, desk.memory))
         if isinstance(self.cut, EachWord) and self.cut.turns:
             found["turned"] = desk.keep(_turned(runs, width, desk.memory))
         if isinstance(self.cut, EachPair):
@@ -96,6 +98,12 @@ def _table(values: Array, width: int) -> Array:
     full = np.zeros((-(-len(values) // width) * width, flat.shape[1]), np.int32)
     full[: len(values)] = np.clip(flat, -(1 << 31), (1 << 31) - 1)
     return full.reshape(-1, width, flat.shape[1]).transpose(0, 2, 1)
+
+
+def _words(runs: Array, bits: int, width: int, memory: Memory) -> Array:
+    """Weights as `kernels.saturating` reads them."""
+    word = (runs.astype(np.int32) << weight_shift(bits)) & 65535
+    return packed(word | (word << 16), replace(WORDS, w_bytes=4), width // host.lanes(), memory)
 
 
 def _turned(runs: Array, width: int, memory: Memory) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.cutting import Cut, EachTile, Wrapped
-from hwsim.kernels.cutting_macs import FEW, EachMac
+from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
@@ -22,10 +22,11 @@ from hwsim.quant import Array
 
 __all__ = ["cut"]
 
-BLOCK = 64  # most steps of the dot between two looks at the limits
-NEAR = 0.4  # of the way to a limit that a block of products may go
+LEAST, BLOCK = 16, 64  # steps of the dot between two looks at the limits
+NEAR = 0.4  # of the way to a limit that a block of products may go, for sums to have room
+FAR = 1.5  # ways to a limit that the least block may go, for rows to be worth a look as a whole
 LONGEST = 64  # products of a tile that may be filled up with zeros
-FLAGS = 64 * 64  # bytes: a vector for every register
+FLAGS = 80 * 64  # bytes: a vector for every register, and some more
 
 
 def cut(mac: Mac, desk: Desk) -> bool:
@@ -70,22 +71,23 @@ def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | 
         return (EachPair(), U8S8) if not shifted and whole and a.bits == 32 and mac.exact_in(32) else None
     if a.overflow != "saturate":
         return None
-    if a.every == "mac" and a.bits <= 16 and largest * int(np.abs(w).max(initial=0)) <= 32767:
+    block, far = _block(mac, w, largest, -(-min(depths) // 4))
+    if a.every == "mac" and a.bits <= 16 and far:
         return (EachWord(2, shifted=shifted) if a.bits == 16 else EachWord(1, shifted=shifted, narrow=True)), WORDS
-    if a.every == "mac" and a.bits < 32:
-        return EachMac(_block(mac, w, largest, -(-min(depths) // 4)), shifted=shifted), U8S8
+    if a.every == "mac" and a.bits < 31:
+        return EachMac(block, shifted=shifted, narrow=a.bits < 16), U8S8
     whole = all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)
     if a.every == "tile" and a.tile % 4 == 0 and whole and a.bits < 31 and a.tile < 1 << 14:
         return EachTile(a.tile // 4, shifted=shifted), U8S8
     return None
 
 
-def _block(mac: Mac, w: Array, largest: int, steps: int) -> int:
-    """Steps between two looks at the limits: as many as leave room for the sum before them, in whole groups of FEW."""
-    if steps <= FEW:
-        return steps
-    depth, block = int(np.prod(w.shape[2:])), min(BLOCK, -(-steps // FEW) * FEW)
-    reach = largest * float(np.abs(w).sum((2, 3, 4), dtype=np.int64).max(initial=0)) / depth * 4 / 2
-    while block > FEW and block * reach > NEAR * (1 << mac.step.accumulator.bits - 1):
-        block = max(block // 2 // FEW * FEW, FEW)
-    return block
+def _block(mac: Mac, w: Array, largest: int, steps: int) -> tuple[int, bool]:
+    """Steps between two looks at the limits: as many as leave room for the sum before them, if not fewer than LEAST; and whether even
+    those go far beyond the limits."""
+    depth, block = int(np.prod(w.shape[2:])), steps if steps <= LEAST else min(BLOCK, -(-steps // LEAST) * LEAST)
+    reach = largest * float(np.abs(w).sum((2, 3, 4), dtype=np.int64).max(initial=0)) / max(depth, 1) * 4 / 2
+    limit = 1 << mac.step.accumulator.bits - 1
+    while block > LEAST and block * reach > NEAR * limit:
+        block = max(block // 2 // LEAST * LEAST, LEAST)
+    return block, block * reach > FAR * limit
