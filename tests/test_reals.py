@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from hwsim.quant import Array, QuantParams
 from hwsim.steps.assemble import assemble
 from hwsim.steps.execute import execute
 from tests.judges import OneNode
-from tests.steps import ENGINES, quant, step_program
+from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
 
 PARAMS: dict[str, dict[str, Any]] = {
     "clip": {"low": -0.7, "high": 6.0},
@@ -46,13 +48,13 @@ def both(op: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ..
     return b
 
 
-def as_real(program: Program, feeds: dict[str, Array]) -> tuple[Program, dict[str, Array]]:
-    """The program with its step on real numbers."""
-    from dataclasses import replace
-
+def as_real(program: Program, feeds: dict[str, Array], fmt: str = "") -> tuple[Program, dict[str, Array]]:
+    """The program with its step on real numbers, and another output format."""
     (layer,) = program.layers
-    steps = tuple(replace(s, integer=s.op == "quantize") for s in layer.steps)
-    return replace(program, layers=(replace(layer, steps=steps),)), feeds
+    (step,) = layer.steps
+    y = replace(step.outputs[0], format=fmt or step.outputs[0].format)
+    step = replace(step, integer=step.op == "quantize", outputs=(y,))
+    return replace(program, layers=(replace(layer, steps=(step,)),), tensors={**program.tensors, "y": y}), feeds
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -104,6 +106,29 @@ def test_moves() -> None:
     moved = both("transpose", [real("x", x)], {"perm": (0, 2, 3, 1)}, (2, 4, 5, 3))
     assert np.array_equal(moved, x.transpose(0, 2, 3, 1), equal_nan=True)
     assert np.array_equal(both("reshape", [real("x", x)], {"shape": (6, 20)}, (6, 20)), x.reshape(6, 20), equal_nan=True)
+
+
+def test_largest_of_windows() -> None:
+    """What is not a number wins; windows beyond the border are of -inf."""
+    x, attrs = drawn(7, 2, 5, 7, 6), conv_attrs((3, 2), (2, 1), (1, 1), (1, 0))
+    found = both("max_pool", [real("x", x)], attrs, (2, 5, 4, 6))
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 2), (2, 3))[:, :, ::2]
+    assert np.array_equal(found, windows.max((4, 5)), equal_nan=True)
+
+
+@pytest.mark.parametrize("fmt", ["uint8", "int8", "int16"])
+def test_where_the_largest_is(fmt: str) -> None:
+    """The first or the last of equal ones, along every axis."""
+    rng, q = np.random.default_rng(8), quant(fmt, np.float32(0.1), 3)
+    x = rng.integers(0, 9, (2, 5, 3, 4)).astype(fmt)
+    for axis, keep, smallest, last in product(range(4), *[(False, True)] * 3):
+        attrs = {"axis": axis, "keep": keep, "smallest": smallest, "last": last}
+        shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape) if keep or i != axis)
+        program, feeds = as_real(*step_program("argmax", [(stored("x", x, q), x)], (shape, None), attrs), fmt="int64")
+        a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+        assert a.dtype == b.dtype == np.int64 and np.array_equal(a, b)
+        assert all(s.step is None for s in assemble(program).segments)
 
 
 def test_signs() -> None:

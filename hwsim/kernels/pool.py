@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code, Variable
@@ -55,16 +56,16 @@ def _bounds(k: Code, axis: str, out: Lanes) -> tuple[Lanes, Lanes, Lanes]:
 
 
 def maximum(kind: str) -> str:
-    """Kernel of POOL_ARGS: the largest stored number of each window."""
+    """Kernel of POOL_ARGS: the largest number of each window; real ones that are not a number win."""
     k = Code(POOL_ARGS)
     lanes, size = 4 * host.lanes() // k.size(kind), k.size(kind)
     with _positions(k) as window, k.loop(k["channels"], step=lanes) as c:
-        lowest = 0 if kind == "u8" else -32768
+        lowest = {"u8": 0, "i16": -32768, "f32": -inf}[kind]
         most = k.variable(k.number(kind, lowest, lanes))
 
         def visit(cell: Lanes, most: Variable = most, c: Lanes = c) -> None:
             held, found = most.get(), k.load(kind, cell + size * c, lanes)
-            most.set(found.at_least(held))
+            most.set(found.call("maximum", held) if found.real else found.at_least(held))
 
         window.each(visit)
         k.store_first(most.get(), window.y + size * c, k["channels"] - c)

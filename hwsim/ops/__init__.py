@@ -11,7 +11,7 @@ A file defines
 * `work(node, inputs, outputs)`: elementary vector operations, by name, that a chip's vector unit prices;
 * `touched(outputs)`: how many elements of the first input are read, where not all of them;
 * `kernel(step, desk)`, when a compiled kernel runs it on stored integers, and `real(step, desk)`, when one runs it on float32:
-  whether one does, with its calls handed to the desk.
+  whether one does, with its calls handed to the desk (`real` takes other formats too where the file says ANY_FORMAT).
 """
 
 from __future__ import annotations

@@ -102,6 +102,8 @@ def storage_of(tensor: Tensor) -> tuple[str, int] | None:
     fmt = formats.get(tensor.format)
     if fmt.name == "float32":
         return "f32", 0
+    if fmt.name == "int64":
+        return "i64", 0
     if not fmt.is_integer or fmt.bits > 32:
         return None
     if fmt.bits <= 8:

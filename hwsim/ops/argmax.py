@@ -8,9 +8,15 @@ import numpy as np
 
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import choosing
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._writing import Operands, Written
+from hwsim.program import Step
 from hwsim.quant import Array
+
+ANY_FORMAT = True  # stored numbers are in the order of what they stand for
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -50,3 +56,17 @@ def compute(node: Node, x: Array) -> Array:
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
     assert inputs[0] is not None
     return {"max": inputs[0].elements}
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Whole numbers of up to 16 bits, of one scale if they stand for real ones."""
+    x, a = step.inputs[0], step.node.attrs
+    if x is None or desk.place(x).kind not in ("u8", "i16") or (x.quant is not None and x.quant.granularity != "per_tensor"):
+        return False
+    order = [*(i for i in range(len(x.shape)) if i != a["axis"]), a["axis"]]
+    source, target, columns = desk.row_major(x, order), desk.row_major(step.outputs[0]), x.shape[a["axis"]]
+    desk.reorder(desk.place(x), source)
+    args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
+    desk.call_named(Kernel(choosing.choose, (source.kind, a["smallest"], a["last"])), choosing.CHOOSE_ARGS, args)
+    desk.reorder(target, desk.place(step.outputs[0]))
+    return True

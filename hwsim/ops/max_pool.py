@@ -62,7 +62,14 @@ def kernel(step: Step, desk: Desk) -> bool:
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
     same = x.quant is not None and y.quant is not None and x.quant.same_grid(y.quant)
-    if not same or len(x.shape) > 4:
+    return same and real(step, desk)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """The same on float32 numbers."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    if len(x.shape) > 4:
         return False
     source, target = desk.place(x), desk.place(y)
     desk.call_named(Kernel(pool.maximum, (source.kind,)), pool.POOL_ARGS, pool_arguments(step.node, source, target))

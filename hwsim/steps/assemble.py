@@ -60,7 +60,7 @@ def _emit(step: Step, desk: Desk) -> bool:
     if known or any(t.name not in desk.places for t in named):
         return False
     name = "kernel" if step.integer else "real"
-    if not step.integer and any(t.format != "float32" for t in named):
+    if not step.integer and not getattr(module, "ANY_FORMAT", False) and any(t.format != "float32" for t in named):
         return False
     if hasattr(module, name):
         return bool(getattr(module, name)(step, desk))
