@@ -61,10 +61,12 @@ def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, .
 def real(step: Step, desk: Desk) -> bool:
     """Whole numbers of up to 16 bits, of one scale if they stand for real ones."""
     x, a = step.inputs[0], step.node.attrs
-    if x is None or desk.place(x).kind not in ("u8", "i16") or (x.quant is not None and x.quant.granularity != "per_tensor"):
+    assert x is not None
+    columns, alike = x.shape[a["axis"]], x.quant is None or x.quant.granularity == "per_tensor"
+    if desk.place(x).kind not in ("u8", "i16") or not alike or columns > choosing.MOST_COLUMNS:
         return False
     order = [*(i for i in range(len(x.shape)) if i != a["axis"]), a["axis"]]
-    source, target, columns = desk.row_major(x, order), desk.row_major(step.outputs[0]), x.shape[a["axis"]]
+    source, target = desk.row_major(x, order), desk.row_major(step.outputs[0])
     desk.reorder(desk.place(x), source)
     args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
     desk.call_named(Kernel(choosing.choose, (source.kind, a["smallest"], a["last"])), choosing.CHOOSE_ARGS, args)

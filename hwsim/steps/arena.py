@@ -14,7 +14,7 @@ from hwsim.shelf import load
 __all__ = ["plan_arena"]
 
 IMAGE_OPS = ("conv", "conv_transpose", "max_pool", "average_pool", "resize", "depth_to_space")
-FOLLOWERS = ("binary", "unary", "batch_norm", "concat", "pad", "softmax")
+FOLLOWERS = ("binary", "unary", "batch_norm", "concat", "pad", "softmax", "reinterpret")
 Halo = tuple[tuple[int, int], ...]
 
 
