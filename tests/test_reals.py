@@ -39,9 +39,9 @@ def real(name: str, array: Array, constant: bool = False) -> tuple[Tensor, Array
     return Tensor(name, array.shape, "float32", None, Constant.of(array, name) if constant else None), array
 
 
-def both(op: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...], y: QuantParams | None = None) -> Array:
+def both(op: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...], y: QuantParams | None = None, fmt: str = "") -> Array:
     """What both executors make of a step that is compiled."""
-    program, feeds = as_real(*step_program(op, inputs, (shape, y), attrs))
+    program, feeds = as_real(*step_program(op, inputs, (shape, y), attrs), fmt=fmt)
     a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
     assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
     assert all(s.step is None for s in assemble(program).segments)
@@ -129,6 +129,58 @@ def test_where_the_largest_is(fmt: str) -> None:
         a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
         assert a.dtype == b.dtype == np.int64 and np.array_equal(a, b)
         assert all(s.step is None for s in assemble(program).segments)
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize("fmt", ["uint8", "int8"])
+def test_products_of_plain_integers(fmt: str, zeros: bool) -> None:
+    """ConvInteger with a border and groups, and MatMulInteger, with a zero point per column; both as ONNX Runtime."""
+    rng, low = np.random.default_rng(9), 0 if fmt == "uint8" else -128
+    x, w = (rng.integers(low, low + 256, s).astype(fmt) for s in ((2, 4, 7, 6), (6, 2, 3, 3)))
+    attrs = conv_attrs((3, 3), (2, 1), (1, 2), (1, 0), group=2)
+    convolution = OneNode("ConvInteger", group=2, kernel_shape=[3, 3], strides=[2, 1], pads=[1, 2, 1, 0])
+    a, b = (rng.integers(low, low + 256, s).astype(fmt) for s in ((3, 5, 9), (9, 7)))
+    product_attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
+    cases: list[Any] = [("conv", x, w, attrs, convolution, ()), ("matmul", a, b, product_attrs, OneNode("MatMulInteger"), (7,))]
+    for op, left, right, own, judge, channels in cases:
+        inputs: list[Any] = [plain("l", left), plain("r", right, True)]
+        judge.feed(left).constant(right)
+        if zeros:
+            per_channel = rng.integers(low, low + 256, channels).astype(fmt)
+            inputs += [(None, None), plain("lz", np.asarray(low + 3, fmt), True), plain("rz", per_channel, True)]
+            judge.constant(np.asarray(low + 3, fmt)).constant(per_channel)
+        wanted = judge.run(10)
+        found = both(op, inputs, own, wanted.shape, fmt="int32")
+        assert np.array_equal(found, wanted)
+
+
+def plain(name: str, array: Array, constant: bool = False) -> tuple[Tensor, Array]:
+    """Integers that stand for nothing else."""
+    return Tensor(name, array.shape, array.dtype.name, None, Constant.of(array, name) if constant else None), array
+
+
+@pytest.mark.parametrize("fmt", ["int8", "uint8", "int16", "int32"])
+def test_integers_made_real(fmt: str) -> None:
+    limits = np.iinfo(fmt)
+    x = np.random.default_rng(10).integers(limits.min, limits.max, (3, 41), dtype=fmt, endpoint=True)
+    attrs = {"to": "float32", "saturate": True, "round_mode": "up"}
+    assert np.array_equal(both("cast", [plain("x", x)], attrs, x.shape), x.astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", [(3, 37), (2, 5, 4, 3), (1, 1)])
+def test_images_in_steps_of_their_largest_number(shape: tuple[int, ...]) -> None:
+    """One of them of zeros, ties half away from zero; the scales are an output too."""
+    x = np.random.default_rng(11).integers(-254, 255, shape).astype(np.float32) / 2
+    x[-1], x[0].flat[0] = 0, 127
+    one, scales = Tensor("s", (shape[0], *[1] * (len(shape) - 1)), "float32"), "float32"
+    program, feeds = as_real(*step_program("dynamic_quantize", [real("x", x)], (shape, None), {"symmetric": True}), fmt="int8")
+    (layer,) = program.layers
+    step = replace(layer.steps[0], node=replace(layer.steps[0].node, outputs=("y", "s")), outputs=(*layer.steps[0].outputs, one))
+    graph = replace(program.graph, outputs=("y", "s"))
+    program = replace(program, graph=graph, layers=(replace(layer, steps=(step,)),), tensors={**program.tensors, "s": one})
+    a, b = (execute(program, feeds, engine=e).tensors for e in ENGINES)
+    assert all(np.array_equal(a[n], b[n]) for n in ("y", "s")) and a["s"].dtype == scales
+    assert all(s.step is None for s in assemble(program).segments)
 
 
 def test_signs() -> None:

@@ -111,7 +111,7 @@ class Lanes:
         return self.of(self.builder.call(function, [a.value for a in args]))
 
     def reduce(self, how: str) -> Lanes:
-        """One number of all lanes: `add`, `and`, `or`."""
+        """One number of all lanes: `add`, `and`, `or`, `smax`, `fmax`."""
         kind, name = KINDS[self.kind], f"llvm.vector.reduce.{how}.v{self.lanes}{self.kind.replace('u', 'i')}"
         known = self.builder.module.globals.get(name)
         function = known or ir.Function(self.builder.module, ir.FunctionType(kind, [self.value.type]), name)

@@ -9,7 +9,7 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.moving import Operand, walk, walk_args
 from hwsim.kernels.numbers import between
 
-__all__ = ["affine", "one", "signs", "two"]
+__all__ = ["affine", "one", "signs", "two", "whole"]
 
 Params = tuple[tuple[str, Any], ...]
 
@@ -42,3 +42,10 @@ def signs(x: Operand, y: Operand) -> str:
     scale, zero = (k[n].to("i32").bits("f32") for n in ("scale", "zero"))
     bias = k["y_bias"].to("i32")
     return walk(k, (x, y), lambda v: (v / scale + zero >= 0.0).select(1 - bias, -1 - bias))
+
+
+def whole(x: Operand, y: Operand) -> str:
+    """Kernel of walk_args, the bias of x: whole numbers as real ones."""
+    k = Code((*walk_args((x.name, y.name)), "x_bias"))
+    bias = k["x_bias"].to("i32")
+    return walk(k, (x, y), lambda v: (v.to("i32") + bias).to("f32"))

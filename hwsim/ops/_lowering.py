@@ -17,6 +17,7 @@ from hwsim import formats
 from hwsim.graph import Shape, Tensor
 from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel
+from hwsim.kernels.halo import HALO_ARGS, halo
 from hwsim.kernels.memory import ALIGN, Memory
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -174,6 +175,25 @@ class Desk:
         """Copy a tensor between two places."""
         if source.offset != target.offset:
             assert self.walk(moving.copy, source.shape, [self.operand(source)], self.operand(target))
+
+    def surround(self, place: Place, zero: int) -> None:
+        """Zero points in the halo of an image."""
+        (above, below), (left, right) = ((0, 0), *place.halo[2:])[-2:]
+        image, pixel = place.strides[0], place.strides[-1]
+        args = {"start": place.start, "images": place.shape[0], "image": image, "row": place.held[-1] * pixel}
+        args |= {"rows": ((1, *place.held[2:])[-2]), "above": above, "below": below}
+        args |= {"left": left * pixel, "right": right * pixel, "inside": place.shape[-1] * pixel, "value": zero - place.bias}
+        self.call_named(Kernel(halo, (place.kind,)), HALO_ARGS, args)
+
+    def surrounded(self, place: Place, wanted: tuple[tuple[int, int], ...], zero: int) -> Place:
+        """An image with a halo of zero points: itself where none is wanted, else a copy in scratch memory."""
+        if not any(map(any, wanted)):
+            return place
+        grown = replace(place, halo=wanted)
+        copied = grown.at(self.work(grown.bytes))
+        self.surround(copied, zero)
+        self.reorder(place, copied)
+        return copied
 
     def operand(self, place: Place) -> Source:
         return Source(place.offset, False, place.kind, place.shape, place.byte_strides, place.bias)

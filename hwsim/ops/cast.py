@@ -7,9 +7,14 @@ import numpy as np
 from hwsim import formats
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
+from hwsim.kernels import reals
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, choice
 from hwsim.ops._writing import Operands, Written
+from hwsim.program import Step
 from hwsim.quant import Array
+
+ANY_FORMAT = True
 
 
 def _read(s: SourceNode, r: Reader) -> None:
@@ -57,3 +62,12 @@ def _toward(x: Array, mode: str) -> Array:
         exponent = np.log2(np.abs(x.astype(np.float64)))
         down = np.exp2(np.floor(exponent))
         return np.where(mode == "nearest" and x / down >= 1.5, down * 2, down)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Plain integers of up to 32 bits made float32."""
+    x, y = step.inputs[0], step.outputs[0]
+    if x is None or x.quant is not None or y.format != "float32" or desk.place(x).kind not in ("u8", "i16", "i32"):
+        return False
+    source = desk.place(x)
+    return desk.walk(reals.whole, y.shape, [desk.operand(source)], desk.operand(desk.place(y)), x_bias=source.bias)

@@ -9,15 +9,18 @@ import numpy as np
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.ops._hybrid import emit_hybrid
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import Desk, Place
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
+from hwsim.ops._plain_integers import as_stored
 from hwsim.ops._reading import Reader, accumulator_bias, check_shape, check_zeros, input_name
 from hwsim.ops._windows import resolve_pads, take_windows, window_attrs, window_of
 from hwsim.ops._writing import Operands, Written
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
+
+ANY_FORMAT = True
 
 
 def _attrs(s: SourceNode, r: Reader, x: str, w: str) -> dict[str, object]:
@@ -153,12 +156,28 @@ def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[
 
 def kernel(step: Step, desk: Desk) -> bool:
     """One or two spatial dimensions; constant weights only."""
-    x, w, y = step.inputs[0], step.inputs[1], step.outputs[0]
-    assert x is not None and w is not None
-    if w.constant is None or len(x.shape) > 4:
+    x = step.inputs[0]
+    assert x is not None
+    return len(x.shape) <= 4 and _emit(step, desk, desk.place(x))
+
+
+def _emit(step: Step, desk: Desk, source: Place) -> bool:
+    w, y = step.inputs[1], step.outputs[0]
+    if w is None or w.constant is None:
         return False
     weights = stored_weights(w.constant.array, step.node.attrs["group"])
-    return emit_mac(Mac(step, weights, *axes(step.node), plane_of(desk.place(x)), plane_of(desk.place(y))), desk)
+    return emit_mac(Mac(step, weights, *axes(step.node), plane_of(source), plane_of(desk.place(y))), desk)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Products of plain integers, with the border that a stored image would have."""
+    stored, x = as_stored(step, 0), step.inputs[0]
+    if stored is None or x is None or len(x.shape) > 4:
+        return False
+    q = stored.inputs[0].quant if stored.inputs[0] else None
+    assert q is not None
+    source = desk.surrounded(desk.place(x), halo(stored), int(q.zero_point))
+    return _emit(stored, desk, source)
 
 
 def stored_weights(w: Array, groups: int) -> Array:

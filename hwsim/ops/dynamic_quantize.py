@@ -10,9 +10,15 @@ import numpy as np
 from hwsim.arithmetics._rounding import round_away
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, Tensor
+from hwsim.kernels import ranging
+from hwsim.kernels.compiling import Kernel
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import reads
 from hwsim.ops._writing import Operands, Written
+from hwsim.program import Step
 from hwsim.quant import Array
+
+ANY_FORMAT = True
 
 READS = {"DynamicQuantizeLinear": reads("dynamic_quantize", symmetric=False)}
 
@@ -49,3 +55,18 @@ def compute(node: Node, x: Array) -> tuple[Array, ...]:
     zero = np.rint(np.clip(f32(f32(0) - f32(low / scale)), 0, 255)).astype(np.uint8)
     q = np.clip(np.rint(x / scale) + f32(zero), 0, 255).astype(np.uint8)
     return q, np.asarray(scale), np.asarray(zero)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """TFLite's symmetric one of float32 numbers."""
+    x, (y, scales) = step.inputs[0], step.outputs[:2]
+    if x is None or not step.node.attrs["symmetric"] or x.format != "float32" or not x.shape:
+        return False
+    target = desk.plain(desk.place(y))
+    source, held = desk.row_major(x, target.order), desk.place(scales)
+    desk.reorder(desk.place(x), source)
+    images = x.shape[0]
+    args = {"x": source.offset, "y": target.offset, "scales": held.offset, "images": images, "count": x.elements // images}
+    desk.call_named(Kernel(ranging.symmetric, (round_away,)), ranging.RANGE_ARGS, args | {"y_bias": target.bias})
+    desk.reorder(target, desk.place(y))
+    return True

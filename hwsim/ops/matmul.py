@@ -12,11 +12,14 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
 from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, rows_of
+from hwsim.ops._plain_integers import as_stored
 from hwsim.ops._product import Batch, emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
 from hwsim.ops._writing import Operands, Written, permuted
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
+
+ANY_FORMAT = True
 
 
 def _attrs(s: SourceNode) -> dict[str, object]:
@@ -234,6 +237,12 @@ def kernel(step: Step, desk: Desk) -> bool:
     if b.constant is not None or len(b.shape) < 2:
         return False
     return _kernel_batched(step, desk, a, b, y)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Products of plain integers."""
+    stored = as_stored(step, 1)
+    return stored is not None and kernel(stored, desk)
 
 
 def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> bool:

@@ -9,7 +9,6 @@ import numpy as np
 
 from hwsim.graph import Tensor
 from hwsim.kernels.compiling import Kernel, address, entry
-from hwsim.kernels.halo import HALO_ARGS, halo
 from hwsim.kernels.memory import ALIGN, Memory
 from hwsim.kernels.table import run_table
 from hwsim.ops._lowering import Desk
@@ -72,13 +71,7 @@ def _emit_halo(tensor: Tensor, desk: Desk) -> None:
     place = desk.places.get(tensor.name)
     if place is None or not any(map(any, place.halo)) or tensor.quant is None:
         return
-    (above, below), (left, right) = ((0, 0), *place.halo[2:])[-2:]
-    image, pixel = place.strides[0], place.strides[-1]
-    args = {"start": place.start, "images": place.shape[0], "image": image, "row": place.held[-1] * pixel}
-    args |= {"rows": ((1, *place.held[2:])[-2]), "above": above, "below": below}
-    args |= {"left": left * pixel, "right": right * pixel, "inside": place.shape[-1] * pixel}
-    args |= {"value": int(tensor.quant.zero_point) - place.bias}
-    desk.call_named(Kernel(halo, (place.kind,)), HALO_ARGS, args)
+    desk.surround(place, int(tensor.quant.zero_point))
 
 
 def _flush(desk: Desk, segments: list[Segment]) -> None:
