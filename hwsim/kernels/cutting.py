@@ -51,6 +51,8 @@ CUT_ARGS = (
     "paired",  # address of int32 [panel]: how many these are
     "words",  # address of int32 [panel][product][output]: weights, scaled, as pairs of words
     "turned",  # address of int16 [panel][step][vector][2][output]: magnitudes, and where the sign is another than in the step before
+    "w_zero",  # address of int32: of each output channel
+    "depth",  # products of a run
     "flags",  # arena offset of a tile's worth of int32
     "wide_start",  # address of int64: what each output channel's sum of 64 bits starts from
     "overflowed",  # arena offset of the count (int64)

@@ -9,6 +9,7 @@ import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.cutting import Cut
+from hwsim.kernels.cutting_late import Late
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_wide import Wide
@@ -38,11 +39,22 @@ class CutPlan:
     high: int
     counter: int
     flags: int
+    products: int = 0  # that make a sum
+    late: Array | None = None  # zero points of weights that are multiplied as they are stored
+    before: Array | int = 0  # what sums begin with beside all else
 
-    def args(self, desk: Desk, runs: Array, offsets: Array, start: Array, dot: Dot, width: int) -> dict[str, int]:
+    @property
+    def whole(self) -> Cut:
+        """The cut with what comes behind it."""
+        return self.cut if self.late is None else Late(self.cut.steps, self.cut.shifted, cut=self.cut, saturated=self.bits < 32)
+
+    def args(self, desk: Desk, runs: Array, offsets: Array, start: Array, dot: Dot, width: int, own: slice) -> dict[str, int]:
         """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks, activations at the byte offset of each
-        run, and sums that begin at `start`."""
+        run, and sums that begin at `start`; `own` are the outputs among those of all groups."""
         found = {"bits": self.bits, "offset": self.offset, "flags": self.flags, "overflowed": self.counter}
+        found["depth"] = self.products // max(runs.shape[1], 1)
+        if self.late is not None:
+            found["w_zero"] = desk.keep(padded(self.late[own], np.int32, width))
         if isinstance(self.cut, Wide):
             return {**found, "wide_start": desk.keep(padded(start, np.int64, width))}
         w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.cutting import Cut, EachTile, Wrapped
+from hwsim.kernels.cutting_late import Rising
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_words import EachWord
@@ -33,20 +34,35 @@ def cut(mac: Mac, desk: Desk) -> bool:
     """The route: 8-bit operands, and an accumulator whose cutting the kernels know."""
     a = mac.step.accumulator
     folded = a.zero_points == "folded"
-    w = mac.weights.astype(np.int32) if folded and not a.any_order else mac.removed.astype(np.int32)
-    if mac.x.kind != "u8" or w.min(initial=0) < -128 or w.max(initial=0) > 127 or (folded and not a.any_order and mac.w_zero.any()):
+    raw = folded and not a.any_order
+    w, low = (mac.weights if raw else mac.removed).astype(np.int32), mac.x.bias - (0 if folded else mac.x_zero)
+    small = _small(mac, w)
+    rising = a.overflow == "saturate" and a.every != "pair" and low == 0 and w.min(initial=0) >= 0 and small and best() is U8S8
+    lift = 128 if rising and w.max(initial=0) > 127 else 0
+    if mac.x.kind != "u8" or w.min(initial=0) < -128 or w.max(initial=0) - lift > 127:
         return False
-    low, high = (mac.x.bias, mac.x.bias + 255) if folded else (mac.x.bias - mac.x_zero, mac.x.bias + 255 - mac.x_zero)
-    offset = 0 if a.any_order else -low
-    made = _cut_of(mac, w, offset, max(-low, high))
+    late = mac.w_zero if raw and mac.w_zero.any() else None
+    if (lift or late is not None) and (len(mac.phases()) > 1 or not small):
+        return False
+    offset, high = 0 if a.any_order else -low, low + 255
+    made = (Rising(lift=lift), U8S8) if rising else _cut_of(mac, w, offset, max(-low, high))
     if made is None:
         return False
     how, dot = made
-    plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS))
+    products = int(np.prod(w.shape[2:]))
+    before = products * ((0 if late is None else mac.x_zero * late) - (mac.x_zero - mac.x.bias) * lift)
+    plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS), products, late, before)
     pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
     own = _doubled(mac, desk, offset) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
-    emit_tiles(own, desk, dot, w, pack, cut=plan)
+    emit_tiles(own, desk, dot, w - lift, pack, cut=plan)
     return True
+
+
+def _small(mac: Mac, w: Array) -> bool:
+    """Whether raw products and what their zero points take away stay inside 32 bits, each part and all together."""
+    products, zero = int(np.prod(w.shape[2:])), int(np.abs(mac.w_zero).max(initial=0))
+    most = 256 * (int(np.abs(w).sum((2, 3, 4), dtype=np.int64).max(initial=0)) + products * (zero + 128))
+    return 2 * most + int(np.abs(mac.epilogue.bias).max(initial=0)) < 1 << 31
 
 
 def _doubled(mac: Mac, desk: Desk, offset: int) -> Mac:

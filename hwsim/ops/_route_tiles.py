@@ -108,9 +108,9 @@ def _emit(
     if cut is None:
         desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
     else:
-        start = start + cut.offset * runs.sum((1, 2), dtype=np.int64)
-        own_args = {"start": desk.keep(padded(wrapped32(start), np.int32, width)), **cut.args(desk, runs, offsets, start, dot, width)}
-        desk.call_named(Kernel(tile, (*tiled, cut.cut)), TILE_ARGS, args | own_args)
+        start = start + cut.offset * runs.sum((1, 2), dtype=np.int64) + np.broadcast_to(cut.before, len(mac.epilogue.bias))[own]
+        own_args = {"start": desk.keep(padded(wrapped32(start), np.int32, width)), **cut.args(desk, runs, offsets, start, dot, width, own)}
+        desk.call_named(Kernel(tile, (*tiled, cut.whole)), TILE_ARGS, args | own_args)
 
 
 def _outputs(phase: Phase) -> Array:
