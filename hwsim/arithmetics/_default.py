@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics._rounding import clamp
+from hwsim.kernels.numbers import f32, f64, i32
 from hwsim.quant import Array, QuantParams
 
 WIDE = 1 << 30
@@ -46,3 +48,15 @@ def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float]
     """Exponentials of (number - row maximum) in float32, and the factor 1 / y_scale."""
     table = np.exp(-np.arange(1 << x.bits).astype(np.float64) * np.float64(x.scale)).astype(np.float32)
     return table, float(np.float32(1) / np.float32(y.scale))
+
+
+def interpolated(tl: Any, tr: Any, bl: Any, br: Any, wy: Any, wx: Any, *p: Any) -> Any:
+    """Four stored neighbours dequantized, blended in float32 by columns and then by rows, and quantized (ONNX's Resize between quantizers).
+
+    p: zero point and scale of the input; scale, limits and zero point of the output.
+    """
+    corners = [f32(i32(q) - i32(p[0])) * f32(p[1]) for q in (tl, tr, bl, br)]
+    x, y = f32(wx), f32(wy)
+    above, below = (a * (f32(1) - x) + b * x for a, b in (corners[:2], corners[2:]))
+    ratio = f64((above * (f32(1) - y) + below * y) / f32(p[2]))
+    return i32(np.rint(clamp(ratio, p[3] - p[5], p[4] - p[5])) + p[5])

@@ -18,6 +18,7 @@ REDUCE_ARGS = ("x", "y", "outputs", "terms", "starts", "offsets", "x_zero", *WAY
 RESIZE_ARGS = (
     *("x", "y", "images", "rows", "columns", "channels", "out_rows", "out_columns"),
     *("row_low", "row_high", "row_weights", "column_low", "column_high", "column_weights", "x_bias", "y_bias", "low", "high"),
+    "parameters",
 )
 
 
@@ -67,11 +68,12 @@ class Table:
         return self.k.load(self.kind, self.address + self.k.size(self.kind) * index.to("i64"))
 
 
-def interpolate(kind: str, blend: Callable[..., Any]) -> str:
-    """Kernel of RESIZE_ARGS: channels-last images whose every number is `blend` of four stored neighbours and the weights of row and
-    column.  Taps (int64) and weights (float64) are addresses, one number per output row or column."""
+def interpolate(kind: str, blend: Callable[..., Any], parameters: int = 0) -> str:
+    """Kernel of RESIZE_ARGS: channels-last images whose every number is `blend` of four stored neighbours, the weights of row and
+    column, and so many parameters.  Taps (int64) and weights (float64) are addresses, one number per output row or column."""
     k = Code(RESIZE_ARGS)
     lanes, size, x, y = host.lanes(), k.size(kind), k.arena + k["x"], k.arena + k["y"]
+    p = [k.load("f64", k["parameters"] + 8 * i) for i in range(parameters)]
     taps = {n: Table(k, "f64" if "weights" in n else "i64", k[n]) for n in RESIZE_ARGS if n.endswith(("_low", "_high", "_weights"))}
     x_bias, y_bias, low, high = (k[n].to("i32") for n in ("x_bias", "y_bias", "low", "high"))
     with k.loop(k["images"]) as n, k.loop(k["out_rows"]) as oy, k.loop(k["out_columns"]) as ox, k.loop(k["channels"], step=lanes) as c:
@@ -80,7 +82,7 @@ def interpolate(kind: str, blend: Callable[..., Any]) -> str:
             for column in (taps["column_low"][ox], taps["column_high"][ox]):
                 place = ((n * k["rows"] + row) * k["columns"] + column) * k["channels"] + c
                 corners.append(k.load(kind, x + size * place, lanes).to("i32") + x_bias)
-        value = blend(*corners, taps["row_weights"][oy], taps["column_weights"][ox]).to("i32").at_least(low).at_most(high) - y_bias
+        value = blend(*corners, taps["row_weights"][oy], taps["column_weights"][ox], *p).to("i32").at_least(low).at_most(high) - y_bias
         target = ((n * k["out_rows"] + oy) * k["out_columns"] + ox) * k["channels"] + c
         k.store_first(value, y + size * target, k["channels"] - c, kind)
     return k.finished()

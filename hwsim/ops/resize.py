@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import arithmetic_of
+from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import elementwise, integers
+from hwsim.kernels import integers
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import MAX_ELEMENTS, Reader, axes_of, choice, input_name
@@ -208,48 +208,27 @@ def kernel(step: Step, desk: Desk) -> bool:
         return emit_moves(step, desk, compute)
     own = _own(step)
     if own is not None:
-        return _kernel_own(step, desk, own)
+        return _interpolate(step, desk, own)
     if x.quant is None or y.quant is None or len(x.shape) != 4 or set(resized_axes(step.node, x.shape)) != {2, 3} or x.format != y.format:
         return False
-    source, target, zero = desk.plain(desk.place(x)), desk.plain(desk.place(y)), int(y.quant.zero_point)
-    desk.reorder(desk.place(x), source)
-    numbers = np.arange(int(x.quant.format.low), int(x.quant.format.high) + 1).astype(x.quant.format.dtype)
+    numbers = (x.quant.zero_point, x.quant.scale, y.quant.scale, y.quant.qmin, y.quant.qmax, y.quant.zero_point)
     taps = [linear_taps(step.node, a, x.shape[a]) for a in (2, 3)]
-    pairs = [desk.keep(np.stack(t[:2], 1).astype(np.int64)) for t in taps]
-    weights = [desk.keep(t[2]) for t in taps]
-    target_numbers = np.array([y.quant.scale, y.quant.qmin - zero, y.quant.qmax - zero, zero - target.bias], np.float64)
-    n, c, h, w = x.shape
-    desk.call(
-        Kernel(elementwise.interpolate, (source.kind,)),
-        [
-            source.offset,
-            target.offset,
-            n,
-            h,
-            w,
-            c,
-            *y.shape[2:],
-            *pairs,
-            *weights,
-            desk.keep(x.quant.dequantize(numbers)),
-            source.bias - int(x.quant.format.low),
-            desk.keep(target_numbers),
-        ],
-    )
-    desk.reorder(target, desk.place(y))
-    return True
+    return _interpolate(step, desk, (_default.interpolated, *taps), np.array(numbers, np.float64))
 
 
-def _kernel_own(step: Step, desk: Desk, own: tuple[Any, ...]) -> bool:
+def _interpolate(step: Step, desk: Desk, own: tuple[Any, ...], parameters: Array | None = None) -> bool:
+    """`own`: the function of four neighbours, and the taps of rows and of columns."""
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None and y.quant is not None
     source, target = desk.plain(desk.place(x)), desk.plain(desk.place(y))
     desk.reorder(desk.place(x), source)
     sizes = dict(zip(("images", "channels", "rows", "columns"), x.shape, strict=True))
     args = {"x": source.offset, "y": target.offset, **sizes, "out_rows": y.shape[2], "out_columns": y.shape[3]}
-    for axis, taps in zip(("row", "column"), own[1:], strict=True):
-        args |= {f"{axis}_{n}": desk.keep(v) for n, v in zip(("low", "high", "weights"), taps, strict=True)}
+    for axis, (low, high, weights) in zip(("row", "column"), own[1:], strict=True):
+        args |= {f"{axis}_low": desk.keep(low), f"{axis}_high": desk.keep(high), f"{axis}_weights": desk.keep(weights.astype(np.float64))}
     args |= {"x_bias": source.bias, "y_bias": target.bias, "low": int(y.quant.qmin), "high": int(y.quant.qmax)}
-    desk.call_named(Kernel(integers.interpolate, (source.kind, own[0])), integers.RESIZE_ARGS, args)
+    given = () if parameters is None else (len(parameters),)
+    args |= {} if parameters is None else {"parameters": desk.keep(parameters)}
+    desk.call_named(Kernel(integers.interpolate, (source.kind, own[0], *given)), integers.RESIZE_ARGS, args)
     desk.reorder(target, desk.place(y))
     return True
