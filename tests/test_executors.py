@@ -283,16 +283,17 @@ def test_batched_product_of_computed_matrices() -> None:
         assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], want)
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", [(False, False), (False, True), (True, False)], ids=["plain", "right", "left"])
 @pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 1, 1), (1, 40, 130), (5, 7, 3), (13, 64, 65), (6, 33, 200), (70, 2, 17)])
-def test_batched_products_of_every_size(rows: int, depth: int, columns: int, turned: bool) -> None:
+def test_batched_products_of_every_size(rows: int, depth: int, columns: int, turned: tuple[bool, bool]) -> None:
     """Zero points at both ends of the formats, the largest numbers, matrices beside one another and shared, stored and real outputs."""
     rng = np.random.default_rng(rows + depth)
     for (xz, wz), batch in zip(((0, -128), (255, 127), (3, 0)), ((), (3,), (2, 2)), strict=True):
-        a = rng.choice(np.array([0, 255, 7]), (*batch, rows, depth)).astype(np.uint8)
-        b = rng.choice(np.array([-128, 127, -5]), (*batch[1:], *((columns, depth) if turned else (depth, columns)))).astype(np.int8)
+        left, right = (shape[:: -1 if t else 1] for t, shape in zip(turned, ((rows, depth), (depth, columns)), strict=True))
+        a = rng.choice(np.array([0, 255, 7]), (*batch, *left)).astype(np.uint8)
+        b = rng.choice(np.array([-128, 127, -5]), (*batch[1:], *right)).astype(np.int8)
         tensors = [(stored("a", a, quant("uint8", np.float32(0.1), xz)), a), (stored("b", b, quant("int8", np.float32(0.2), wz)), b)]
-        attrs = {"trans_a": False, "trans_b": turned, "alpha": 1.0, "beta": 1.0}
+        attrs = {"trans_a": turned[0], "trans_b": turned[1], "alpha": 1.0, "beta": 1.0}
         for y in (quant("uint8", np.float32(2.0**6), 100), None):
             program, feeds = step_program("matmul", list(tensors), ((*batch, rows, columns), y), attrs)
             found, wanted = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)

@@ -57,6 +57,8 @@ def between(x: Any, low: Any, high: Any) -> Any:
 
 def rounded_high_product(a: Any, b: Any) -> Any:
     """(a b + 2^30) >> 31 of int32 numbers, not both -2^31: int64 arrays, int32 lanes."""
+    if hasattr(a, "lanes") and not hasattr(b, "lanes"):
+        b = a.constant(b, "i32")
     if not hasattr(a, "lanes"):
         return (np.int64(a) * np.int64(b) + 1073741824) >> 31
     if a.lanes == 1:

@@ -172,7 +172,7 @@ def _operands(step: Step) -> tuple[Array, Array, Array]:
 def kernel(step: Step, desk: Desk) -> bool:
     """One direction in integers."""
     own, x, y = _own(step), step.inputs[0], step.outputs[0]
-    if own is None or x is None or y.quant is None or x.format != "int8" or len(own.numbers) > 6:
+    if own is None or x is None or y.quant is None:
         return False
     source, target, hidden = desk.place(x), desk.place(y), step.node.attrs["hidden"]
     weights, state, start = _operands(step)
@@ -186,7 +186,8 @@ def kernel(step: Step, desk: Desk) -> bool:
     args |= {"held": desk.work(8 * hidden), "cell": desk.work(8 * hidden), "gates": desk.work(32 * hidden)}
     args |= {"x_bias": source.bias, "y_bias": target.bias}
     args |= {"zero_point": int(y.quant.zero_point), "low": int(y.quant.qmin), "high": int(y.quant.qmax)}
-    desk.call_named(Kernel(kernels.lstm, (own.gate, own.step, own.state)), kernels.LSTM_ARGS, args)
+    kernel = Kernel(kernels.lstm, (source.kind, len(own.numbers), own.gate, own.step, own.state))
+    desk.call_named(kernel, kernels.LSTM_ARGS, args)
     return True
 
 

@@ -225,9 +225,9 @@ def kernel(step: Step, desk: Desk) -> bool:
     """Constant right operands are 1 x 1 convolutions over the rows; computed ones go matrix by matrix."""
     a, b, y = step.inputs[0], step.inputs[1], step.outputs[0]
     assert a is not None and b is not None
-    if step.node.attrs["trans_a"] or a.constant is not None or len(a.shape) < 2:
+    if a.constant is not None or len(a.shape) < 2:
         return False
-    if b.constant is not None and len(b.shape) == 2:
+    if b.constant is not None and len(b.shape) == 2 and not step.node.attrs["trans_a"]:
         columns = b.constant.array if step.node.attrs["trans_b"] else b.constant.array.T
         x, out = desk.row_major(a), desk.row_major(y)
         desk.reorder(desk.place(a), x)
@@ -254,7 +254,9 @@ def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> 
         starts.append(sum(np.meshgrid(*grid, indexing="ij"), np.zeros(batch, np.int64)).ravel() if batch else np.zeros(1, np.int64))
     sa, sb = (desk.place(t).strides for t in (a, b))
     depth, column = (sb[-1], sb[-2]) if step.node.attrs["trans_b"] else (sb[-2], sb[-1])
-    sizes, strides = (y.shape[-2], a.shape[-1], y.shape[-1]), (sa[-2], sa[-1], depth, column, out.strides[-2])
+    row, along = (sa[-1], sa[-2]) if step.node.attrs["trans_a"] else (sa[-2], sa[-1])
+    sizes = (y.shape[-2], a.shape[-2] if step.node.attrs["trans_a"] else a.shape[-1], y.shape[-1])
+    strides = (row, along, depth, column, out.strides[-2])
     done = emit_product(Batch(step, desk.place(a), desk.place(b), out, np.stack(starts, 1), *sizes, *strides), desk)
     desk.reorder(out, desk.place(y))
     return done
