@@ -12,7 +12,8 @@ A file defines
 `requantize` has no branches and is written with the conversions of `kernels.numbers`, Python's operators and NumPy's `minimum`,
 `maximum`, `rint`, `trunc`, `abs`, `copysign`: on arrays it computes, on the lanes of a kernel it writes vector code, so that one
 definition is the reference and the way out fused into every kernel.  Where its library has formulas of its own a file may also
-define `BINARY` (function of two stored numbers -> its parameters and the function), `STORED` (function of one stored number -> a
+define `BINARY` (function of two stored numbers -> its parameters and the function), `UNLIMITED` (the same before its limits, and for
+which parameters int32 holds that for bytes), `STORED` (function of one stored number -> a
 function on arrays), `QUANTIZE` (a function of the scale, and with it the function that stores a real number), `softmax` and others
 that the operators look for; what all others do is in `_default.py`.  With `REAL` (a format's name) elementwise operators dequantize,
 compute in that format and quantize again.

@@ -55,9 +55,17 @@ def add_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[floa
     return float(ra), float(rb), float(constant)
 
 
+def _sum(a: Any, b: Any, p: Any) -> Any:
+    return np.rint(fma32(f32(a), f32(p[0]), fma32(f32(b), f32(p[1]), f32(p[2]))))
+
+
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    v = fma32(f32(a), f32(p[0]), fma32(f32(b), f32(p[1]), f32(p[2])))
-    return i32(clamp(np.rint(v), f32(low), f32(high)))
+    return i32(clamp(_sum(a, b, p), f32(low), f32(high)))
+
+
+def unlimited_add(a: Any, b: Any, p: Any) -> Any:
+    """What `add` limits: of bytes, ratios up to 2^20 keep it in int32."""
+    return i32(_sum(a, b, p))
 
 
 def mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
@@ -73,6 +81,7 @@ def mul(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
 
 
 BINARY = {"add": (add_parameters, add), "mul": (mul_parameters, mul)}
+UNLIMITED = {"add": (unlimited_add, lambda p: max(map(abs, p)) < 2.0**20)}
 
 
 def sigmoid(x: Array) -> Array:

@@ -15,7 +15,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["WAY_ARGS", "Way", "finish", "packs"]
+__all__ = ["WAY_ARGS", "Way", "as_bytes", "finish", "packs", "straight"]
 
 PACKS = {64: "avx512.{}.512", 32: "avx2.{}", 16: "sse2.{}.128"}  # by bytes of a vector
 WAY_ARGS = ("p0", "p1", "p2", "zero_point", "low", "high", "y_bias")
@@ -70,6 +70,17 @@ def _pack(k: Code, name: str, kind: str, a: Lanes, b: Lanes) -> Lanes:
 def packs() -> bool:
     """Whether the processor has instructions for `Way.packed`."""
     return host.has("avx2")
+
+
+def as_bytes(k: Code, four: list[Lanes]) -> Lanes:
+    """Four vectors of int32 saturated to bytes, in the order of `Way.packed`."""
+    return _pack(k, "packuswb", "u8", *(_pack(k, "packssdw", "i16", *four[i : i + 2]) for i in (0, 2)))
+
+
+def straight(packed: Lanes) -> Lanes:
+    """The bytes of `Way.packed`, vector after vector."""
+    units = packed.lanes // 16
+    return packed.bits("i32").shuffle([4 * u + q for q in range(4) for u in range(units)]).bits("u8")
 
 
 def finish(way: Way, sums_kind: str) -> str:

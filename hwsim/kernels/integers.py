@@ -9,7 +9,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
-from hwsim.kernels.moving import Operand, walk, walk_args
+from hwsim.kernels.moving import Operand, by_fours, walk, walk_args
 
 __all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "Table", "interpolate", "pairs", "quantize", "reduce"]
 
@@ -32,6 +32,13 @@ def pairs(a: Operand, b: Operand, y: Operand, function: Callable[..., Any]) -> s
         return function(left.to("i32") + a_bias, right.to("i32") + b_bias, p, low, high).to("i32") - y_bias
 
     return walk(k, (a, b, y), body)
+
+
+def unlimited_pairs(a: Operand, b: Operand, y: Operand, function: Callable[..., Any]) -> str:
+    """`pairs` with the limits of bytes: y = function(a, b, p), an int32, saturated when it is stored."""
+    if by_fours((a, b, y)):
+        return pairs(a, b, y, lambda left, right, p, low, high: function(left, right, p))
+    return pairs(a, b, y, lambda left, right, p, low, high: function(left, right, p).at_least(low).at_most(high))
 
 
 def quantize(x: Operand, y: Operand, function: Callable[..., Any]) -> str:

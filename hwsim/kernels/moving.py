@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import product
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
+from hwsim.kernels.finishing import as_bytes, packs, straight
 from hwsim.kernels.lanes import Lanes
 
 __all__ = [
     "DIMS",
     "MOVE_ARGS",
     "Operand",
+    "by_fours",
     "copy",
     "dequantize",
     "lookup",
@@ -47,29 +50,49 @@ class Operand:
     planes: int = 1
 
 
+def _side_by_side(operands: Sequence[Operand]) -> bool:
+    return all(o.inner != "far" for o in operands[:-1]) and any(o.inner == "next" for o in operands)
+
+
+def by_fours(operands: Sequence[Operand]) -> bool:
+    """Whether a walk makes four vectors of bytes at once: then those of int32 saturate, else they wrap."""
+    y = operands[-1]
+    return _side_by_side(operands) and (y.kind, y.inner, y.planes) == ("u8", "next", 1) and packs()
+
+
 def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> str:
-    """body(*inputs) gives the last operand, for as many elements at once as the inputs have side by side."""
+    """body(*inputs) gives the last operand, for as many elements at once as the inputs have side by side (by fours: of such vectors)."""
     *inputs, y = operands
-    wide = all(o.inner != "far" for o in inputs) and any(o.inner == "next" for o in operands)
+    wide, parts = _side_by_side(operands), 4 if by_fours(operands) else 1
     lanes, planes = host.lanes() if wide else 1, y.planes if wide else 1
     at = [k[o.name] + (k[f"{o.name}_absolute"] == 0).select(k.arena, k.number("i64", 0)) for o in operands]
     with ExitStack() as loops:
         for d in range(DIMS - (1 if planes == 1 else 2)):
             i = loops.enter_context(k.loop(k[f"size{d}"]))
             at = [a + i * k[f"{o.name}{d}"] for a, o in zip(at, operands, strict=True)]
-        with k.loop(k[f"size{DIMS - 1}"], step=lanes) as i:
+        with k.loop(k[f"size{DIMS - 1}"], step=lanes * parts) as i:
             places = [a + i * k[f"{o.name}{DIMS - 1}"] for a, o in zip(at, operands, strict=True)]
             values = []
-            for plane in range(planes):
-                here = [p + plane * k[f"{o.name}{DIMS - 2}"] for o, p in zip(inputs, places[:-1], strict=True)]
+            for plane, part in product(range(planes), range(parts)):
+                moved = [plane * k[f"{o.name}{DIMS - 2}"] if planes > 1 else part * lanes * k.size(o.kind) for o in inputs]
+                here = [p if o.inner == "same" and planes == 1 else p + m for o, p, m in zip(inputs, places[:-1], moved, strict=True)]
                 loaded = [k.load(o.kind, p, 1 if o.inner == "same" else lanes) for o, p in zip(inputs, here, strict=True)]
                 values.append(body(*loaded).spread(lanes))
             left = k[f"size{DIMS - 1}"] - i
-            if planes == 1:
-                _put(k, y, values[0], places[-1], left)
-            else:
+            if planes > 1:
                 k.store_first(_woven([v.to(y.kind) for v in values]), places[-1], planes * left)
+            else:
+                _put(k, y, values[0] if parts == 1 else _together(k, values), places[-1], left)
     return k.finished()
+
+
+def _together(k: Code, four: list[Lanes]) -> Lanes:
+    """Four vectors as one of bytes, int32 numbers saturated."""
+    if four[0].kind == "i32":
+        return straight(as_bytes(k, four))
+    n = four[0].lanes
+    pairs = [a.shuffle(list(range(2 * n)), b) for a, b in (four[:2], four[2:])]
+    return pairs[0].shuffle(list(range(4 * n)), pairs[1])
 
 
 def _woven(planes: list[Lanes]) -> Lanes:
@@ -85,7 +108,11 @@ def _put(k: Code, y: Operand, value: Lanes, place: Lanes, left: Lanes) -> None:
     if value.lanes == 1:
         k.store(value, place, y.kind)
     elif y.inner == "next":
-        k.store_first(value, place, left, y.kind)
+        with k.otherwise(left >= value.lanes) as (whole, part):
+            with whole:
+                k.store(value, place, y.kind)
+            with part:
+                k.store_first(value, place, left, y.kind)
     else:
         narrow, stride = value.to(y.kind), k[f"{y.name}{DIMS - 1}"]
         with k.otherwise(left >= value.lanes) as (whole, part):

@@ -12,7 +12,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code
 from hwsim.kernels.cutting import CUT_ARGS, Cut, count
 from hwsim.kernels.dots import Dot
-from hwsim.kernels.finishing import WAY_ARGS, Way
+from hwsim.kernels.finishing import WAY_ARGS, Way, straight
 from hwsim.kernels.lanes import Lanes
 
 __all__ = ["TILE_ARGS", "tile"]
@@ -113,11 +113,10 @@ def _store_packed(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], ch
         four = cells[at : at + 4]
         taken = four + four[-1:] * (4 - len(four))
         bytes_ = way.packed(k, [sums[r][j] for r, j in taken], [p[j] for _, j in taken])
-        units = lanes // 4
-        straight = bytes_.bits("i32").shuffle([4 * u + q for q in range(4) for u in range(units)]).bits("u8")
+        whole = straight(bytes_)
         for row in sorted({r for r, _ in four}):
             own = [i for i, (r, _) in enumerate(four) if r == row]
-            part = straight.shuffle(list(range(own[0] * lanes, (own[-1] + 1) * lanes)))
+            part = whole.shuffle(list(range(own[0] * lanes, (own[-1] + 1) * lanes)))
             k.store(part, y[row] + (channel + lanes * four[own[0]][1]))
 
 

@@ -158,11 +158,13 @@ def integer(step: Step, *arrays: Array) -> Array:
 
 @dataclass(frozen=True)
 class Own:
-    """The formula that a step's arithmetic has for two stored numbers, with its parameters; `swapped`: of the right and the left one."""
+    """The formula that a step's arithmetic has for two stored numbers, with its parameters; `swapped`: of the right and the left one;
+    `unlimited`: what it limits, where int32 always holds it for bytes."""
 
     function: Callable[..., Any]
     parameters: tuple[float, ...]
     swapped: bool
+    unlimited: Callable[..., Any] | None = None
 
 
 def _own(step: Step) -> Own | None:
@@ -174,7 +176,9 @@ def _own(step: Step) -> Own | None:
     a, b, y = (*step.inputs, step.outputs[0])
     assert a is not None and b is not None and a.quant is not None and b.quant is not None and y.quant is not None
     swapped = getattr(arithmetic, "SINGLE_LEFT_SWAPS", False) and a.elements == 1 and b.elements > 1
-    return Own(found[1], found[0](*((b.quant, a.quant) if swapped else (a.quant, b.quant)), y.quant), swapped)
+    parameters = found[0](*((b.quant, a.quant) if swapped else (a.quant, b.quant)), y.quant)
+    unlimited, holds = getattr(arithmetic, "UNLIMITED", {}).get(step.node.attrs["function"], (None, any))
+    return Own(found[1], parameters, swapped, unlimited if holds(parameters) else None)
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
@@ -195,8 +199,12 @@ def kernel(step: Step, desk: Desk) -> bool:
     a, b = sides[::-1] if own.swapped else sides
     held = np.zeros(integers.PAIR_PARAMETERS)
     held[: len(own.parameters)] = own.parameters
-    (low, high), biases = bounds(step), {"a_bias": a.bias, "b_bias": b.bias, "y_bias": target.bias}
-    return desk.walk(integers.pairs, y.shape, [a, b], target, own.function, parameters=desk.keep(held), **biases, low=low, high=high)
+    low, high = bounds(step)
+    more = {"a_bias": a.bias, "b_bias": b.bias, "y_bias": target.bias, "low": low, "high": high}
+    bytes_ = target.kind == "u8" and (low - target.bias, high - target.bias) == (0, 255)
+    limited = own.unlimited is None or not bytes_ or a.kind != "u8" or b.kind != "u8"
+    made = (integers.pairs, own.function) if limited else (integers.unlimited_pairs, own.unlimited)
+    return desk.walk(made[0], y.shape, [a, b], target, made[1], parameters=desk.keep(held), **more)
 
 
 def real(step: Step, desk: Desk) -> bool:
