@@ -27,17 +27,20 @@ class Way:
     element kind.
 
     `p0`, `p1`, `p2` are addresses of the parameters, one number per output channel, as many as `kinds`; stored = q - y_bias.
-    `rescale` gives the number before zero point and limits, where int32 always holds it: then four vectors of bytes go out together.
+    `rescale` gives the number before zero point and limits, where int32 always holds it: then four vectors of bytes go out together,
+    their zero point added only if `shifted` (it is not the lowest byte), their limits set only if `limited` (they are not a byte's own).
     """
 
     requantize: Callable[..., Any] | None
     kinds: tuple[str, ...]
     kind: str
     rescale: Callable[..., Any] | None = None
+    shifted: bool = True
+    limited: bool = True
 
     def __repr__(self) -> str:
         functions = [f"{f.__module__}.{f.__qualname__}" for f in (self.requantize, self.rescale) if f]
-        return f"{' '.join(functions) or 'real'} {self.kinds} {self.kind}"
+        return f"{' '.join(functions) or 'real'} {self.kinds} {self.kind} {self.shifted} {self.limited}"
 
     def loaded(self, k: Code, channel: Lanes, lanes: int) -> list[Lanes]:
         """The parameters of the output channels from `channel` on."""
@@ -58,8 +61,11 @@ class Way:
         assert self.rescale is not None
         values, lanes = [self.rescale(s, own) for s, own in zip(sums, p, strict=True)], sums[0].lanes
         zero, low, high = (k[n] - k["y_bias"] for n in ("zero_point", "low", "high"))
-        words = [_pack(k, "packssdw", "i16", values[i], values[i + 1]).call("sadd.sat", zero.to("i16").spread(2 * lanes)) for i in (0, 2)]
-        return _pack(k, "packuswb", "u8", *words).at_least(low.to("u8").spread(4 * lanes)).at_most(high.to("u8").spread(4 * lanes))
+        words = [_pack(k, "packssdw", "i16", *values[i : i + 2]) for i in (0, 2)]
+        if self.shifted:
+            words = [w.call("sadd.sat", zero.to("i16").spread(2 * lanes)) for w in words]
+        made = _pack(k, "packuswb", "u8", *words)
+        return made.at_least(low.to("u8").spread(4 * lanes)).at_most(high.to("u8").spread(4 * lanes)) if self.limited else made
 
 
 def _pack(k: Code, name: str, kind: str, a: Lanes, b: Lanes) -> Lanes:

@@ -92,32 +92,33 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
 
 
 def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
-    """The way out of every sum: four vectors at once where all channels of the panel are real and the way allows."""
-    vectors = len(sums[0])
+    """The way out of every sum: four vectors at once where the way allows."""
     if way.rescale is None:
         _store_each(k, way, sums, y, channel)
         return
-    with k.otherwise(k["channels"] - channel >= vectors * host.lanes()) as (whole, part):
+    pieces, left = _packed(k, way, sums, channel), k["channels"] - channel
+    with k.otherwise(left >= len(sums[0]) * host.lanes()) as (whole, part):
         with whole:
-            _store_packed(k, way, sums, y, channel)
+            for row, first, piece in pieces:
+                k.store(piece, y[row] + (channel + first))
         with part:
-            _store_each(k, way, sums, y, channel)
+            for row, first, piece in pieces:
+                k.store_first(piece, y[row] + (channel + first), left - first)
 
 
-def _store_packed(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
-    """Four vectors at a time, row after row."""
-    lanes, vectors = host.lanes(), len(sums[0])
+def _packed(k: Code, way: Way, sums: list[list[Lanes]], channel: Lanes) -> list[tuple[int, int, Lanes]]:
+    """Bytes of rows of the tile from a channel on, made four vectors at a time, row after row."""
+    lanes, vectors, pieces = host.lanes(), len(sums[0]), []
     p = [way.loaded(k, channel + lanes * j, lanes) for j in range(vectors)]
     cells = [(r, j) for r in range(len(sums)) for j in range(vectors)]
     for at in range(0, len(cells), 4):
         four = cells[at : at + 4]
         taken = four + four[-1:] * (4 - len(four))
-        bytes_ = way.packed(k, [sums[r][j] for r, j in taken], [p[j] for _, j in taken])
-        whole = straight(bytes_)
+        whole = straight(way.packed(k, [sums[r][j] for r, j in taken], [p[j] for _, j in taken]))
         for row in sorted({r for r, _ in four}):
             own = [i for i, (r, _) in enumerate(four) if r == row]
-            part = whole.shuffle(list(range(own[0] * lanes, (own[-1] + 1) * lanes)))
-            k.store(part, y[row] + (channel + lanes * four[own[0]][1]))
+            pieces.append((row, lanes * four[own[0]][1], whole.shuffle(list(range(own[0] * lanes, (own[-1] + 1) * lanes)))))
+    return pieces
 
 
 def _store_each(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:

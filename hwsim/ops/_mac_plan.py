@@ -181,7 +181,9 @@ def way_out(desk: Desk, e: Epilogue, kind: str, bias: int, width: int) -> tuple[
     Parameters are kept to whole panels of `width` output channels.
     """
     kinds = ("f32", "f32") if e.real else e.arithmetic.PARAMETERS
-    way = Way(None if e.real else e.arithmetic.requantize, kinds, kind, _rescale(e, kind, bias))
+    rescale = _rescale(e, kind, bias)
+    bytes_ = {"shifted": e.zero_point != bias, "limited": (e.low, e.high) != (bias, bias + 255)} if rescale else {}
+    way = Way(None if e.real else e.arithmetic.requantize, kinds, kind, rescale, **bytes_)
     args = {"zero_point": e.zero_point, "low": e.low, "high": e.high, "y_bias": 0 if e.real else bias}
     for i, (kind, values) in enumerate(zip(kinds, e.parameters, strict=True)):
         held = np.zeros(-(-len(values) // width) * width + MOST_LANES, DTYPES[kind])
