@@ -194,10 +194,14 @@ def test_executors_agree(op: str, arithmetic: str) -> None:
 @pytest.mark.parametrize("largest", [0.99999994, 1.5], ids=["below_one", "above_one"])
 @pytest.mark.parametrize("arithmetic", ["onnxruntime", "xnnpack", "litert_ref", "cmsis_nn"])
 def test_sums_far_outside_the_output(arithmetic: str, largest: float) -> None:
-    """Sums up to the ends of int32 by scales from tiny to about one, limits inside the format's: whole and part panels, by channel too."""
+    """Sums up to the ends of int32 by scales from tiny to about one, limits inside the format's or its own: whole and part panels, by
+    channel too."""
     rng = np.random.default_rng(12)
-    for outputs, group, fmt in ((16, 1, "uint8"), (32, 1, "int8"), (48, 1, "int8"), (64, 1, "uint8"), (90, 1, "int8"), (112, 112, "int8")):
-        q, y = quant(fmt, np.float32(1), 3), quant(fmt, np.float32(1), 5, low=-3 if fmt == "int8" else 9, high=101)
+    shapes = ((16, 1, "uint8"), (32, 1, "int8"), (48, 1, "int8"), (64, 1, "uint8"), (90, 1, "int8"), (112, 112, "int8"))
+    for (outputs, group, fmt), grid in itertools.product(shapes, ("limited", "bytes", "lowest zero")):
+        q, lowest = quant(fmt, np.float32(1), 3), -128 if fmt == "int8" else 0
+        limits = {"low": lowest + 9, "high": 101} if grid == "limited" else {"low": lowest, "high": lowest + 255}
+        y = quant(fmt, np.float32(1), lowest if grid == "lowest zero" else 5, **limits)
         x = rng.integers(int(q.format.low), int(q.format.high) + 1, (1, group if group > 1 else 5, 6, 7)).astype(q.format.dtype)
         scale = (rng.uniform(0.1, 1, outputs) * 2.0 ** rng.integers(-30, 1, outputs)).astype(np.float32)
         scale[::5] = largest
@@ -208,8 +212,27 @@ def test_sums_far_outside_the_output(arithmetic: str, largest: float) -> None:
         shape = (1, outputs, 6, 7)
         program, feeds = step_program("conv", tensors, (shape, y), conv_attrs((3, 3), (1, 1), (1, 1), (1, 1), group=group), arithmetic)
         a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
-        assert np.array_equal(a, b), (outputs, group, fmt)
+        assert np.array_equal(a, b), (outputs, group, fmt, grid)
         assert {int(a.min()), int(a.max())} == {int(y.qmin), int(y.qmax)}
+
+
+@pytest.mark.parametrize("fmt", ["uint8", "int16"])
+@pytest.mark.parametrize("kernel", [(1, 3), (2, 2), (3, 3), (5, 5), (7, 7)], ids=str)
+def test_depthwise_windows(kernel: tuple[int, int], fmt: str) -> None:
+    """Windows of every weave, written out and in a loop, over rows of even and odd length."""
+    rng = np.random.default_rng(15)
+    for strides, dilations, channels in (((1, 1), (1, 1), 70), ((2, 2), (1, 1), 19), ((1, 3), (1, 1), 5), ((1, 1), (2, 1), 40)):
+        q, y = quant(fmt, np.float32(1), 3 if fmt == "uint8" else 0), quant(fmt, np.float32(90), 5 if fmt == "uint8" else 0)
+        x = rng.integers(0, 256, (2, channels, 9, 12)).astype(q.format.dtype)
+        w = rng.integers(-127, 128, (channels, 1, *kernel)).astype(np.int8)
+        pads = tuple(k // 2 for k in kernel)
+        attrs = conv_attrs(kernel, strides, pads, pads, dilations, channels)
+        size = (n + 2 * (k // 2) - d * (k - 1) - 1 for n, k, d in zip((9, 12), kernel, dilations, strict=True))
+        shape = (2, channels, *(r // s + 1 for r, s in zip(size, strides, strict=True)))
+        tensors = [(stored("x", x, q), x), (stored("w", w, quant("int8", np.float32(1), 0), constant=True), None)]
+        program, feeds = step_program("conv", tensors, (shape, y), attrs, "onnxruntime")
+        a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+        assert np.array_equal(a, b), (strides, dilations, channels)
 
 
 @pytest.mark.parametrize("planes", [2, 3, 4])

@@ -7,7 +7,9 @@ the last shuffle puts the outputs right.
 
 from __future__ import annotations
 
-from hwsim.kernels.code import Code
+from itertools import product
+
+from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
@@ -16,17 +18,20 @@ __all__ = ["DEPTHWISE_ARGS", "depthwise", "order"]
 
 DEPTHWISE_ARGS = (
     *("x", "y", "images", "x_image", "y_image"),
-    "x_table",  # address of int32: byte offset of the first input of each tile of `together` outputs
+    "x_table",  # address of int32: byte offset of the first input of each tile of outputs
     "y_table",  # address of int32: byte offset of the first output of each tile
     "tiles",
     "y_next",  # bytes from one output of a tile to the next
     "tap_table",  # address of int32: byte offsets of the woven pixels
-    "groups",  # woven groups of pixels
-    "weights",  # address: [block][group][output of the tile][vector][lane][tap of the group]
+    "repeats",  # how often the steps are run, each time with the next groups and parts
+    "weights",  # address: [block][repeat][part][vector][lane][tap of the group]
     "start",  # address of int32 in packed order: what sums start from
     "channels",
     *WAY_ARGS,
 )
+
+
+Steps = tuple[tuple[tuple[int, int], ...], ...]
 
 
 def order(dot: Dot, lanes: int) -> list[int]:
@@ -35,23 +40,28 @@ def order(dot: Dot, lanes: int) -> list[int]:
     return [i // 4 * 4 * taps + 4 * q + i % 4 for q in range(taps) for i in range(lanes)]
 
 
-def depthwise(dot: Dot, lanes: int, together: int, way: Way) -> str:
-    """Kernel of DEPTHWISE_ARGS: blocks of `lanes` x dot.channels channels, `together` neighbouring outputs of a row at once.
+def depthwise(dot: Dot, lanes: int, outputs: int, steps: Steps, way: Way) -> str:
+    """Kernel of DEPTHWISE_ARGS: blocks of `lanes` x dot.channels channels, tiles of so many neighbouring outputs of a row.
 
-    Inputs, weights, starts and parameters are readable to a whole block.
+    For each group of woven pixels `steps` says which outputs take its products with which part of the weights.  Inputs, weights,
+    starts and parameters are readable to a whole block.
     """
     k = Code(DEPTHWISE_ARGS)
-    taps = dot.channels
+    taps, parts = dot.channels, 1 + max(part for uses in steps for _, part in uses)
     block, x_size = taps * lanes, dot.x_bytes // taps
-    weight_bytes = together * taps * lanes * dot.w_bytes
+    part_bytes = taps * lanes * dot.w_bytes
     with k.loop(k["channels"], step=block) as first:
         start = [k.load("i32", k["start"] + 4 * (first + lanes * q), lanes) for q in range(taps)]
         parameters = [way.loaded(k, first + lanes * q, lanes) for q in range(taps)]
-        weights = k["weights"] + (first // block) * k["groups"] * weight_bytes
+        weights = k["weights"] + (first // block) * k["repeats"] * (parts * part_bytes)
         with k.loop(k["images"]) as image, k.loop(k["tiles"]) as tile:
             x = k.arena + k["x"] + image * k["x_image"] + _entry(k, "x_table", tile) + x_size * first
             y = k.arena + k["y"] + image * k["y_image"] + _entry(k, "y_table", tile) + k.size(way.kind) * first
-            for p, sums in enumerate(_sums(k, dot, x, weights, start, together)):
+            held = [[k.variable(s) for s in start] for _ in range(outputs)]
+            with k.loop(k["repeats"]) as repeat:
+                _add(k, dot, x, weights + repeat * (parts * part_bytes), repeat * len(steps), steps, held)
+            for p, row in enumerate(held):
+                sums = [v.get() for v in row]
                 whole = way.packed(k, sums, parameters) if way.rescale and taps == 4 else _in_order(k, way, sums, parameters)
                 _store(k, whole, y + p * k["y_next"], k["channels"] - first)
     return k.finished()
@@ -61,21 +71,17 @@ def _entry(k: Code, table: str, index: Lanes) -> Lanes:
     return k.load("i32", k[table] + 4 * index, align=4).to("i64")
 
 
-def _sums(k: Code, dot: Dot, x: Lanes, weights: Lanes, start: list[Lanes], together: int) -> list[list[Lanes]]:
-    """For each output of the tile its vectors of sums."""
-    lanes, taps, multiply = start[0].lanes, dot.channels, dot.multiply
+def _add(k: Code, dot: Dot, x: Lanes, weights: Lanes, first: Lanes, steps: Steps, held: list[list[Variable]]) -> None:
+    """The products of the groups from `first` on, added to the vectors of sums of each output of the tile."""
+    lanes, taps, multiply = held[0][0].get().lanes, dot.channels, dot.multiply
     assert multiply is not None, f"{dot} must have a product of vectors"
-    held = [[k.variable(s) for s in start] for _ in range(together)]
-    kind, at = ("u8" if dot.x_bytes == taps else "i16"), k.variable(weights)
-    with k.loop(k["groups"]) as group:
-        offsets = [_entry(k, "tap_table", group * taps + i) for i in range(taps)]
+    kind = "u8" if dot.x_bytes == taps else "i16"
+    for group, uses in enumerate(steps):
+        offsets = [_entry(k, "tap_table", (first + group) * taps + i) for i in range(taps)]
         woven = _woven([k.load(kind, x + o, taps * lanes) for o in offsets])
-        for p, row in enumerate(held):
-            for q, (sums, numbers) in enumerate(zip(row, woven, strict=True)):
-                w = k.load(kind, at.get() + (p * taps + q) * lanes * dot.w_bytes, taps * lanes)
-                sums.set(multiply(sums.get(), numbers, w))
-        at.set(at.get() + together * taps * lanes * dot.w_bytes)
-    return [[v.get() for v in row] for row in held]
+        for (output, part), (q, numbers) in product(uses, enumerate(woven)):
+            w = k.load(kind, weights + (part * taps + q) * lanes * dot.w_bytes, taps * lanes)
+            held[output][q].set(multiply(held[output][q].get(), numbers, w))
 
 
 def _woven(pixels: list[Lanes]) -> list[Lanes]:
