@@ -35,16 +35,17 @@ def cut(mac: Mac, desk: Desk) -> bool:
     a = mac.step.accumulator
     folded = a.zero_points == "folded"
     raw = folded and not a.any_order
-    w, low = (mac.weights if raw else mac.removed).astype(np.int32), mac.x.bias - (0 if folded else mac.x_zero)
-    small = _small(mac, w)
-    rising = a.overflow == "saturate" and a.every != "pair" and low == 0 and w.min(initial=0) >= 0 and small and best() is U8S8
+    w, away = (mac.weights if raw else mac.removed).astype(np.int32), 0 if folded else mac.x_zero
+    small, offset = _small(mac, w), away - mac.x.bias
+    rising = a.overflow == "saturate" and a.every != "pair" and offset == 0 and w.min(initial=0) >= 0 and small and best() is U8S8
     lift = 128 if rising and w.max(initial=0) > 127 else 0
     if mac.x.kind != "u8" or w.min(initial=0) < -128 or w.max(initial=0) - lift > 127:
         return False
     late = mac.w_zero if raw and mac.w_zero.any() else None
     if (lift or late is not None) and (len(mac.phases()) > 1 or not small):
         return False
-    offset, high = 0 if a.any_order else -low, low + 255
+    low, high = (end - away for end in _ends(mac))
+    offset = 0 if a.any_order else offset
     made = (Rising(lift=lift), U8S8) if rising else _cut_of(mac, w, offset, max(-low, high))
     if made is None:
         return False
@@ -56,6 +57,13 @@ def cut(mac: Mac, desk: Desk) -> bool:
     own = _doubled(mac, desk, offset) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
     emit_tiles(own, desk, dot, w - lift, pack, cut=plan)
     return True
+
+
+def _ends(mac: Mac) -> tuple[int, int]:
+    """The smallest and the largest stored number that the input may hold."""
+    x = mac.step.inputs[0]
+    assert x is not None and x.quant is not None
+    return max(mac.x.bias, int(x.quant.format.low)), min(mac.x.bias + 255, int(x.quant.format.high))
 
 
 def _small(mac: Mac, w: Array) -> bool:
