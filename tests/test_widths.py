@@ -140,6 +140,7 @@ def test_every_accumulator_in_convolutions(c: dict[str, Any], a: Accumulator, fm
 LONG = [
     *((Accumulator(bits, "saturate"), w) for bits in (16, 13) for w in ("int8", "int3")),
     (Accumulator(18, "saturate"), "int8"),
+    (Accumulator(18, "saturate", "tile", 128), "int8"),
     (Accumulator(every="pair"), "int8"),
 ]
 
@@ -153,7 +154,8 @@ def test_saturation_in_long_sums(a: Accumulator, wf: str, share: float, fmt: str
     x, w = numbers(rng, fmt, (9, 333), False), numbers(rng, wf, (333, 130), False)
     attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
     run_both("matmul", x * (rng.random(x.shape) >= share), w, (fmt, wf), (0, 0), a, attrs, (9, 130))
-    x, w = numbers(rng, fmt, (2, 67, 5, 4), False), numbers(rng, wf, (40, 67, 3, 3), False)
+    channels = 68 if a.every == "tile" else 67
+    x, w = numbers(rng, fmt, (2, channels, 5, 4), False), numbers(rng, wf, (40, channels, 3, 3), False)
     x *= rng.random(x.shape) >= share
     run_both("conv", x, w, (fmt, wf), (0, 0), a, conv_attrs((3, 3), (1, 1), (1, 1), (1, 1)), (2, 40, 5, 4))
 

@@ -22,7 +22,6 @@ __all__ = [
     "CUT_ARGS",
     "Bench",
     "Cut",
-    "EachTile",
     "Held",
     "Room",
     "Wrapped",
@@ -39,6 +38,7 @@ __all__ = [
     "put",
     "table",
     "values",
+    "walk",
 ]
 
 CUT_ARGS = (
@@ -47,7 +47,7 @@ CUT_ARGS = (
     "shift",  # address of int32 [panel][block][output]: what the offset adds to a block
     "above",  # the same shape: a sum above this before a block might saturate in it
     "below",
-    "order",  # address of int32 [panel][step]: byte offset of the step's activations, those whose pairs might saturate first
+    "order",  # address of int32 [step] (of pairs: [panel][step], those that might saturate first): byte offset of the step's activations
     "paired",  # address of int32 [panel]: how many these are
     "words",  # address of int32 [panel][product][output]: weights, scaled, as pairs of words
     "turned",  # address of int16 [panel][step][vector][2][output]: magnitudes, and where the sign is another than in the step before
@@ -126,6 +126,15 @@ def blocks(
             number.set(number.get() + 1)
 
 
+def walk(
+    k: Code, pixels: list[Lanes], order: Lanes, weights: Lanes, vectors: int, first: Lanes, last: Lanes
+) -> Iterator[tuple[list[Lanes], Lanes]]:
+    """The steps of four bytes from `first` to `last`: the addresses of each pixel's numbers, and that of the weights."""
+    with k.loop(last, start=first) as i:
+        offset = k.load("i32", order + 4 * i, align=4).to("i64")
+        yield [p + offset for p in pixels], weights + i * (4 * host.lanes() * vectors)
+
+
 def table(k: Code, name: str, panel: Lanes, number: Lanes, count: Lanes, vectors: int) -> list[Lanes]:
     """The block's row of a table [panel][block][output]."""
     lanes = host.lanes()
@@ -166,28 +175,6 @@ class Wrapped(Cut):
         whole = values(held)
         cut = [[(v << away) >> away for v in row] for row in whole]
         return cut, [[v ^ c for v, c in zip(*rows, strict=True)] for rows in zip(whole, cut, strict=True)]
-
-
-@dataclass(frozen=True)
-class EachTile(Cut):
-    """Saturated after every block of `steps` (a systolic column of as many rows)."""
-
-    room = Room(registers=2, reserved=6, most=2)
-
-    def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
-        low, high = limits(k, start[0])
-        first = clamped([start], low, high)[0]
-        held = held_from(k, len(pixels), first)
-        flags = held_from(k, len(pixels), [s ^ c for s, c in zip(start, first, strict=True)])
-        count = k["taps"] * (k["steps"] // self.steps)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), self.steps) as (here, w, number, _):
-            add_block(k, dot, held, here, w, self.steps)
-            if self.shifted:
-                add_row(held, table(k, "shift", panel, number, count, len(start)))
-            before = values(held)
-            put(held, clamped(before, low, high))
-            put(flags, changed(values(flags), before, values(held)))
-        return values(held), values(flags)
 
 
 class Bench:

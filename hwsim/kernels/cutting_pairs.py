@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
-from hwsim.kernels.cutting import Bench, Cut, Held, Room, all_of, changed, flatten, held_from, put, values
+from hwsim.kernels.cutting import Bench, Cut, Held, Room, all_of, changed, flatten, held_from, put, values, walk
 from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
 
@@ -38,18 +37,18 @@ class EachPair(Cut):
             last = (first + LOOK).at_most(paired)
             with k.otherwise(known.get() != 0) as (sure, unsure):
                 with sure:
-                    for here, w in _walk(k, pixels, order, weights, len(start), first, last):
+                    for here, w in walk(k, pixels, order, weights, len(start), first, last):
                         _add(k, held, None, here, w)
                 with unsure:
                     watch = Watch(k, held)
-                    for here, w in _walk(k, pixels, order, weights, len(start), first, last):
+                    for here, w in walk(k, pixels, order, weights, len(start), first, last):
                         _add(k, held, watch, here, w)
                     flags, open_ = watch.found(held, memory.get(0))
                     memory.put(0, flags)
                     with k.when(open_):
                         _each_pair(k, memory, order, weights, first, last)
                     known.set(all_of(flatten(memory.get(0))).to("i64"))
-        for here, w in _walk(k, pixels, order, weights, len(start), paired, steps):
+        for here, w in walk(k, pixels, order, weights, len(start), paired, steps):
             put(held, dot.step(k, values(held), here, w))
         return values(held), memory.get(0)
 
@@ -92,22 +91,13 @@ def _each_pair(k: Code, memory: Bench, order: Lanes, weights: Lanes, first: Lane
     lanes, half = host.lanes(), k.number("i32", 32768, host.lanes())
     with k.loop(k.number("i64", memory.rows)) as r:
         flags = memory.row(0, r)
-        for (here,), at in _walk(k, [memory.pixel(r)], order, weights, memory.vectors, first, last):
+        for (here,), at in walk(k, [memory.pixel(r)], order, weights, memory.vectors, first, last):
             four = k.load("i32", here).spread(lanes)
             for j, flag in enumerate(flags):
                 w = k.load("u8", at + 4 * lanes * j, 4 * lanes)
                 for mask in (65535, -65536):
                     flag.set(flag.get() | (quads(half, (four & mask).bits("u8"), w) & -65536))
         memory.put_row(0, r, flags)
-
-
-def _walk(
-    k: Code, pixels: list[Lanes], order: Lanes, weights: Lanes, vectors: int, first: Lanes, last: Lanes
-) -> Iterator[tuple[list[Lanes], Lanes]]:
-    """The steps from `first` to `last`: the addresses of each pixel's numbers, and that of the weights."""
-    with k.loop(last, start=first) as i:
-        offset = k.load("i32", order + 4 * i, align=4).to("i64")
-        yield [p + offset for p in pixels], weights + i * (4 * host.lanes() * vectors)
 
 
 def any_of(masks: list[Lanes]) -> Lanes:

@@ -12,6 +12,7 @@ from hwsim.kernels.cutting import Cut
 from hwsim.kernels.cutting_late import Late
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
+from hwsim.kernels.cutting_tiles import AcrossRuns
 from hwsim.kernels.cutting_wide import Wide
 from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import WORDS, Dot
@@ -57,7 +58,12 @@ class CutPlan:
             found["w_zero"] = desk.keep(padded(self.late[own], np.int32, width))
         if isinstance(self.cut, Wide):
             return {**found, "wide_start": desk.keep(padded(start, np.int64, width))}
-        w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
+        if isinstance(self.cut, AcrossRuns):
+            found["order"] = desk.keep(_places(offsets, runs).astype(np.int32))
+            size, flat = 4 * self.cut.tile, runs.reshape(len(runs), 1, -1)
+            w = np.pad(flat, ((0, 0), (0, 0), (0, -flat.shape[2] % size))).reshape(len(runs), 1, -1, size).astype(np.int64)
+        else:
+            w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
         if self.cut.shifted:
             found["shift"] = desk.keep(_table(-self.offset * w.sum(-1), width))
         if isinstance(self.cut, EachMac):
@@ -74,8 +80,12 @@ class CutPlan:
     def _ordered(self, desk: Desk, runs: Array, offsets: Array, width: int) -> dict[str, int]:
         """Where the activations of each panel's steps lie, in the order of `pairs_first`."""
         order, paired = order_of(runs, self.low, self.high, width)
-        at = (offsets[:, None] + 4 * np.arange(runs.shape[2] // 4)).ravel()
-        return {"order": desk.keep(at[order].astype(np.int32)), "paired": desk.keep(paired.astype(np.int32))}
+        return {"order": desk.keep(_places(offsets, runs)[order].astype(np.int32)), "paired": desk.keep(paired.astype(np.int32))}
+
+
+def _places(offsets: Array, runs: Array) -> Array:
+    """Where the activations of all steps of four bytes lie, for runs at these byte offsets."""
+    return (offsets[:, None] + 4 * np.arange(runs.shape[2] // 4)).ravel()
 
 
 def order_of(runs: Array, low: int, high: int, width: int) -> tuple[Array, Array]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim.kernels.compiling import Kernel
-from hwsim.kernels.cutting import Cut, EachTile, Wrapped
+from hwsim.kernels.cutting import Cut, Wrapped
 from hwsim.kernels.cutting_late import Rising
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
+from hwsim.kernels.cutting_tiles import AcrossRuns, EachTile
 from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
 from hwsim.kernels.packing import packed
@@ -101,8 +102,11 @@ def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | 
     if a.every == "mac" and a.bits < 31:
         return EachMac(block, shifted=shifted, narrow=a.bits < 16), U8S8
     whole = all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)
-    if a.every == "tile" and a.tile % 4 == 0 and whole and a.bits < 31 and a.tile < 1 << 14:
-        return EachTile(a.tile // 4, shifted=shifted), U8S8
+    if a.every == "tile" and a.tile % 4 == 0 and a.bits < 31 and a.tile < 1 << 14:
+        if whole:
+            return EachTile(a.tile // 4, shifted=shifted), U8S8
+        if single or all(d % 4 == 0 for d in depths):
+            return AcrossRuns(shifted=shifted, tile=a.tile // 4), U8S8
     return None
 
 
