@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hwsim.arithmetics.xnnpack import BINARY
 from hwsim.steps.execute import execute
 from hwsim.steps.lower import as_written
+from tests import steps
 from tests.litert import Judged
 from tests.test_litert_networks import judged
 from tests.test_litert_operators import disagreements
@@ -73,3 +75,18 @@ def test_networks(path: str) -> None:
         (name,) = network.network.outputs
         found = execute(as_written(network.graph), feeds).tensors[name]
         assert np.array_equal(found, network.reference(feeds, [name])[name])
+
+
+@pytest.mark.parametrize("power", [-16, -11, -10, -3, 0, 7])
+def test_sums_by_their_definition(power: int) -> None:
+    """(a - za) ma + (b - zb) mb, half a step added, shifted: in integers of any length, where all of them are at their ends."""
+    ends = ((1.9 * 2.0**power, 0), (1.1 * 2.0**power, 255), (1, 9))
+    qa, qb, y = (steps.quant("uint8", np.float32(scale), zero) for scale, zero in ends)
+    ma, mb, shift, za, zb, zero = (int(v) for v in BINARY["add"][0](qa, qb, y))
+    a, b = (v.astype(np.uint8) for v in np.meshgrid(np.arange(256), np.arange(256)))
+    inputs = [(steps.stored("a", a, qa), a), (steps.stored("b", b, qb), b)]
+    program, feeds = steps.step_program("binary", list(inputs), (a.shape, y), {"function": "add"}, "xnnpack")
+    totals = ((int(p) - za) * ma + (int(q) - zb) * mb for p, q in zip(a.ravel(), b.ravel(), strict=True))
+    wanted = np.clip([((t + (1 << shift - 1)) >> shift) + zero for t in totals], 0, 255).reshape(a.shape)
+    for engine in steps.ENGINES:
+        assert np.array_equal(execute(program, feeds, engine=engine).tensors["y"], wanted), engine

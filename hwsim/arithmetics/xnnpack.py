@@ -25,7 +25,7 @@ from hwsim.arithmetics.fbgemm import FAR
 from hwsim.arithmetics.litert_ref import accumulator_bits, lstm, softmax, svdf
 from hwsim.arithmetics.onnxruntime import BIAS, MULTIPLIER, PARAMETERS, RESCALE, average_scale, parameters, requantize
 from hwsim.graph import Tensor
-from hwsim.kernels.numbers import f32, i32, i64
+from hwsim.kernels.numbers import f32, i32
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
@@ -85,16 +85,18 @@ def _sum_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[flo
     return ma, mb, float(shift), float(a.zero_point), float(b.zero_point), float(y.zero_point)
 
 
+def _sum_out(total: Any, p: Any, low: Any, high: Any) -> Any:
+    """Sums of 31 bits: shifts of 31 and more leave nothing."""
+    shift = i32(np.minimum(p[2], 31))
+    return clamp(((total + ((shift * 0 + 1) << (shift - 1))) >> shift) + i32(p[5]), low, high)
+
+
 def add(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    shift = i64(p[2])
-    total = (a - i64(p[3])) * i64(p[0]) + (b - i64(p[4])) * i64(p[1])
-    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + i64(p[5]), low, high)
+    return _sum_out((a - i32(p[3])) * i32(p[0]) + (b - i32(p[4])) * i32(p[1]), p, low, high)
 
 
 def sub(a: Any, b: Any, p: Any, low: Any, high: Any) -> Any:
-    shift = i64(p[2])
-    total = (a - i64(p[3])) * i64(p[0]) - (b - i64(p[4])) * i64(p[1])
-    return clamp(((total + (np.int64(1) << (shift - 1))) >> shift) + i64(p[5]), low, high)
+    return _sum_out((a - i32(p[3])) * i32(p[0]) - (b - i32(p[4])) * i32(p[1]), p, low, high)
 
 
 def _mul_parameters(a: QuantParams, b: QuantParams, y: QuantParams) -> tuple[float, ...]:
