@@ -1,6 +1,6 @@
-"""Kernels of softmax on rows of stored numbers, through a table of exponentials by (row maximum - number).
+"""Kernels of softmax on rows: of stored numbers through a table of exponentials by (row maximum - number), and of float32.
 
-Numbers are looked up one by one into scratch memory, from which sums and quotients are made in vectors.
+Stored numbers are looked up one by one into scratch memory, from which sums and quotients are made in vectors.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.integers import Table
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["INTEGER_ARGS", "REAL_ARGS", "TOGETHER", "softmax", "softmax_real"]
+__all__ = ["FLOAT_ARGS", "INTEGER_ARGS", "REAL_ARGS", "TOGETHER", "softmax", "softmax_float", "softmax_real"]
 
 TOGETHER = 4  # rows at a time of which each sum is a chain of additions
 _ARGS = ("x", "y", "rows", "columns", "table", "scratch", "low", "high", "y_bias")
 INTEGER_ARGS = (*_ARGS, "reciprocals")
 REAL_ARGS = (*_ARGS, "together", "factor", "zero")
+FLOAT_ARGS = ("x", "y", "rows", "columns", "beta")
+FLOAT_LANES = 16  # of a sum, on any processor
 
 
 def softmax(kind: str, y_kind: str, addend: Callable[..., Any], out: Callable[..., Any]) -> str:
@@ -97,3 +99,41 @@ def _valid(k: Code, i: Lanes) -> Lanes:
 def _store(k: Code, y_kind: str, row: Lanes, i: Lanes, value: Lanes) -> None:
     held = value.at_least(k["low"].to("i32")).at_most(k["high"].to("i32")) - k["y_bias"].to("i32")
     k.store_first(held, k.arena + k["y"] + k.size(y_kind) * (row * k["columns"] + i), k["columns"] - i, y_kind)
+
+
+def softmax_float(exponential: Callable[..., Any]) -> str:
+    """Kernel of FLOAT_ARGS: exponential((x - row maximum) beta) times one over their sum, which is added in the order that
+    `arithmetics._mlas_softmax` defines.
+
+    x, y: arena offsets of rows x columns float32 numbers; beta: float32 bits.
+    """
+    k = Code(FLOAT_ARGS)
+    beta = k["beta"].to("i32").bits("f32")
+    with k.loop(k["rows"]) as row:
+        x, y = (k.arena + k[n] + 4 * k["columns"] * row for n in "xy")
+        first = k.load("f32", x).spread(FLOAT_LANES)
+        top, total = k.variable(first), k.variable(k.number("f32", 0.0, FLOAT_LANES))
+        with k.loop(k["columns"], step=FLOAT_LANES) as i:
+            top.set(top.get().at_least(_inside(k, i).select(k.load("f32", x + 4 * i, FLOAT_LANES), first)))
+        most = top.get().reduce("fmax")
+        with k.loop(k["columns"], step=FLOAT_LANES) as i:
+            e = exponential((k.load("f32", x + 4 * i, FLOAT_LANES) - most) * beta)
+            total.set(total.get() + _inside(k, i).select(e, e.constant(0)))
+            k.store_first(e, y + 4 * i, k["columns"] - i)
+        inverse = 1.0 / _paired(total.get())
+        with k.loop(k["columns"], step=FLOAT_LANES) as i:
+            k.store_first(k.load("f32", y + 4 * i, FLOAT_LANES) * inverse, y + 4 * i, k["columns"] - i)
+    return k.finished()
+
+
+def _inside(k: Code, i: Lanes) -> Lanes:
+    return k.sequence("i32", FLOAT_LANES) < (k["columns"] - i).to("i32")
+
+
+def _paired(v: Lanes) -> Lanes:
+    """Both halves, then neighbours, added."""
+    half = FLOAT_LANES // 2
+    v = v.shuffle(list(range(half))) + v.shuffle(list(range(half, 2 * half)))
+    while v.lanes > 2:
+        v = v.shuffle(list(range(0, v.lanes, 2))) + v.shuffle(list(range(1, v.lanes, 2)))
+    return v.lane(0) + v.lane(1)

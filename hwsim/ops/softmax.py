@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import _default, arithmetic_of
+from hwsim.arithmetics import _default, _mlas_softmax, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import softmax as kernels
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import ALIGN, Desk
+from hwsim.ops._lowering import ALIGN, Desk, float_bits
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
@@ -65,8 +65,11 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 
 def compute(node: Node, x: Array) -> Array:
-    axes = node.attrs["axes"]
-    shifted = (x - x.max(axes, keepdims=True)) * x.dtype.type(node.attrs.get("beta", 1.0))
+    axes, beta = node.attrs["axes"], np.float32(node.attrs.get("beta", 1.0))
+    if x.dtype == np.float32 and not node.attrs["log"]:
+        rows, back = _rows(axes, x)
+        return back(_mlas_softmax.softmax(rows.reshape(-1, rows.shape[-1]), beta))
+    shifted = (x - x.max(axes, keepdims=True)) * x.dtype.type(beta)
     e = np.exp(shifted)
     total = e.sum(axes, keepdims=True)
     return shifted - np.log(total) if node.attrs["log"] else e / total
@@ -81,7 +84,7 @@ def integer(step: Step, x: Array) -> Array:
         return _by_integers(step, x, own(source.quant, target, step.node.attrs.get("beta", 1.0)))
     if not _by_table(step):
         return target.quantize(compute(step.node, source.quant.dequantize(x)))
-    rows, back = _rows(step, x)
+    rows, back = _rows(step.node.attrs["axes"], x.astype(np.int64))
     table, factor = _table(step, rows.shape[-1])
     entry = table[rows.max(-1, keepdims=True) - rows]
     total = np.add.accumulate(entry, -1, dtype=np.float32)[..., -1:]
@@ -89,12 +92,11 @@ def integer(step: Step, x: Array) -> Array:
     return back(np.clip(v, target.qmin, target.qmax).astype(target.format.dtype))
 
 
-def _rows(step: Step, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+def _rows(axes: Sequence[int], x: Array) -> tuple[Array, Callable[[Array], Array]]:
     """The numbers that are normalized together as rows, and the way back to the tensor's own order."""
-    axes = step.node.attrs["axes"]
     order = [*(a for a in range(x.ndim) if a not in axes), *axes]
     turned = x.transpose(order)
-    rows = turned.reshape(*turned.shape[: x.ndim - len(axes)], -1).astype(np.int64)
+    rows = turned.reshape(*turned.shape[: x.ndim - len(axes)], -1)
     return rows, lambda y: y.reshape(turned.shape).transpose(np.argsort(order))
 
 
@@ -103,7 +105,7 @@ def _by_integers(step: Step, x: Array, parts: tuple[Array, Any, Array, Any]) -> 
     target = step.outputs[0].quant
     assert target is not None
     exponentials, addend, reciprocals, out = parts
-    rows, back = _rows(step, x)
+    rows, back = _rows(step.node.attrs["axes"], x.astype(np.int64))
     distance = rows.max(-1, keepdims=True) - rows
     e = exponentials[distance]
     y = out(e, addend(e).sum(-1, keepdims=True), reciprocals, int(target.qmin))
@@ -145,6 +147,22 @@ def kernel(step: Step, desk: Desk) -> bool:
         args |= {"table": desk.keep(table), "scratch": desk.work(4 * kernels.TOGETHER * (columns + ALIGN)), "zero": int(y.quant.zero_point)}
         args |= {"factor": int(np.float64(factor).view(np.int64)), "together": args["rows"] - args["rows"] % kernels.TOGETHER}
         desk.call_named(Kernel(kernels.softmax_real, (source.kind,)), kernels.REAL_ARGS, args)
+    desk.reorder(target, desk.place(y))
+    return True
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Rows of float32 numbers."""
+    x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
+    assert x is not None
+    if step.node.attrs["log"]:
+        return False
+    order, columns = [*(a for a in range(len(x.shape)) if a not in axes), *axes], prod(x.shape[a] for a in axes)
+    source, target = desk.row_major(x, order), desk.row_major(y, order)
+    desk.reorder(desk.place(x), source)
+    args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
+    args["beta"] = float_bits(step.node.attrs.get("beta", 1.0))
+    desk.call_named(Kernel(kernels.softmax_float, (_mlas_softmax.exponential,)), kernels.FLOAT_ARGS, args)
     desk.reorder(target, desk.place(y))
     return True
 

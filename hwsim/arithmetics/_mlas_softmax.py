@@ -1,0 +1,60 @@
+"""Softmax of float32 rows in the order of ONNX Runtime 1.32 on x86-64 with AVX-512 (MlasComputeSumExpF32Kernel and what follows it).
+
+Proven equal by value.  `exponential` is one definition for arrays and for the lanes of a kernel; `kernels.softmax` has the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwsim.arithmetics._rounding import fma32
+from hwsim.kernels.numbers import as_float32, as_int32
+from hwsim.quant import Array
+
+__all__ = ["exponential", "softmax"]
+
+f32 = np.float32
+LANES = 16
+LOWEST = f32(-103.9720840454)
+ROUNDING, PER_LOG2 = f32(12582912), f32(1.44269504088896341)
+BITS = np.int32(1262485504)  # of ROUNDING
+LOG2 = (f32(-6.93145752e-1), f32(-1.42860677e-6))
+POLYNOMIAL = tuple(
+    f32(float.fromhex(c)) for c in ("0x1.694p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.55545p-3", "0x1.fffff6p-2", "0x1p0", "0x1p0")
+)
+
+
+def exponential(x: Any) -> Any:
+    """exp of numbers that are not positive: a polynomial of what a power of two leaves, times that power, in two steps because of what
+    is below the normal numbers."""
+    x = np.maximum(x, LOWEST)
+    power = _fused(x, PER_LOG2, x * 0 + ROUNDING)
+    whole = power - ROUNDING
+    for part in LOG2:
+        x = _fused(whole, part, x)
+    y = x * 0 + POLYNOMIAL[0]
+    for c in POLYNOMIAL[1:]:
+        y = _fused(y, x, x * 0 + c)
+    exponent = as_int32(power) - BITS
+    half = exponent >> 1
+    return y * as_float32((half + 127) << 23) * as_float32((exponent - half + 127) << 23)
+
+
+def _fused(a: Any, b: Any, c: Any) -> Any:
+    """a b + c in one rounding."""
+    if hasattr(a, "lanes"):
+        return a.call("fma", b if hasattr(b, "lanes") else a.constant(b), c)
+    return fma32(*np.broadcast_arrays(a, b, c))
+
+
+def softmax(x: Array, beta: Any) -> Array:
+    """Rows (rows, columns) of float32: exponentials of beta x, their sum in sixteen lanes, each times one over it."""
+    e = exponential((x - x.max(1, keepdims=True)) * beta)
+    lanes = np.pad(e, ((0, 0), (0, -e.shape[1] % LANES))).reshape(len(e), -1, LANES)
+    total = np.add.accumulate(lanes, 1)[:, -1]
+    total = total[:, : LANES // 2] + total[:, LANES // 2 :]
+    while total.shape[1] > 1:
+        total = total[:, ::2] + total[:, 1::2]
+    return e * (1 / total)
