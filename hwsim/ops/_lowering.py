@@ -179,10 +179,10 @@ class Desk:
     def surround(self, place: Place, zero: int) -> None:
         """Zero points in the halo of an image."""
         (above, below), (left, right) = ((0, 0), *place.halo[2:])[-2:]
-        image, pixel = place.strides[0], place.strides[-1]
-        args = {"start": place.start, "images": place.shape[0], "image": image, "row": place.held[-1] * pixel}
-        args |= {"rows": ((1, *place.held[2:])[-2]), "above": above, "below": below}
-        args |= {"left": left * pixel, "right": right * pixel, "inside": place.shape[-1] * pixel, "value": zero - place.bias}
+        pixel, row = place.strides[-1], place.held[-1] * place.strides[-1]
+        args = {"start": place.start, "images": place.shape[0], "image": place.strides[0], "row": row, "rows": (1, *place.shape[2:])[-2]}
+        args |= {"head": above * row + left * pixel, "gap": (right + left) * pixel, "tail": right * pixel + below * row}
+        args["value"] = zero - place.bias
         self.call_named(Kernel(halo, (place.kind,)), HALO_ARGS, args)
 
     def surrounded(self, place: Place, wanted: tuple[tuple[int, int], ...], zero: int) -> Place:

@@ -34,13 +34,13 @@ def assemble(program: Program, all_tensors: bool = False) -> Assembly:
     for name in program.graph.inputs:
         _emit_halo(program.tensors[name], desk)
     for step in steps:
-        for t in step.outputs:
-            _emit_halo(t, desk)
         before, desk.used = len(desk.calls), 0
         if not _emit(step, desk):
             del desk.calls[before:]
             _flush(desk, segments)
             segments.append(Segment(step=step))
+        for t in step.outputs:
+            _emit_halo(t, desk)
     _flush(desk, segments)
     total = scratch_base + -(-desk.scratch // ALIGN) * ALIGN + ALIGN
     return Assembly(replace(program), places, segments, desk.counters, counter_base, total, desk.constants)
@@ -67,7 +67,7 @@ def _emit(step: Step, desk: Desk) -> bool:
 
 
 def _emit_halo(tensor: Tensor, desk: Desk) -> None:
-    """Zero points around an image, before it is written."""
+    """Zero points around an image that is written."""
     place = desk.places.get(tensor.name)
     if place is None or not any(map(any, place.halo)) or tensor.quant is None:
         return
