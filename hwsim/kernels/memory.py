@@ -23,14 +23,25 @@ class Memory:
     """Pieces of mappings; a mapping lives for as long as one of its pieces.  `expected` bytes are about what all pieces take."""
 
     def __init__(self, expected: int = 0) -> None:
-        self.expected, self.left = expected, np.zeros(0, np.uint8)
+        self.expected, self.left, self.first = expected, np.zeros(0, np.uint8), 0
 
     def take(self, size: int) -> Array:
         """Zeroed bytes on a cache line, none of which was given before."""
         need = -(-size // ALIGN) * ALIGN
         if need > len(self.left):
             self.left = _mapped(max(need, self.expected))
+            self.first = self.left.ctypes.data
         piece, self.left = self.left[:size], self.left[need:]
+        return piece
+
+    def holds(self, array: Array) -> bool:
+        """Whether an array is a piece of the last mapping."""
+        return bool(self.first <= array.ctypes.data < self.left.ctypes.data)
+
+    def copy(self, array: Array) -> Array:
+        """A contiguous array's bytes."""
+        piece = self.take(array.nbytes)
+        piece[:] = array.reshape(-1).view(np.uint8)
         return piece
 
 

@@ -216,13 +216,16 @@ class Desk:
         return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), True, "f32", held.shape, held.strides, 0)
 
     def keep(self, array: Array) -> int:
-        """The address of a constant, which lives as long as the program; equal ones are kept once."""
+        """The address of a constant, which lives as long as the program; equal ones are kept once, small ones side by side."""
         held = np.ascontiguousarray(array)
-        key = held.tobytes() if held.nbytes <= SHARED else b""
-        if not key or key not in self.known:
+        if held.nbytes > SHARED:
             self.constants.append(held)
-            self.known[key] = int(held.ctypes.data)
-        return self.known[key] if key else int(held.ctypes.data)
+            return int(held.ctypes.data)
+        key = held.tobytes()
+        if key not in self.known:
+            self.constants.append(held if self.memory.holds(held) else self.memory.copy(held))
+            self.known[key] = int(self.constants[-1].ctypes.data)
+        return self.known[key]
 
     def work(self, size: int) -> int:
         """The arena offset of scratch memory of at least `size` bytes, for the calls of one step."""

@@ -78,12 +78,6 @@ def _flush(desk: Desk, segments: list[Segment]) -> None:
     """Close the calls collected so far as one table."""
     if not desk.calls:
         return
-    rows = np.empty((len(desk.calls), 2), np.int64)
-    for i, (kernel, args) in enumerate(desk.calls):
-        held = np.array(args, np.int64)
-        desk.constants.append(held)
-        rows[i] = address(kernel), held.ctypes.data
-    head = np.array([len(rows), rows.ctypes.data], np.int64)
-    desk.constants += [rows, head]
-    segments.append(Segment(entry(Kernel(run_table)), int(head.ctypes.data)))
+    rows = np.array([(address(kernel), desk.keep(np.array(args, np.int64))) for kernel, args in desk.calls], np.int64)
+    segments.append(Segment(entry(Kernel(run_table)), desk.keep(np.array([len(rows), desk.keep(rows)], np.int64))))
     desk.calls.clear()
