@@ -13,7 +13,10 @@ from hwsim.kernels.finishing import as_bytes, packs, straight
 from hwsim.kernels.lanes import Lanes
 
 __all__ = [
+    "ABSOLUTE",
+    "AT_ADDRESS",
     "DIMS",
+    "IN_ARENA",
     "MOVE_ARGS",
     "Operand",
     "by_fours",
@@ -29,10 +32,11 @@ __all__ = [
 ]
 
 DIMS = 5
+IN_ARENA, ABSOLUTE, AT_ADDRESS = range(3)  # an operand's base: an offset in the arena, an address, the arena's offset of an address
 
 
 def walk_args(operands: Sequence[str]) -> tuple[str, ...]:
-    """The names of a walk's arguments: for each operand its base (an address, or an arena offset when `<name>_absolute` is 0), then
+    """The names of a walk's arguments: for each operand its base (`<name>_absolute` says whether it is an address), then
     for each of DIMS dimensions, outermost first, its size and the operands' strides in bytes."""
     bases = tuple(n for o in operands for n in (o, f"{o}_absolute"))
     return bases + tuple(n for d in range(DIMS) for n in (f"size{d}", *(f"{o}{d}" for o in operands)))
@@ -65,7 +69,7 @@ def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> st
     *inputs, y = operands
     wide, parts = _side_by_side(operands), 4 if by_fours(operands) else 1
     lanes, planes = host.lanes() if wide else 1, y.planes if wide else 1
-    at = [k[o.name] + (k[f"{o.name}_absolute"] == 0).select(k.arena, k.number("i64", 0)) for o in operands]
+    at = [_base(k, o.name) for o in operands]
     with ExitStack() as loops:
         for d in range(DIMS - (1 if planes == 1 else 2)):
             i = loops.enter_context(k.loop(k[f"size{d}"]))
@@ -84,6 +88,14 @@ def walk(k: Code, operands: Sequence[Operand], body: Callable[..., Lanes]) -> st
             else:
                 _put(k, y, values[0] if parts == 1 else _together(k, values), places[-1], left)
     return k.finished()
+
+
+def _base(k: Code, name: str) -> Lanes:
+    """The address of an operand."""
+    found = k.variable(k[name] + (k[f"{name}_absolute"] == ABSOLUTE).select(k.number("i64", 0), k.arena))
+    with k.when(k[f"{name}_absolute"] == AT_ADDRESS):
+        found.set(k.load("i64", found.get()))
+    return found.get()
 
 
 def _together(k: Code, four: list[Lanes]) -> Lanes:

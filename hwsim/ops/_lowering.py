@@ -33,7 +33,8 @@ DTYPES = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "
 @dataclass(frozen=True)
 class Place:
     """Where a tensor lies in the arena: byte offset of its first element, element type, bias of stored integers, the order of its
-    axes in memory, and its halo: cells before and after along each logical axis, which hold the zero point."""
+    axes in memory, and its halo: cells before and after along each logical axis, which hold the zero point.  A borrowed tensor stays with
+    the caller: `offset` is where its address lies."""
 
     offset: int
     kind: str
@@ -41,6 +42,7 @@ class Place:
     shape: Shape
     order: tuple[int, ...]
     halo: tuple[tuple[int, int], ...] = ()
+    borrowed: bool = False
 
     @property
     def elements(self) -> int:
@@ -53,7 +55,7 @@ class Place:
 
     @property
     def bytes(self) -> int:
-        return prod(self.held) * WIDTHS[self.kind]
+        return WIDTHS["i64"] if self.borrowed else prod(self.held) * WIDTHS[self.kind]
 
     @property
     def start(self) -> int:
@@ -116,10 +118,11 @@ def storage_of(tensor: Tensor) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class Source:
-    """An operand of a walk: an arena offset or an absolute address, element kind, strides in bytes along the logical axes, bias."""
+    """An operand of a walk: an address or an arena offset (`base` says which, or that the offset is of its address), element kind,
+    strides in bytes along the logical axes, bias."""
 
     address: int
-    absolute: bool
+    base: int
     kind: str
     shape: Shape
     strides: tuple[int, ...]
@@ -196,7 +199,9 @@ class Desk:
         return copied
 
     def operand(self, place: Place) -> Source:
-        return Source(place.offset, False, place.kind, place.shape, place.byte_strides, place.bias)
+        return Source(
+            place.offset, moving.AT_ADDRESS if place.borrowed else moving.IN_ARENA, place.kind, place.shape, place.byte_strides, place.bias
+        )
 
     def source(self, tensor: Tensor) -> Source:
         """A tensor as an operand, wherever it lives."""
@@ -204,7 +209,7 @@ class Desk:
             return replace(self.operand(self.place(tensor)), tensor=tensor)
         kind, bias = storage_of(tensor) or ("", 0)
         numbers = np.ascontiguousarray((tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind]))
-        return Source(self.keep(np.pad(numbers.ravel(), (0, ALIGN))), True, kind, tensor.shape, numbers.strides, bias, tensor)
+        return Source(self.keep(np.pad(numbers.ravel(), (0, ALIGN))), moving.ABSOLUTE, kind, tensor.shape, numbers.strides, bias, tensor)
 
     def real(self, tensor: Tensor) -> Source:
         """A float32 tensor as an operand; of a constant its real numbers."""
@@ -213,7 +218,7 @@ class Desk:
     def numbers(self, array: Array) -> Source:
         """Constant real numbers as an operand."""
         held = np.ascontiguousarray(array, np.float32)
-        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), True, "f32", held.shape, held.strides, 0)
+        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), moving.ABSOLUTE, "f32", held.shape, held.strides, 0)
 
     def keep(self, array: Array) -> int:
         """The address of a constant, which lives as long as the program; equal ones are kept once, small ones side by side."""
@@ -256,7 +261,7 @@ class Desk:
         names = [*"abcd"[: len(inputs)], "y"]
         args: dict[str, int] = dict(more)
         for name, o in zip(names, operands, strict=True):
-            args |= {name: o.address, f"{name}_absolute": int(o.absolute)}
+            args |= {name: o.address, f"{name}_absolute": o.base}
         dims = [(1, *[0] * len(operands))] * (moving.DIMS - len(loops)) + _inputs_inside(loops, inputs)
         for d, (size, *strides) in enumerate(dims):
             args |= {f"size{d}": size, **{f"{n}{d}": st for n, st in zip(names, strides, strict=True)}}

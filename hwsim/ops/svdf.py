@@ -91,7 +91,7 @@ def kernel(step: Step, desk: Desk) -> bool:
     (newest, scaled), (summed, _) = own(xq, fq, sq), own(sq, tq, yq)
     args = {"x": source.offset, "y": target.offset, "batch": x.shape[0], "size": x.shape[1], "filters": filters, "steps": steps}
     args |= {"units": y.shape[1], **_grid("state_", newest, sq, before.bias), **_grid("time_", summed, yq, target.bias)}
-    args |= {"state": before.address, "state_absolute": int(before.absolute), "state_batch": before.strides_to((x.shape[0], 1))[0]}
+    args |= {"state": before.address, "state_absolute": before.base, "state_batch": before.strides_to((x.shape[0], 1))[0]}
     after, size = step.outputs[1:], x.shape[0] * filters * steps * WIDTHS[before.kind]
     args |= {"held": desk.row_major(after[0]).offset if after else desk.work(size)}
     args |= {"row": desk.work(2 * (x.shape[1] + ALIGN)), "column": desk.work(4 * (filters + kernels.PANEL * ALIGN))}

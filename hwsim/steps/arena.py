@@ -21,15 +21,22 @@ Halo = tuple[tuple[int, int], ...]
 def plan_arena(program: Program, steps: Sequence[Step], all_tensors: bool) -> tuple[dict[str, Place], int]:
     """A place for every computed tensor that kernels can hold, and the bytes of all; with `all_tensors` none shares memory."""
     orders, halos = _orders(program, steps), _halos(steps)
-    lives = _lives(program, steps, all_tensors)
+    lives, borrowed = _lives(program, steps, all_tensors), set() if all_tensors else _borrowed(program, steps)
     free: list[Place] = []
     for t in program.tensors.values():
         kept = storage_of(t) if t.constant is None else None
         if kept is not None and t.elements and t.name in lives:
-            free.append(Place(0, kept[0], kept[1], t.shape, orders[t.name], halos.get(t.name, ())))
+            free.append(Place(0, kept[0], kept[1], t.shape, orders[t.name], halos.get(t.name, ()), t.name in borrowed))
     names = [t.name for t in program.tensors.values() if t.constant is None and storage_of(t) and t.elements and t.name in lives]
     starts, size = _pack([Life(*lives[n], p.bytes) for n, p in zip(names, free, strict=True)])
     return {n: p.at(s) for n, p, s in zip(names, free, starts, strict=True)}, size
+
+
+def _borrowed(program: Program, steps: Sequence[Step]) -> set[str]:
+    """The network's inputs that are only quantized: kernels read them where the caller holds them."""
+    real = {n for n in program.graph.inputs if program.tensors[n].format == "float32" and n not in program.graph.outputs}
+    others = {t.name for s in steps for t in s.inputs if t is not None and not (s.op == "quantize" and s.integer and len(s.inputs) == 1)}
+    return real - others
 
 
 @dataclass(frozen=True)

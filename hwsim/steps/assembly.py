@@ -11,12 +11,14 @@ import numpy as np
 from hwsim import formats
 from hwsim.graph import Tensor
 from hwsim.kernels.memory import Memory
-from hwsim.ops._lowering import DTYPES, Place
+from hwsim.ops._lowering import DTYPES, WIDTHS, Place
 from hwsim.program import Program, Step
 from hwsim.quant import Array
 from hwsim.steps.execute import Execution, check_feeds, held_outputs, run_step
 
 __all__ = ["Assembly", "Segment"]
+
+PAGE, BEHIND = 4096, 256  # bytes: the least that an address is valid for as a whole, what four vectors of float32 take
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Workspace:
         held = self.place(tensor)
         if held is None:
             self.outside[tensor.name] = array
+        elif held.borrowed:
+            self.outside[tensor.name] = lent = _readable(array)
+            held.view[0] = lent.ctypes.data
         elif held.bias is None:
             np.copyto(held.view, array, casting="unsafe")
         else:
@@ -59,7 +64,7 @@ class Workspace:
     def read(self, tensor: Tensor) -> Array:
         """A copy of a tensor's numbers."""
         held = self.place(tensor)
-        if held is None:
+        if held is None or held.borrowed:
             return self.outside[tensor.name]
         if held.bias is None:
             return held.view.astype(held.dtype, order="C")
@@ -68,21 +73,34 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor in the arena: a view, its bias there (None: none) and the dtype that it has outside."""
+    """A tensor in the arena: a view (of its address, where it is borrowed), its bias there (None: none), the dtype that it has outside."""
 
     view: Array
     bias: Array | None
     dtype: np.dtype[Any]
+    borrowed: bool
 
     @staticmethod
     def of(place: Place, arena: Array, dtype: np.dtype[Any]) -> Held:
         inside = DTYPES[place.kind]
-        return Held(place.view(arena), None if place.kind == "f32" or place.bias == 0 else np.asarray(place.bias).astype(inside), dtype)
+        view = arena[place.offset :][: WIDTHS["i64"]].view(np.int64) if place.borrowed else place.view(arena)
+        bias = None if place.kind == "f32" or place.bias == 0 else np.asarray(place.bias).astype(inside)
+        return Held(view, bias, dtype, place.borrowed)
 
 
 def _as(array: Array, dtype: np.dtype[Any]) -> Array:
     """Whole numbers modulo the width of another type."""
     return array.view(dtype) if array.dtype.kind in "iu" and array.itemsize == dtype.itemsize else array.astype(dtype)
+
+
+def _readable(array: Array) -> Array:
+    """Numbers side by side in memory that vectors may read a little behind its end: the array itself unless a page ends there."""
+    held = np.ascontiguousarray(array)
+    if -(held.ctypes.data + held.nbytes) % PAGE >= BEHIND:
+        return held
+    copied = np.empty(held.size + BEHIND, held.dtype)[: held.size].reshape(held.shape)
+    copied[...] = held
+    return copied
 
 
 @dataclass
