@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from mmap import mmap
 from typing import Any
 
 import numpy as np
 import pytest
 
+from hwsim.graph import Tensor
 from hwsim.kernels import moving
 from hwsim.kernels.compiling import Kernel, entry
 from hwsim.ops._lowering import float_bits
@@ -369,3 +371,21 @@ def test_a_convolution_of_constants_alone() -> None:
     want = execute(*computed, engine="reference").tensors["y"]
     for engine in ENGINES:
         assert np.array_equal(execute(known[0], {}, engine=engine).tensors["y"], want)
+
+
+def test_inputs_that_are_only_quantized() -> None:
+    """They are read where the caller holds them: with gaps, up to the end of a page, or after a conversion; no copy is kept."""
+    q, shape = quant("uint8", np.float32(0.1), 100), (1, 3, 5, 41)
+    numbers = np.random.default_rng(16).normal(0, 9, shape).astype(np.float32)
+    at_end = np.frombuffer(mmap(-1, 4096), np.float32)[-numbers.size :].reshape(shape)
+    at_end[...] = numbers
+    gaps = np.repeat(numbers, 2, axis=3)[..., ::2]
+    x = (Tensor("x", shape, "float32"), numbers)
+    program, _ = step_program("quantize", [x], (shape, q), {"format": "uint8", "axis": 1, "block": 0})
+    assembly = assemble(program)
+    assert assembly.places["x"].borrowed and assembly.size < 3 * numbers.size
+    for given in (numbers, at_end, gaps, numbers.astype(np.float64), numbers[:, ::-1, ::-1], numbers):
+        want = execute(program, {"x": given}, engine="reference").tensors["y"]
+        assert np.array_equal(assembly.run({"x": given}).tensors["y"], want)
+    every = execute(program, {"x": at_end}, all_tensors=True).tensors
+    assert np.array_equal(every["x"], numbers)
