@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from hwsim.graph import Constant, Tensor
-from hwsim.kernels.piecewise import FUNCTIONS
-from hwsim.ops.binary import COMPILED
+from hwsim.ops import binary, unary
 from hwsim.program import Program
 from hwsim.quant import Array, QuantParams
 from hwsim.steps.assemble import assemble
@@ -25,6 +24,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "hard_sigmoid": {"alpha": 0.3, "beta": 0.6},
 }
 JUDGED = {"relu": "Relu", "leaky_relu": "LeakyRelu", "thresholded_relu": "ThresholdedRelu", "hard_swish": "HardSwish"}
+EXACT = {"sigmoid": "Sigmoid", "erf": "Erf", "gelu": "Gelu"}
 
 
 def drawn(seed: int, *shape: int) -> Array:
@@ -57,7 +57,7 @@ def as_real(program: Program, feeds: dict[str, Array], fmt: str = "") -> tuple[P
     return replace(program, layers=(replace(layer, steps=(step,)),), tensors={**program.tensors, "y": y}), feeds
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", unary.COMPILED)
 def test_functions_of_one_number(function: str) -> None:
     for shape in ((), (1,), (3, 37), (2, 5, 4, 6)):
         x, params = drawn(len(shape), *shape), PARAMS.get(function, {})
@@ -66,10 +66,14 @@ def test_functions_of_one_number(function: str) -> None:
         if function in JUDGED and len(shape) > 1:
             wanted = OneNode(JUDGED[function], **params).feed(x).run()
             assert np.allclose(y, wanted, 1e-6, 1e-7, equal_nan=True)
+        if function in EXACT and len(shape) > 1:
+            finite = np.nan_to_num(x)
+            wanted = OneNode(EXACT[function]).feed(finite).run(20)
+            assert np.array_equal(both("unary", [real("x", finite)], {"function": function, "params": params}, shape), wanted)
 
 
 @pytest.mark.parametrize("clip", [None, (0.0, 6.0)])
-@pytest.mark.parametrize("function", COMPILED)
+@pytest.mark.parametrize("function", binary.COMPILED)
 def test_functions_of_two_numbers(function: str, clip: tuple[float, float] | None) -> None:
     """Whole tensors, rows, columns and single numbers, constant and not."""
     attrs = {"function": function} if clip is None else {"function": function, "clip": clip}
@@ -106,6 +110,17 @@ def test_moves() -> None:
     moved = both("transpose", [real("x", x)], {"perm": (0, 2, 3, 1)}, (2, 4, 5, 3))
     assert np.array_equal(moved, x.transpose(0, 2, 3, 1), equal_nan=True)
     assert np.array_equal(both("reshape", [real("x", x)], {"shape": (6, 20)}, (6, 20)), x.reshape(6, 20), equal_nan=True)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_averages_of_windows(counted: bool) -> None:
+    x = np.random.default_rng(12).normal(0, 2, (2, 5, 7, 6)).astype(np.float32)
+    attrs = {**conv_attrs((3, 2), (2, 1), (1, 1), (1, 0)), "count_pad": counted, "counted_after": (1, 0), "global": False}
+    found = both("average_pool", [real("x", x)], attrs, (2, 5, 4, 6))
+    judge = OneNode("AveragePool", kernel_shape=[3, 2], strides=[2, 1], pads=[1, 1, 1, 0], count_include_pad=int(counted))
+    assert np.allclose(found, judge.feed(x).run(), 1e-6, 1e-6)
+    whole = {**conv_attrs((7, 6)), "count_pad": False, "counted_after": (0, 0), "global": True}
+    assert np.allclose(both("average_pool", [real("x", x)], whole, (2, 5, 1, 1)), x.mean((2, 3), keepdims=True), 1e-5, 1e-6)
 
 
 def test_largest_of_windows() -> None:

@@ -29,7 +29,7 @@ def layer_norm(x: Array, scale: Array, shift: Array | None, epsilon: float) -> t
     centred = x - mean
     inverse = 1 / np.sqrt(_squares(centred) / n + f32(epsilon))
     y = centred * inverse
-    return (y * scale if shift is None else fma32(y, *np.broadcast_arrays(scale, shift, y)[:2])), mean, inverse
+    return (y * scale if shift is None else fma32(y, scale, shift)), mean, inverse
 
 
 def rms_norm(x: Array, scale: Array, epsilon: float) -> Array:

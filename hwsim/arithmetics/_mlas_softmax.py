@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hwsim.arithmetics._mlas_activations import LOG2, PER_LOG2, ROUNDING, polynomial
 from hwsim.arithmetics._rounding import fma32
-from hwsim.kernels.numbers import as_float32, as_int32
+from hwsim.kernels.numbers import as_float32, as_int32, select
 from hwsim.quant import Array
 
 __all__ = ["exponential", "softmax"]
@@ -18,35 +19,24 @@ __all__ = ["exponential", "softmax"]
 f32 = np.float32
 LANES = 16
 LOWEST = f32(-103.9720840454)
-ROUNDING, PER_LOG2 = f32(12582912), f32(1.44269504088896341)
 BITS = np.int32(1262485504)  # of ROUNDING
-LOG2 = (f32(-6.93145752e-1), f32(-1.42860677e-6))
 POLYNOMIAL = tuple(
-    f32(float.fromhex(c)) for c in ("0x1.694p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.55545p-3", "0x1.fffff6p-2", "0x1p0", "0x1p0")
+    float.fromhex(c) for c in ("0x1.694p-10", "0x1.125edcp-7", "0x1.555b5ap-5", "0x1.55545p-3", "0x1.fffff6p-2", "0x1p0", "0x1p0")
 )
 
 
 def exponential(x: Any) -> Any:
     """exp of numbers that are not positive: a polynomial of what a power of two leaves, times that power, in two steps because of what
     is below the normal numbers."""
-    x = np.maximum(x, LOWEST)
-    power = _fused(x, PER_LOG2, x * 0 + ROUNDING)
+    x = select(x < LOWEST, LOWEST, x)
+    power = fma32(x, PER_LOG2, ROUNDING)
     whole = power - ROUNDING
     for part in LOG2:
-        x = _fused(whole, part, x)
-    y = x * 0 + POLYNOMIAL[0]
-    for c in POLYNOMIAL[1:]:
-        y = _fused(y, x, x * 0 + c)
+        x = fma32(whole, part, x)
+    y = polynomial(POLYNOMIAL, x)
     exponent = as_int32(power) - BITS
     half = exponent >> 1
     return y * as_float32((half + 127) << 23) * as_float32((exponent - half + 127) << 23)
-
-
-def _fused(a: Any, b: Any, c: Any) -> Any:
-    """a b + c in one rounding."""
-    if hasattr(a, "lanes"):
-        return a.call("fma", b if hasattr(b, "lanes") else a.constant(b), c)
-    return fma32(*np.broadcast_arrays(a, b, c))
 
 
 def softmax(x: Array, beta: Any) -> Array:

@@ -83,8 +83,10 @@ def fma32(a: Any, b: Any, c: Any) -> Any:
     The product is exact in float64; the sum is rounded to odd there, which makes the second rounding to float32 harmless
     (Boldo and Melquiond, IEEE TC 2008, theorem 3).
     """
-    if hasattr(a, "lanes"):
-        return a.call("fma", b, c)
+    like = next((v for v in (a, b, c) if hasattr(v, "lanes")), None)
+    if like is not None:
+        first, *others = (v if hasattr(v, "lanes") else like.constant(v) for v in (a, b, c))
+        return first.call("fma", *others)
     p, wide = np.float64(a) * np.float64(b), np.float64(c)
     s = p + wide
     back = s - p

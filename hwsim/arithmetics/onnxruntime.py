@@ -84,22 +84,6 @@ BINARY = {"add": (add_parameters, add), "mul": (mul_parameters, mul)}
 UNLIMITED = {"add": (unlimited_add, lambda p: max(map(abs, p)) < 2.0**20)}
 
 
-def sigmoid(x: Array) -> Array:
-    """The float32 rational approximation v A(v^2) / B(v^2) + 1/2 of MLAS' logistic, with fused multiply-adds."""
-    a = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
-    b = (6.10247389755681e-13, 5.76102136993427e-09, 6.29106785017040e-06, 1.70198817374094e-03, 1.16817656904453e-01, 9.93151921023180e-01)
-    v = np.clip(x, f32(-18), f32(18))
-    q = (v * v).astype(np.float32)
-    return np.asarray(np.clip(f32(f32(_horner(a, q) * v) / _horner(b, q)) + f32(0.5), f32(0), f32(1)), np.float32)
-
-
-def _horner(coefficients: tuple[float, ...], q: Array) -> Array:
-    value = np.full_like(q, f32(coefficients[0]))
-    for c in coefficients[1:]:
-        value = fma32(value, q, np.full_like(q, f32(c)))
-    return value
-
-
 def softmax_table(n: int, x: QuantParams, y: QuantParams) -> tuple[Array, float]:
     """QLinearSoftmax since release 1.32: exponentials of (number - row maximum) scaled to just below overflow of their sum, and the
     factor floor(1 / y_scale).  Before, quotients were float32 and a product over its range became undefined numbers."""

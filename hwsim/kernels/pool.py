@@ -11,7 +11,7 @@ from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["AVERAGE_ARGS", "FLOAT_ARGS", "POOL_ARGS", "average", "average_float32", "maximum"]
+__all__ = ["AVERAGE_ARGS", "FLOAT_ARGS", "POOL_ARGS", "REAL_ARGS", "average", "average_float32", "average_real", "maximum"]
 
 AXES = ("row", "column")
 POOL_ARGS = (
@@ -19,6 +19,7 @@ POOL_ARGS = (
     *(f"{name}_{axis}" for axis in AXES for name in ("in", "out", "x", "y", "kernel", "stride", "dilation", "pad")),
 )
 AVERAGE_ARGS = (*POOL_ARGS, "x_zero", *WAY_ARGS)
+REAL_ARGS = (*POOL_ARGS, "counts")
 FLOAT_ARGS = (*POOL_ARGS, "x_zero", "x_scale", "y_scale", "y_zero", "counts", "low", "high", "y_bias")
 
 
@@ -108,4 +109,19 @@ def average_float32(kind: str) -> str:
         v = (total.get() / k.load("f32", k["counts"] + 4 * window.place) / y_scale + y_zero).call("rint")
         y = v.at_least(low).at_most(high).to("i32") - k["y_bias"].to("i32")
         k.store_first(y, window.y + size * c, k["channels"] - c, kind)
+    return k.finished()
+
+
+def average_real() -> str:
+    """Kernel of REAL_ARGS: a sequential float32 sum of float32 cells, row by row, by a float32 count of `counts` per output position."""
+    k = Code(REAL_ARGS)
+    lanes = host.lanes()
+    with _positions(k) as window, k.loop(k["channels"], step=lanes) as c:
+        total = k.variable(k.number("f32", 0.0, lanes))
+
+        def visit(cell: Lanes, total: Variable = total, c: Lanes = c) -> None:
+            total.set(total.get() + k.load("f32", cell + 4 * c, lanes))
+
+        window.each(visit)
+        k.store_first(total.get() / k.load("f32", k["counts"] + 4 * window.place), window.y + 4 * c, k["channels"] - c)
     return k.finished()

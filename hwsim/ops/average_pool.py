@@ -102,10 +102,10 @@ def _spatial(x: Array) -> tuple[int, ...]:
 
 
 def compute(node: Node, x: Array) -> Array:
-    if node.attrs["global"]:
-        return x.mean(tuple(range(2, x.ndim)), keepdims=True, dtype=np.float32).astype(x.dtype)
-    total = take_windows(x, window_of(node.attrs), 0).sum(_spatial(x), dtype=x.dtype)
-    return (total / counts(node, x.shape[2:])).astype(x.dtype)
+    """Sums one after the other, row by row."""
+    windows = take_windows(x, window_of(node.attrs), 0)
+    total = np.add.accumulate(windows.reshape(*windows.shape[: x.ndim], -1), -1)[..., -1] + 0
+    return (total / counts(node, x.shape[2:]).astype(x.dtype)).astype(x.dtype)
 
 
 def integer(step: Step, x: Array) -> Array:
@@ -134,16 +134,11 @@ def _requantization(step: Step, count: Array) -> tuple[Array, ...]:
 
 
 def _in_float32(step: Step, x: Array, low: int, high: int) -> Array:
-    """ONNX Runtime: sequential float32 sum of the dequantized window, row by row, then average / scale + zero point."""
+    """ONNX Runtime: the average of the dequantized window / scale + zero point."""
     f32, node = np.float32, step.node
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    windows = take_windows(source.quant.dequantize(x), window_of(node.attrs), f32(0))
-    flat = windows.reshape(*windows.shape[: x.ndim], -1)
-    total = np.zeros(flat.shape[:-1], f32)
-    for k in range(flat.shape[-1]):
-        total = total + flat[..., k]
-    average = (total / counts(node, x.shape[2:]).astype(f32)).astype(f32)
+    average = compute(node, source.quant.dequantize(x))
     v = np.rint((average / f32(target.scale)).astype(f32) + f32(target.zero_point))
     return np.clip(v, low, high).astype(target.format.dtype)
 
@@ -170,4 +165,16 @@ def kernel(step: Step, desk: Desk) -> bool:
     e = Epilogue(arithmetic, np.zeros(0), _requantization(step, count.ravel()), int(y.quant.zero_point), low, high, False)
     way, way_args = way_out(desk, e, target.kind, target.bias, 1)
     desk.call_named(Kernel(pool.average, (source.kind, way)), pool.AVERAGE_ARGS, {**args, **way_args})
+    return True
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Float32 numbers."""
+    x, y = step.inputs[0], step.outputs[0]
+    assert x is not None
+    if len(x.shape) > 4:
+        return False
+    count = counts(step.node, x.shape[2:]).astype(np.float32)
+    args = {**pool_arguments(step.node, desk.place(x), desk.place(y)), "counts": desk.keep(count)}
+    desk.call_named(Kernel(pool.average_real), pool.REAL_ARGS, args)
     return True

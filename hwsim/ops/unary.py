@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import arithmetic_of
+from hwsim.arithmetics import _mlas_activations, arithmetic_of
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import piecewise, reals
 from hwsim.ops._lowering import Desk
@@ -22,17 +22,6 @@ from hwsim.program import Step
 from hwsim.quant import Array
 
 
-def _erf(x: Array) -> Array:
-    from scipy.special import erf
-
-    return np.asarray(erf(x))
-
-
-def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
-
-
 def _softplus(x: Array) -> Array:
     return np.logaddexp(x, 0)
 
@@ -40,7 +29,7 @@ def _softplus(x: Array) -> Array:
 def _gelu(x: Array, approximate: str = "none") -> Array:
     if approximate == "tanh":
         return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    return np.asarray(COMPILED["gelu"](x))
 
 
 def _elu(x: Array, alpha: float = 1.0) -> Array:
@@ -55,11 +44,9 @@ def _is_inf(x: Array, detect_negative: int = 1, detect_positive: int = 1) -> Arr
     return (np.isposinf(x) & bool(detect_positive)) | (np.isneginf(x) & bool(detect_negative))
 
 
+COMPILED = {**piecewise.FUNCTIONS, **_mlas_activations.FUNCTIONS}  # on lanes too
 FUNCTIONS: dict[str, Callable[..., Array]] = {
-    **piecewise.FUNCTIONS,
-    "sigmoid": _sigmoid,
-    "swish": lambda x, alpha=1.0: x * _sigmoid(alpha * x),
-    "quick_gelu": lambda x, alpha=1.702: x * _sigmoid(alpha * x),
+    **COMPILED,
     "gelu": _gelu,
     "mish": lambda x: x * np.tanh(_softplus(x)),
     "elu": _elu,
@@ -68,7 +55,6 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "softplus": _softplus,
     "softsign": lambda x: x / (1 + np.abs(x)),
     "shrink": lambda x, bias=0.0, lambd=0.5: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)),
-    "erf": _erf,
     "tanh": np.tanh,
     "exp": np.exp,
     "log": np.log,
@@ -213,14 +199,12 @@ def _params(node: Node) -> dict[str, Any]:
 def integer(step: Step, x: Array) -> Array:
     source, target = step.inputs[0], step.outputs[0].quant
     assert source is not None and source.quant is not None and target is not None
-    arithmetic, function = arithmetic_of(step), step.node.attrs["function"]
-    stored = getattr(arithmetic, "STORED", {}).get(function)
+    function = step.node.attrs["function"]
+    stored = getattr(arithmetic_of(step), "STORED", {}).get(function)
     if stored is not None:
         y = stored(x.astype(np.int64), source.quant, target, step.node.attrs["params"])
         return np.clip(y, target.qmin, target.qmax).astype(target.format.dtype)
-    own = getattr(arithmetic, function, None)
-    real = source.quant.dequantize(x)
-    return target.quantize(_apply(own or FUNCTIONS[function], step.node, real))
+    return target.quantize(_apply(FUNCTIONS[function], step.node, source.quant.dequantize(x)))
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
@@ -233,9 +217,10 @@ def kernel(step: Step, desk: Desk) -> bool:
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """Piecewise linear functions of float32 numbers."""
+    """Float32 numbers one by one."""
     x, y, function = step.inputs[0], step.outputs[0], step.node.attrs["function"]
-    if x is None or function not in piecewise.FUNCTIONS:
+    numbers = _params(step.node)
+    if x is None or function not in COMPILED or numbers.pop("approximate", "none") != "none":
         return False
-    params = tuple((n, float(v)) for n, v in _params(step.node).items())
-    return desk.walk(reals.one, y.shape, [desk.real(x)], desk.operand(desk.place(y)), FUNCTIONS[function], params)
+    params = tuple((n, float(v)) for n, v in numbers.items())
+    return desk.walk(reals.one, y.shape, [desk.real(x)], desk.operand(desk.place(y)), COMPILED[function], params)
