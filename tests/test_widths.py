@@ -192,6 +192,7 @@ ROUTES = [
     ("uint8", "int8", Accumulator(16, "saturate", "mac"), "EachWord"),
     ("uint8", "int2", Accumulator(16, "saturate", "mac"), "EachMac"),
     ("uint8", "int8", Accumulator(every="pair"), "EachPair"),
+    ("int8", "int7", Accumulator(every="pair"), "Wrapped"),
     ("uint8", "int8", Accumulator(every="pair"), "Late"),
     ("int8", "int8", Accumulator(20, "saturate", "mac"), "Late"),
     ("uint8", "uint8", Accumulator(20, "saturate", "mac"), "Rising"),
@@ -204,5 +205,5 @@ def test_each_width_takes_its_own_kernel(x: str, w: str, a: Accumulator, kernel:
     taken, call = list[str](), Desk.call
     monkeypatch.setattr(Desk, "call", lambda desk, k, args: (taken.append(k.name), call(desk, k, args))[1])
     rng, attrs = np.random.default_rng(0), {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
-    run_both("matmul", numbers(rng, x, (3, 256), True), numbers(rng, w, (256, 32), True), (x, w), (0, kernel == "Late"), a, attrs, (3, 32))
+    run_both("matmul", numbers(rng, x, (3, 256), True), numbers(rng, w, (256, 96), True), (x, w), (0, kernel == "Late"), a, attrs, (3, 96))
     assert any(kernel in name for name in taken), taken

@@ -3,7 +3,7 @@
 Three ways through a block of products, from the fastest on.  The whole tile at once where no sum can reach a limit: `above` and `below`
 say per output channel from where on it might (a bound from the block's weights and the range of activations).  Else row by row: at once
 where the row's own activations cannot take it there (no sum on the way is further up than all positive products, or further down than
-all negative ones), or product by product (`products_of`).
+all negative ones), or product by product (`saturating`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.cutting import Bench, Cut, add_block, add_row, blocks, clamped, held_from, limits, put, table, values
 from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
-from hwsim.kernels.saturating import Marks, add_products
+from hwsim.kernels.saturating import Marks, add_apart, add_together
 
 __all__ = ["EachMac"]
 
@@ -25,9 +25,13 @@ MARKS, TOTALS = 0, 1  # planes of the tile's memory
 @dataclass(frozen=True)
 class EachMac(Cut):
     """`steps` are 16 or less, or a multiple of 16; `narrow` accumulators have less than 16 bits.  What the slower ways need lies in
-    memory and leaves the registers to the fastest."""
+    memory and leaves the registers to the fastest.
+
+    Rows go `apart` where a look at each is worth it: where a block does not go far beyond the limits, and there are outputs enough.
+    """
 
     narrow: bool = False
+    apart: bool = True
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
@@ -40,11 +44,16 @@ class EachMac(Cut):
             shift = table(k, "shift", panel, number, count, vectors) if self.shifted else []
             with k.otherwise(_might(k, values(held), k["above"] + row, k["below"] + row)) as (slow, fast):
                 with slow:
-                    memory.put(TOTALS, values(held))
-                    memory.put_pixels(here)
-                    with k.loop(k.number("i64", memory.rows)) as r:
-                        self._row(k, memory, r, w, shift, k["words"] + row * (4 * self.steps))
-                    put(held, memory.get(TOTALS))
+                    words = k["words"] + row * (4 * self.steps)
+                    if self.apart:
+                        memory.put(TOTALS, values(held))
+                        memory.put_pixels(here)
+                        with k.loop(k.number("i64", memory.rows)) as r:
+                            self._row(k, memory, r, w, shift, words)
+                        put(held, memory.get(TOTALS))
+                    else:
+                        after = add_together(k, held, memory.get(MARKS), here, words, 4 * self.steps, memory.free, self.narrow)
+                        memory.put(MARKS, after)
                 with fast:
                     add_block(k, dot, held, here, w, self.steps)
                     if shift:
@@ -57,9 +66,9 @@ class EachMac(Cut):
         after, bad = self._at_once(k, [s.get() for s in sums], pixel, weights, shift)
         with k.otherwise(bad) as (slow, fast):
             with slow:
-                marks = memory.row(MARKS, r)
-                add_products(k, sums, marks, pixel, words, 4 * self.steps, memory.free, self.narrow)
-                memory.put_row(MARKS, r, marks)
+                marks = [m.get() for m in memory.row(MARKS, r)]
+                after_marks = add_apart(k, sums, marks, pixel, words, 4 * self.steps, memory.free, self.narrow)
+                memory.put_row(MARKS, r, [k.variable(m) for m in after_marks])
             with fast:
                 put([sums], [after])
         memory.put_row(TOTALS, r, sums)

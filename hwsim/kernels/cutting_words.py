@@ -21,10 +21,10 @@ FLAGS, TOTALS = 0, 1  # planes of the tile's memory
 class EachWord(Cut):
     """Saturated after every product in 16-bit lanes, for accumulators of 16 bits (`narrow`: of less) and products that fit into as many.
 
-    Activations less their offset lie in memory twice, as two words; weights are words.  Until every sum of a tile is known to be cut
-    its rows go one by one and leave out the products of activations that are 0: half of them, behind a ReLU.  `steps` products are
-    compared with their plain sum at once, as many as cannot undo each other's saturation.  Then nobody asks any more what is cut, and
-    the tile's rows go together.
+    Activations, which are unsigned, lie in memory twice, as two words; weights are words.  Until every sum of a tile is known to be
+    cut its rows go one by one and leave out the products of activations that are 0: half of them, behind a ReLU.  `steps` products
+    are compared with their plain sum at once, as many as cannot undo each other's saturation.  Then nobody asks any more what is cut,
+    and the tile's rows go together.
     """
 
     narrow: bool = False
@@ -32,8 +32,8 @@ class EachWord(Cut):
 
     @property
     def turns(self) -> bool:
-        """Whether some vectors of a tile are summed as `turning` does it: where activations are unsigned and words are full."""
-        return not (self.shifted or self.narrow)
+        """Whether some vectors of a tile are summed as `turning` does it: where words are full."""
+        return not self.narrow
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])

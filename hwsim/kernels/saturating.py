@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code, Variable
-from hwsim.kernels.cutting import limits
+from hwsim.kernels.cutting import Held, limits
+from hwsim.kernels.dots import Sums
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["Marks", "add_products", "weight_shift"]
+__all__ = ["Marks", "add_apart", "add_together", "weight_shift"]
 
 CHUNK = 64  # products, a bit each
 WORD_SHIFT = 7  # what a byte, signed or not, may be scaled by in a word
@@ -30,39 +31,73 @@ class Marks:
         one, self.bits = k.number("i32", 1), (32 - k["bits"].at_least(16)).to("i32")
         self.never, self.above, self.below = one << (self.bits - 1), (one << self.bits) - 1, k.number("i32", 0)
 
+    def joined(self, sums: list[Variable], marks: list[Lanes]) -> None:
+        for s, m in zip(sums, marks, strict=True):
+            s.set((s.get() << self.bits) | m)
 
-def add_products(
-    k: Code, sums: list[Variable], marks: list[Variable], pixel: Lanes, words: Lanes, count: int, free: Lanes, narrow: bool
-) -> None:
-    """`count` products of bytes at an address and of weights (pairs of words [product][vector][lane]), those of 0 left out.
+    def parted(self, sums: list[Variable]) -> list[Lanes]:
+        """The marks; what is left are the sums."""
+        marks = [s.get() & self.above for s in sums]
+        for s in sums:
+            s.set(s.get() >> self.bits)
+        return marks
+
+
+def add_apart(
+    k: Code, sums: list[Variable], marks: list[Lanes], pixel: Lanes, words: Lanes, count: int, free: Lanes, narrow: bool
+) -> list[Lanes]:
+    """The marks behind `count` products of a row's bytes and of weights (pairs of words [product][vector][lane]), those of 0 left out.
 
     `free` is the address of CHUNK numbers of 32 bits.  A `narrow` accumulator, of less than 16 bits, has limits of its own.
     """
-    lanes, scale = host.lanes(), Marks(k)
-    low, high = (v << 16 for v in limits(k, sums[0].get()))
-    for s, m in zip(sums, marks, strict=True):
-        s.set((s.get() << scale.bits) | m.get())
+    scale, bytes_ = Marks(k), 4 * host.lanes() * len(sums)
+    scale.joined(sums, marks)
     for first in range(0, count, CHUNK):
-        _scaled(k, pixel + first, free, scale.bits - 1)
-        left = _worthwhile(k, pixel + first, min(count - first, CHUNK))
+        _scaled(k, pixel + first, free)
+        left = _worthwhile(k, pixel + first, min(count, CHUNK))
         with k.loop(left.get().call("ctpop")):
             at = left.get().intrinsic("llvm.cttz.i64", left.get(), k.number("i1", 0))
             left.set(left.get() & (left.get() - 1))
-            number = k.load("i32", free + 4 * at).spread(lanes).bits("i16")
-            for j, s in enumerate(sums):
-                w = k.load("i16", words + ((at + first) * len(sums) + j) * (4 * lanes), 2 * lanes)
-                after = s.get().intrinsic(f"llvm.x86.avx512.vpdpwssds.{32 * lanes}", s.get(), number, w)
-                s.set(after.at_least(low).at_most(high | 65535) if narrow else after)
-    for s, m in zip(sums, marks, strict=True):
-        m.set(s.get() & scale.above)
-        s.set(s.get() >> scale.bits)
+            _add(k, sums, free + 4 * at, _columns(k, words + (at + first) * bytes_, len(sums)), narrow)
+    return scale.parted(sums)
 
 
-def _scaled(k: Code, pixel: Lanes, free: Lanes, shift: Lanes) -> None:
-    """A chunk's activations less their offset, scaled, as pairs of words."""
+def add_together(k: Code, held: Held, marks: Sums, pixels: list[Lanes], words: Lanes, count: int, free: Lanes, narrow: bool) -> Sums:
+    """The same in all rows of a tile at once, whose sums stay in registers, zeros included; `free` has CHUNK numbers for each row."""
+    scale, vectors = Marks(k), len(held[0])
+    for sums, own in zip(held, marks, strict=True):
+        scale.joined(sums, own)
+    for first in range(0, count, CHUNK):
+        for r, pixel in enumerate(pixels):
+            _scaled(k, pixel + first, free + 4 * CHUNK * r)
+        with k.loop(k.number("i64", min(count, CHUNK))) as i:
+            columns = _columns(k, words + (i + first) * (4 * host.lanes() * vectors), vectors)
+            for r, sums in enumerate(held):
+                _add(k, sums, free + 4 * (i + CHUNK * r), columns, narrow)
+    return [scale.parted(sums) for sums in held]
+
+
+def _columns(k: Code, words: Lanes, vectors: int) -> list[Lanes]:
     lanes = host.lanes()
+    return [k.load("i16", words + 4 * lanes * j, 2 * lanes) for j in range(vectors)]
+
+
+def _add(k: Code, sums: list[Variable], activation: Lanes, weights: list[Lanes], narrow: bool) -> None:
+    """One product."""
+    lanes = host.lanes()
+    number = k.load("i32", activation).spread(lanes).bits("i16")
+    for s, w in zip(sums, weights, strict=True):
+        s.set(s.get().intrinsic(f"llvm.x86.avx512.vpdpwssds.{32 * lanes}", s.get(), number, w))
+        if narrow:
+            low, high = (v << 16 for v in limits(k, s.get()))
+            s.set(s.get().at_least(low).at_most(high | 65535))
+
+
+def _scaled(k: Code, pixel: Lanes, free: Lanes) -> None:
+    """A chunk's activations less their offset, scaled, as pairs of words."""
+    lanes, shift = host.lanes(), (Marks(k).bits - 1).at_most(WORD_SHIFT)
     for i in range(0, CHUNK, lanes):
-        number = (k.load("u8", pixel + i, lanes).to("i32") - k["offset"].to("i32")) << shift.at_most(WORD_SHIFT)
+        number = (k.load("u8", pixel + i, lanes).to("i32") - k["offset"].to("i32")) << shift
         k.store((number << 16) | (number & 65535), free + 4 * i)
 
 

@@ -23,7 +23,7 @@ from hwsim.kernels.turning import turned
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
 
-__all__ = ["CutPlan", "pairs_first"]
+__all__ = ["CutPlan", "pairs_beyond", "pairs_first"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +88,19 @@ def _places(offsets: Array, runs: Array) -> Array:
     return (offsets[:, None] + 4 * np.arange(runs.shape[2] // 4)).ravel()
 
 
+def pairs_beyond(weights: Array, low: int, high: int) -> Array:
+    """How far, at most, each pair of an output's products (outputs, ...) can leave 16 bits."""
+    pairs = weights.reshape(len(weights), -1, 2).astype(np.int64)
+    up, down = (f(0, f(pairs * low, pairs * high)).sum(-1) for f in (np.maximum, np.minimum))
+    return np.maximum(np.maximum(up - 32767, -32768 - down), 0)
+
+
 def order_of(runs: Array, low: int, high: int, width: int) -> tuple[Array, Array]:
     """For each panel its steps of four products, and how many of them come first because a pair of some output can leave 16 bits.
 
     Those that can leave them furthest lead, so that the outputs of a tile are known to be cut soon.
     """
-    pairs = runs.reshape(len(runs), -1, 2, 2).astype(np.int64)
-    up, down = (f(0, f(pairs * low, pairs * high)).sum(-1) for f in (np.maximum, np.minimum))
-    beyond = np.maximum(np.maximum(up - 32767, -32768 - down), 0).sum(-1)
+    beyond = pairs_beyond(runs, low, high).reshape(len(runs), -1, 2).sum(-1)
     reach = np.pad(beyond, ((0, -len(runs) % width), (0, 0))).reshape(-1, width, beyond.shape[1]).sum(1)
     return np.argsort(-reach, axis=1, kind="stable"), (reach > 0).sum(1)
 

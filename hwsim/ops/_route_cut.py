@@ -16,19 +16,21 @@ from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
 from hwsim.kernels.packing import packed
 from hwsim.kernels.widening import TWICE_ARGS, twice
-from hwsim.ops._cut_plan import CutPlan, pairs_first
+from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled, widened
+from hwsim.program import Accumulator
 from hwsim.quant import Array
 
 __all__ = ["cut"]
 
 LEAST, BLOCK = 16, 64  # steps of the dot between two looks at the limits
 NEAR = 0.4  # of the way to a limit that a block of products may go, for sums to have room
-FAR = 1.5  # ways to a limit that the least block may go, for rows to be worth a look as a whole
+FAR = 1.75  # ways to a limit that the least block may go, for rows to be worth a look as a whole
+FEW = 64  # output channels that are too few for rows to go one by one
 LONGEST = 64  # products of a tile that may be filled up with zeros
-FLAGS = 80 * 64  # bytes: a vector for every register, and some more
+FLAGS = 64 * 64 + 16 * 256  # bytes: a vector for every register, and a chunk of numbers for every row
 
 
 def cut(mac: Mac, desk: Desk) -> bool:
@@ -46,13 +48,15 @@ def cut(mac: Mac, desk: Desk) -> bool:
     if (lift or late is not None) and (len(mac.phases()) > 1 or not small):
         return False
     low, high = (end - away for end in _ends(mac))
-    offset = 0 if a.any_order else offset
-    made = (Rising(lift=lift), U8S8) if rising else _cut_of(mac, w, offset, max(-low, high))
+    plain = a.any_order or (small and _pairs_fit(mac, w, low, high))
+    offset = 0 if plain else offset
+    made = (Rising(lift=lift), U8S8) if rising else _cut_of(mac, w, plain, bool(offset), max(-low, high))
     if made is None:
         return False
     how, dot = made
     products = int(np.prod(w.shape[2:]))
-    before = products * ((0 if late is None else mac.x_zero * late) - (mac.x_zero - mac.x.bias) * lift)
+    zero = mac.x_zero - (mac.x.bias if plain else 0)
+    before = products * ((0 if late is None else zero * late) - (mac.x_zero - mac.x.bias) * lift)
     plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS), products, late, before)
     pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
     own = _doubled(mac, desk, offset) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
@@ -82,31 +86,46 @@ def _doubled(mac: Mac, desk: Desk, offset: int) -> Mac:
     return replace(mac, x=scaled(x, 4, "i32", start))
 
 
-def _cut_of(mac: Mac, w: Array, offset: int, largest: int) -> tuple[Cut, Dot] | None:
+def _pairs_fit(mac: Mac, w: Array, low: int, high: int) -> bool:
+    """Whether pairs would saturate, and none can: those of signed bytes, but for twice -128."""
+    a, flat = mac.step.accumulator, w.reshape(w.shape[0] * w.shape[1], -1)
+    if a.every != "pair" or a.bits != 32 or len(mac.phases()) > 1 or best() is not U8S8:
+        return False
+    return not pairs_beyond(np.pad(flat, ((0, 0), (0, flat.shape[1] % 2))), low, high).any()
+
+
+def _cut_of(mac: Mac, w: Array, plain: bool, shifted: bool, largest: int) -> tuple[Cut, Dot] | None:
     """The cut that computes an accumulator, and the dot that it needs; None where there is none."""
-    a, shifted = mac.step.accumulator, bool(offset)
-    if a.any_order:
+    a = mac.step.accumulator
+    if plain:
         return (Wrapped(), best()) if mac.exact_in(32) else None
     if best() is not U8S8:
         return None
     _, counts, depths = zip(*(runs_of(mac, phase, w[0])[1].shape for phase in mac.phases()), strict=True)
-    single = set(counts) == {1}
     if a.every == "pair":
-        whole = single or all(d % 2 == 0 for d in depths)
+        whole = set(counts) == {1} or all(d % 2 == 0 for d in depths)
         return (EachPair(), U8S8) if not shifted and whole and a.bits == 32 and mac.exact_in(32) else None
     if a.overflow != "saturate":
         return None
     block, far = _block(mac, w, largest, -(-min(depths) // 4))
-    if a.every == "mac" and a.bits <= 16 and far:
-        return (EachWord(2, shifted=shifted) if a.bits == 16 else EachWord(1, shifted=shifted, narrow=True)), WORDS
+    if a.every == "mac" and a.bits <= 16 and far and not shifted and mac.outputs > FEW // 2:
+        return (EachWord(2) if a.bits == 16 else EachWord(1, narrow=True)), WORDS
     if a.every == "mac" and a.bits < 31:
-        return EachMac(block, shifted=shifted, narrow=a.bits < 16), U8S8
-    whole = all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)
-    if a.every == "tile" and a.tile % 4 == 0 and a.bits < 31 and a.tile < 1 << 14:
-        if whole:
-            return EachTile(a.tile // 4, shifted=shifted), U8S8
-        if single or all(d % 4 == 0 for d in depths):
-            return AcrossRuns(shifted=shifted, tile=a.tile // 4), U8S8
+        return EachMac(block, shifted=shifted, narrow=a.bits < 16, apart=not far and mac.outputs > FEW), U8S8
+    return _tiles_of(a, list(counts), list(depths), shifted) if a.every == "tile" else None
+
+
+def _tiles_of(a: Accumulator, counts: list[int], depths: list[int], shifted: bool) -> tuple[Cut, Dot] | None:
+    """The same for sums that saturate after every tile, of so many runs of such depths in each phase."""
+    single = set(counts) == {1}
+    if a.bits > 30 or a.tile >= 1 << 14:
+        return None
+    if all(c * d <= a.tile for c, d in zip(counts, depths, strict=True)):
+        return AcrossRuns(shifted=shifted, tile=max(c * -(-d // 4) for c, d in zip(counts, depths, strict=True))), U8S8
+    if a.tile % 4 == 0 and (all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)):
+        return EachTile(a.tile // 4, shifted=shifted), U8S8
+    if a.tile % 4 == 0 and (single or all(d % 4 == 0 for d in depths)):
+        return AcrossRuns(shifted=shifted, tile=a.tile // 4), U8S8
     return None
 
 
