@@ -95,5 +95,6 @@ def _emit_words(batch: Batch, desk: Desk) -> None:
         "tile_args": desk.keep(held),
         "own_args": desk.work(held.nbytes),
     }
-    kernel = Kernel(batched, (vectors, batch.x_depth == 1, batch.w_column == 1))
+    along = "columns" if batch.w_column == 1 else "depth" if batch.w_depth == 1 else ""
+    kernel = Kernel(batched, (vectors, batch.x_depth == 1, along))
     desk.call_named(kernel, BATCHED_ARGS, {**{n: v for n, v in batch.args(desk).items() if n != "y_row"}, **scratch, **own})
