@@ -52,7 +52,7 @@ def add_apart(
     """
     scale, bytes_ = Marks(k), 4 * host.lanes() * len(sums)
     scale.joined(sums, marks)
-    for first in range(0, count, CHUNK):
+    for first in range(0, count, CHUNK):  # written out: as a loop it would cost the kernel's fastest way registers
         _scaled(k, pixel + first, free)
         left = _worthwhile(k, pixel + first, min(count, CHUNK))
         with k.loop(left.get().call("ctpop")):

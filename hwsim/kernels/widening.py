@@ -5,10 +5,9 @@ from __future__ import annotations
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
 
-__all__ = ["TWICE_ARGS", "WIDEN_ARGS", "twice", "widen"]
+__all__ = ["WIDEN_ARGS", "twice", "widen"]
 
 WIDEN_ARGS = ("x", "y", "count")
-TWICE_ARGS = (*WIDEN_ARGS, "offset")
 
 
 def widen() -> str:
@@ -21,10 +20,10 @@ def widen() -> str:
 
 
 def twice() -> str:
-    """Kernel: the `count` unsigned bytes at arena offset x less `offset`, each as two equal words at y; both may be passed by a vector."""
-    k = Code(TWICE_ARGS)
+    """Kernel: the `count` unsigned bytes at arena offset x, each as two equal words at y; both may be passed by a vector."""
+    k = Code(WIDEN_ARGS)
     lanes = host.lanes()
     with k.loop(k["count"], step=lanes) as i:
-        number = k.load("u8", k.arena + k["x"] + i, lanes).to("i32") - k["offset"].to("i32")
-        k.store((number << 16) | (number & 65535), k.arena + k["y"] + 4 * i)
+        number = k.load("u8", k.arena + k["x"] + i, lanes).to("i32")
+        k.store((number << 16) | number, k.arena + k["y"] + 4 * i)
     return k.finished()

@@ -15,7 +15,7 @@ from hwsim.kernels.cutting_tiles import AcrossRuns, EachTile
 from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
 from hwsim.kernels.packing import packed
-from hwsim.kernels.widening import TWICE_ARGS, twice
+from hwsim.kernels.widening import WIDEN_ARGS, twice
 from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
@@ -59,7 +59,7 @@ def cut(mac: Mac, desk: Desk) -> bool:
     before = products * ((0 if late is None else zero * late) - (mac.x_zero - mac.x.bias) * lift)
     plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS), products, late, before)
     pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
-    own = _doubled(mac, desk, offset) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
+    own = _doubled(mac, desk) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
     emit_tiles(own, desk, dot, w - lift, pack, cut=plan)
     return True
 
@@ -78,11 +78,11 @@ def _small(mac: Mac, w: Array) -> bool:
     return 2 * most + int(np.abs(mac.epilogue.bias).max(initial=0)) < 1 << 31
 
 
-def _doubled(mac: Mac, desk: Desk, offset: int) -> Mac:
-    """The product with each input as two words, less the offset, in scratch memory."""
+def _doubled(mac: Mac, desk: Desk) -> Mac:
+    """The product with each input as two words, in scratch memory."""
     x = mac.x
     start = desk.work(4 * x.bytes + 256)
-    desk.call_named(Kernel(twice), TWICE_ARGS, {"x": x.start, "y": start, "count": x.bytes, "offset": offset})
+    desk.call_named(Kernel(twice), WIDEN_ARGS, {"x": x.start, "y": start, "count": x.bytes})
     return replace(mac, x=scaled(x, 4, "i32", start))
 
 
