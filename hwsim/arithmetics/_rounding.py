@@ -80,18 +80,29 @@ def half(x: Any) -> Any:
 def fma32(a: Any, b: Any, c: Any) -> Any:
     """float32 fused multiply-add (one rounding) of float32 values.
 
-    The product is exact in float64; the sum is rounded to odd there, which makes the second rounding to float32 harmless
-    (Boldo and Melquiond, IEEE TC 2008, theorem 3).
+    The product is exact in float64.  The sum is rounded there, and once more to float32: which only matters where the first rounding
+    may have made a tie, or where float32 has fewer bits.
     """
     like = next((v for v in (a, b, c) if hasattr(v, "lanes")), None)
     if like is not None:
         first, *others = (v if hasattr(v, "lanes") else like.constant(v) for v in (a, b, c))
         return first.call("fma", *others)
-    p, wide = np.float64(a) * np.float64(b), np.float64(c)
-    s = p + wide
+    p, wide = np.multiply(a, b, dtype=np.float64), np.float64(c)
+    s = np.asarray(p + wide)
+    y = s.astype(np.float32)
+    twice = ((s.view(np.int64) & 536870911) == 268435456) | ((np.abs(y) < np.float32(2.0**-126)) & (s != 0))
+    if twice.any():
+        y[twice] = _rounded_once(*(np.broadcast_to(v, s.shape)[twice] for v in (p, wide)))
+    return y[()]
+
+
+def _rounded_once(p: Any, c: Any) -> Any:
+    """p + c of float64 in float32: the sum is rounded to odd, which makes the second rounding harmless (Boldo and Melquiond, IEEE TC
+    2008, theorem 3)."""
+    s = p + c
     back = s - p
-    error = (p - (s - back)) + (wide - back)
-    inexact_even = (error != 0) & ((np.float64(s).view(np.int64) & 1) == 0)
+    error = (p - (s - back)) + (c - back)
+    inexact_even = (error != 0) & ((s.view(np.int64) & 1) == 0)
     return np.float32(np.where(inexact_even, np.nextafter(s, np.copysign(np.inf, error)), s))
 
 

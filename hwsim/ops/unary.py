@@ -81,6 +81,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "is_nan": np.isnan,
     "is_inf": _is_inf,
 }
+PART = 1 << 14  # numbers
 BIG = float(np.finfo(np.float32).max)
 _TESTS = ("is_nan", "is_inf", "not")
 _SOURCES = {
@@ -187,8 +188,11 @@ def compute(node: Node, x: Array) -> Array:
 
 
 def _apply(function: Callable[..., Array], node: Node, x: Array) -> Array:
+    """In parts that fit in the processor's caches."""
+    flat, params = x.reshape(-1), _params(node)
     with np.errstate(all="ignore"):
-        y: Array = function(x, **_params(node))
+        parts = [np.asarray(function(flat[i : i + PART], **params)) for i in range(0, max(flat.size, 1), PART)]
+    y: Array = np.concatenate(parts).reshape(x.shape)
     return y if y.dtype == bool else y.astype(x.dtype)
 
 
