@@ -13,7 +13,7 @@ from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import softmax as kernels
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import ALIGN, Desk, float_bits
+from hwsim.ops._lowering import ALIGN, Desk, Place, float_bits
 from hwsim.ops._reading import Reader, axis_of
 from hwsim.ops._writing import Operands, Written, numbers
 from hwsim.program import Step
@@ -126,45 +126,59 @@ def _table(step: Step, n: int) -> tuple[Array, float]:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """Rows of numbers that are normalized together, side by side."""
-    x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
-    own = None if step.node.attrs["log"] else getattr(arithmetic_of(step), "softmax", None)
+    """Stored numbers, by the arithmetic's own integers or through a table of real exponentials."""
+    x, y, a = step.inputs[0], step.outputs[0], step.node.attrs
+    own = None if a["log"] else getattr(arithmetic_of(step), "softmax", None)
     if x is None or x.quant is None or y.quant is None or (own is None and not _by_table(step)):
         return False
-    order, columns = [*(a for a in range(len(x.shape)) if a not in axes), *axes], prod(x.shape[a] for a in axes)
-    if own is not None and columns >= MOST_COLUMNS:
+    if own is not None and _columns(step) >= MOST_COLUMNS:
         return False
-    source, target = desk.row_major(x, order), desk.row_major(y, order)
-    desk.reorder(desk.place(x), source)
-    args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
+    source, target, args = _in_rows(step, desk)
     args |= {"low": int(y.quant.qmin), "high": int(y.quant.qmax), "y_bias": target.bias}
     if own is not None:
-        table, addend, reciprocals, out = own(x.quant, y.quant, step.node.attrs.get("beta", 1.0))
-        args |= {"table": desk.keep(table.astype(np.int32)), "scratch": desk.work(4 * columns), "reciprocals": desk.keep(reciprocals)}
+        table, addend, reciprocals, out = own(x.quant, y.quant, a.get("beta", 1.0))
+        args |= {
+            "table": desk.keep(table.astype(np.int32)),
+            "scratch": desk.work(4 * args["columns"]),
+            "reciprocals": desk.keep(reciprocals),
+        }
         desk.call_named(Kernel(kernels.softmax, (source.kind, target.kind, addend, out)), kernels.INTEGER_ARGS, args)
     else:
-        table, factor = _table(step, columns)
-        args |= {"table": desk.keep(table), "scratch": desk.work(4 * kernels.TOGETHER * (columns + ALIGN)), "zero": int(y.quant.zero_point)}
-        args |= {"factor": int(np.float64(factor).view(np.int64)), "together": args["rows"] - args["rows"] % kernels.TOGETHER}
+        table, factor = _table(step, args["columns"])
+        args |= {"table": desk.keep(table), "scratch": desk.work(4 * kernels.TOGETHER * (args["columns"] + ALIGN))}
+        args |= {"factor": int(np.float64(factor).view(np.int64)), "zero": int(y.quant.zero_point)}
+        args |= {"together": args["rows"] - args["rows"] % kernels.TOGETHER}
         desk.call_named(Kernel(kernels.softmax_real, (source.kind,)), kernels.REAL_ARGS, args)
     desk.reorder(target, desk.place(y))
     return True
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """Rows of float32 numbers."""
-    x, y, axes = step.inputs[0], step.outputs[0], step.node.attrs["axes"]
-    assert x is not None
+    """Float32 numbers."""
     if step.node.attrs["log"]:
         return False
-    order, columns = [*(a for a in range(len(x.shape)) if a not in axes), *axes], prod(x.shape[a] for a in axes)
-    source, target = desk.row_major(x, order), desk.row_major(y, order)
-    desk.reorder(desk.place(x), source)
-    args = {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
+    _, target, args = _in_rows(step, desk)
     args["beta"] = float_bits(step.node.attrs.get("beta", 1.0))
     desk.call_named(Kernel(kernels.softmax_float, (_mlas_softmax.exponential,)), kernels.FLOAT_ARGS, args)
-    desk.reorder(target, desk.place(y))
+    desk.reorder(target, desk.place(step.outputs[0]))
     return True
+
+
+def _columns(step: Step) -> int:
+    """How many numbers are normalized together."""
+    x = step.inputs[0]
+    assert x is not None
+    return prod(x.shape[a] for a in step.node.attrs["axes"])
+
+
+def _in_rows(step: Step, desk: Desk) -> tuple[Place, Place, dict[str, int]]:
+    """Input and output with the numbers that are normalized together side by side, and what every kernel is told of them."""
+    x, axes, columns = step.inputs[0], step.node.attrs["axes"], _columns(step)
+    assert x is not None
+    order = [*(a for a in range(len(x.shape)) if a not in axes), *axes]
+    source, target = desk.row_major(x, order), desk.row_major(step.outputs[0], order)
+    desk.reorder(desk.place(x), source)
+    return source, target, {"x": source.offset, "y": target.offset, "rows": x.elements // columns, "columns": columns}
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
