@@ -140,14 +140,14 @@ def test_every_accumulator_in_convolutions(c: dict[str, Any], a: Accumulator, fm
 LONG = [
     *((Accumulator(bits, "saturate"), w) for bits in (16, 13) for w in ("int8", "int3")),
     (Accumulator(18, "saturate"), "int8"),
-    (Accumulator(18, "saturate", "tile", 128), "int8"),
+    *((Accumulator(18, "saturate", "tile", tile), "int8") for tile in (18, 128, 700)),
     (Accumulator(every="pair"), "int8"),
 ]
 
 
 @pytest.mark.parametrize("fmt", ["uint8", "int8"])
 @pytest.mark.parametrize("share", [0, 0.5, 0.97])
-@pytest.mark.parametrize(("a", "wf"), LONG, ids=[f"{a.bits}-{a.every}-{w}" for a, w in LONG])
+@pytest.mark.parametrize(("a", "wf"), LONG, ids=[f"{a.bits}-{a.every}{a.tile}-{w}" for a, w in LONG])
 def test_saturation_in_long_sums(a: Accumulator, wf: str, share: float, fmt: str) -> None:
     """Zeros are left out, and tiles whose sums are all cut go another way: neither changes a sum or the count."""
     rng = np.random.default_rng(0)
@@ -195,7 +195,7 @@ ROUTES = [
     ("int8", "int7", Accumulator(every="pair"), "Wrapped"),
     ("uint8", "int8", Accumulator(every="pair"), "Late"),
     ("int8", "int8", Accumulator(20, "saturate", "mac"), "Late"),
-    ("uint8", "uint8", Accumulator(20, "saturate", "mac"), "Rising"),
+    ("uint8", "uint8", Accumulator(20, "saturate", "mac"), "AtEnd"),
 ]
 
 

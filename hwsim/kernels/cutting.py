@@ -47,7 +47,7 @@ CUT_ARGS = (
     "shift",  # address of int32 [panel][block][output]: what the offset adds to a block
     "above",  # the same shape: a sum above this before a block might saturate in it
     "below",
-    "order",  # address of int32 [step] (of pairs: [panel][step], those that might saturate first): byte offset of the step's activations
+    "order",  # address of int32 [panel][step]: byte offset of the step's activations, those whose pairs might saturate first
     "paired",  # address of int32 [panel]: how many these are
     "words",  # address of int32 [panel][product][output]: weights, scaled, as pairs of words
     "turned",  # address of int16 [panel][step][vector][2][output]: magnitudes, and where the sign is another than in the step before

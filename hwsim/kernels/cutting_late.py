@@ -6,21 +6,23 @@ from dataclasses import dataclass
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
-from hwsim.kernels.cutting import Cut, blocks, changed, clamped, held_from, limits, put, values
+from hwsim.kernels.cutting import Cut, Room, add_row, blocks, changed, clamped, held_from, limits, put, table, values
 from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["Late", "Rising"]
+__all__ = ["AtEnd", "Late"]
 
 
 @dataclass(frozen=True)
-class Rising(Cut):
-    """Saturated after every product, none of which is negative: the sum only rises, so that its end says whether it ever saturated.
+class AtEnd(Cut):
+    """Saturated before the first product and behind the last: of a tile that holds them all, or where none is negative, since a sum
+    that only rises says at its end whether it ever saturated.
 
     Weights lie in memory less `lift`, which makes signed bytes of unsigned ones.
     """
 
     lift: int = 0
+    room = Room(registers=2, most=2)
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
@@ -28,6 +30,8 @@ class Rising(Cut):
         held = held_from(k, len(pixels), first)
         with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
             put(held, dot.step(k, values(held), here, w))
+        if self.shifted:
+            add_row(held, table(k, "shift", panel, k.number("i64", 0), k.number("i64", 1), len(start)))
         whole = values(held)
         if self.lift:
             whole = [[v + n * self.lift for v in row] for row, n in zip(whole, _totals(k, dot, pixels), strict=True)]

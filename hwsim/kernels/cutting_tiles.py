@@ -30,7 +30,7 @@ class EachTile(Cut):
 
 @dataclass(frozen=True)
 class AcrossRuns(Cut):
-    """Saturated after every block of `tile` steps, wherever it begins in a run and in whichever it ends: steps are found by `order`."""
+    """Saturated after every block of `tile` steps, wherever it begins in a run and in whichever it ends: each step is a run of its own."""
 
     tile: int = 1
     room = EachTile.room
@@ -40,7 +40,7 @@ class AcrossRuns(Cut):
         steps, number = k["taps"] * k["steps"], k.variable(k.number("i64", 0))
         count = (steps + self.tile - 1) // self.tile
         with k.loop(steps, step=self.tile) as first:
-            for here, w in walk(k, pixels, k["order"], weights, len(start), first, (first + self.tile).at_most(steps)):
+            for here, w in walk(k, pixels, k["tap_table"], weights, len(start), first, (first + self.tile).at_most(steps)):
                 put(held, dot.step(k, values(held), here, w))
             _saturate(k, held, flags, table(k, "shift", panel, number.get(), count, len(start)) if self.shifted else [])
             number.set(number.get() + 1)

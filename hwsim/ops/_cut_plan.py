@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.cutting import Cut
-from hwsim.kernels.cutting_late import Late
+from hwsim.kernels.cutting_late import AtEnd, Late
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_tiles import AcrossRuns
@@ -23,7 +23,7 @@ from hwsim.kernels.turning import turned
 from hwsim.ops._lowering import Desk
 from hwsim.quant import Array
 
-__all__ = ["CutPlan", "pairs_beyond", "pairs_first"]
+__all__ = ["CutPlan", "pairs_beyond", "pairs_first", "steps_in"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,7 @@ class CutPlan:
     counter: int
     flags: int
     products: int = 0  # that make a sum
+    tile: int = 1  # products between two cuts
     late: Array | None = None  # zero points of weights that are multiplied as they are stored
     before: Array | int = 0  # what sums begin with beside all else
 
@@ -48,6 +49,12 @@ class CutPlan:
     def whole(self) -> Cut:
         """The cut with what comes behind it."""
         return self.cut if self.late is None else Late(self.cut.steps, self.cut.shifted, cut=self.cut, saturated=self.bits < 32)
+
+    def laid(self, runs: Array, offsets: Array, dot: Dot) -> tuple[Array, Array]:
+        """Runs of weights filled up to whole blocks, and the byte offsets of their activations."""
+        if isinstance(self.cut, AcrossRuns):
+            return _steps_of(runs, offsets, self.tile, self.cut.tile)
+        return np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % (self.cut.steps * dot.channels)))), offsets
 
     def args(self, desk: Desk, runs: Array, offsets: Array, start: Array, dot: Dot, width: int, own: slice) -> dict[str, int]:
         """The arguments of the cut for weights (outputs, runs, depth), whose depth is whole blocks, activations at the byte offset of each
@@ -58,10 +65,10 @@ class CutPlan:
             found["w_zero"] = desk.keep(padded(self.late[own], np.int32, width))
         if isinstance(self.cut, Wide):
             return {**found, "wide_start": desk.keep(padded(start, np.int64, width))}
-        if isinstance(self.cut, AcrossRuns):
-            found["order"] = desk.keep(_places(offsets, runs).astype(np.int32))
-            size, flat = 4 * self.cut.tile, runs.reshape(len(runs), 1, -1)
-            w = np.pad(flat, ((0, 0), (0, 0), (0, -flat.shape[2] % size))).reshape(len(runs), 1, -1, size).astype(np.int64)
+        if isinstance(self.cut, AcrossRuns | AtEnd):
+            size = runs[0].size if isinstance(self.cut, AtEnd) else 4 * self.cut.tile
+            flat = runs.reshape(len(runs), 1, -1).astype(np.int64)
+            w = np.pad(flat, ((0, 0), (0, 0), (0, -flat.shape[2] % size))).reshape(len(runs), 1, -1, size)
         else:
             w = runs.reshape(len(runs), runs.shape[1], -1, self.cut.steps * dot.channels).astype(np.int64)
         if self.cut.shifted:
@@ -81,6 +88,37 @@ class CutPlan:
         """Where the activations of each panel's steps lie, in the order of `pairs_first`."""
         order, paired = order_of(runs, self.low, self.high, width)
         return {"order": desk.keep(_places(offsets, runs)[order].astype(np.int32)), "paired": desk.keep(paired.astype(np.int32))}
+
+
+def steps_in(counts: int, depth: int, tile: int) -> int:
+    """The most steps of four products, each from one run, that a tile of so many products takes in so many runs of a depth."""
+    return max(len(t) for t in _tiles(counts, depth, tile))
+
+
+def _tiles(counts: int, depth: int, tile: int) -> list[list[tuple[int, int, int]]]:
+    """The steps (run, first product, products) of each tile."""
+    found: list[list[tuple[int, int, int]]] = []
+    for first in range(0, counts * depth, tile):
+        steps, at, end = [], first, min(first + tile, counts * depth)
+        while at < end:
+            run, place = divmod(at, depth)
+            size = min(4, depth - place, end - at)
+            steps.append((run, place, size))
+            at += size
+        found.append(steps)
+    return found
+
+
+def _steps_of(runs: Array, offsets: Array, tile: int, steps: int) -> tuple[Array, Array]:
+    """Each step of four products as a run of its own, so many for every tile but the last; missing products have weights of 0."""
+    tiles = _tiles(runs.shape[1], runs.shape[2], tile)
+    total = (len(tiles) - 1) * steps + len(tiles[-1])
+    laid, places = np.zeros((len(runs), total, 4), runs.dtype), np.zeros(total, np.int32)
+    for t, own in enumerate(tiles):
+        for i, (run, place, size) in enumerate(own):
+            laid[:, t * steps + i, :size] = runs[:, run, place : place + size]
+            places[t * steps + i] = offsets[run] + place
+    return laid, places
 
 
 def _places(offsets: Array, runs: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.cutting import Cut, Wrapped
-from hwsim.kernels.cutting_late import Rising
+from hwsim.kernels.cutting_late import AtEnd
 from hwsim.kernels.cutting_macs import EachMac
 from hwsim.kernels.cutting_pairs import EachPair
 from hwsim.kernels.cutting_tiles import AcrossRuns, EachTile
@@ -16,7 +16,7 @@ from hwsim.kernels.cutting_words import EachWord
 from hwsim.kernels.dots import PAIRS, U8S8, WORDS, Dot, best
 from hwsim.kernels.packing import packed
 from hwsim.kernels.widening import WIDEN_ARGS, twice
-from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first
+from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first, steps_in
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled, widened
@@ -50,14 +50,14 @@ def cut(mac: Mac, desk: Desk) -> bool:
     low, high = (end - away for end in _ends(mac))
     plain = a.any_order or (small and _pairs_fit(mac, w, low, high))
     offset = 0 if plain else offset
-    made = (Rising(lift=lift), U8S8) if rising else _cut_of(mac, w, plain, bool(offset), max(-low, high))
+    made = (AtEnd(lift=lift), U8S8) if rising else _cut_of(mac, w, plain, bool(offset), max(-low, high))
     if made is None:
         return False
     how, dot = made
     products = int(np.prod(w.shape[2:]))
     zero = mac.x_zero - (mac.x.bias if plain else 0)
     before = products * ((0 if late is None else zero * late) - (mac.x_zero - mac.x.bias) * lift)
-    plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS), products, late, before)
+    plan = CutPlan(how, a.bits, offset, low, high, desk.counter(mac.step), desk.work(FLAGS), products, a.tile, late, before)
     pack = pairs_first(low, high) if isinstance(how, EachPair) else packed
     own = _doubled(mac, desk) if dot is WORDS else replace(mac, x=widened(mac.x, desk)) if dot is PAIRS else mac
     emit_tiles(own, desk, dot, w - lift, pack, cut=plan)
@@ -112,21 +112,22 @@ def _cut_of(mac: Mac, w: Array, plain: bool, shifted: bool, largest: int) -> tup
         return (EachWord(2) if a.bits == 16 else EachWord(1, narrow=True)), WORDS
     if a.every == "mac" and a.bits < 31:
         return EachMac(block, shifted=shifted, narrow=a.bits < 16, apart=not far and mac.outputs > FEW), U8S8
-    return _tiles_of(a, list(counts), list(depths), shifted) if a.every == "tile" else None
+    return _tiles_of(a, list(counts), list(depths), shifted, bool(mac.w_zero.any())) if a.every == "tile" else None
 
 
-def _tiles_of(a: Accumulator, counts: list[int], depths: list[int], shifted: bool) -> tuple[Cut, Dot] | None:
-    """The same for sums that saturate after every tile, of so many runs of such depths in each phase."""
+def _tiles_of(a: Accumulator, counts: list[int], depths: list[int], shifted: bool, late: bool) -> tuple[Cut, Dot] | None:
+    """The same for sums that saturate after every tile, of so many runs of such depths in each phase; what comes `late` sums the
+    numbers of whole runs."""
     single = set(counts) == {1}
     if a.bits > 30 or a.tile >= 1 << 14:
         return None
     if all(c * d <= a.tile for c, d in zip(counts, depths, strict=True)):
-        return AcrossRuns(shifted=shifted, tile=max(c * -(-d // 4) for c, d in zip(counts, depths, strict=True))), U8S8
+        return AtEnd(shifted=shifted), U8S8
     if a.tile % 4 == 0 and (all(d % a.tile == 0 for d in depths) or (single and a.tile <= LONGEST)):
         return EachTile(a.tile // 4, shifted=shifted), U8S8
-    if a.tile % 4 == 0 and (single or all(d % 4 == 0 for d in depths)):
-        return AcrossRuns(shifted=shifted, tile=a.tile // 4), U8S8
-    return None
+    steps = {steps_in(c, d, a.tile) for c, d in zip(counts, depths, strict=True)}
+    even = a.tile % 4 == 0 and all(d % 4 == 0 for d in depths)
+    return (AcrossRuns(shifted=shifted, tile=max(steps)), U8S8) if len(steps) == 1 and (even or not late) else None
 
 
 def _block(mac: Mac, w: Array, largest: int, steps: int) -> tuple[int, bool]:

@@ -77,7 +77,7 @@ def _emit(
     vectors = _vectors(mac.outputs, pixels, room)
     offsets, runs = runs_of(mac, phase, weights)
     if cut is not None:
-        runs = np.pad(runs, ((0, 0), (0, 0), (0, -runs.shape[2] % (cut.cut.steps * dot.channels))))
+        runs, offsets = cut.laid(runs, offsets, dot)
     zero = mac.x_zero - x.bias
     start = offset + mac.epilogue.bias[own] - (zero * runs.sum((1, 2), dtype=np.int64) if zero else 0)
     width = vectors * host.lanes()
