@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from hwsim.graph import Constant, Tensor
+from hwsim.io.onnx_model import source_of
 from hwsim.ops import binary, unary
 from hwsim.program import Program
 from hwsim.quant import Array, QuantParams
 from hwsim.steps.assemble import assemble
 from hwsim.steps.execute import execute
-from tests.judges import OneNode
+from hwsim.steps.lower import as_written
+from hwsim.steps.read import read
+from tests.judges import OneNode, session
 from tests.steps import ENGINES, conv_attrs, quant, step_program, stored
 
 PARAMS: dict[str, dict[str, Any]] = {
@@ -196,6 +200,27 @@ def test_images_in_steps_of_their_largest_number(shape: tuple[int, ...]) -> None
     a, b = (execute(program, feeds, engine=e).tensors for e in ENGINES)
     assert all(np.array_equal(a[n], b[n]) for n in ("y", "s")) and a["s"].dtype == scales
     assert all(s.step is None for s in assemble(program).segments)
+
+
+@pytest.mark.parametrize("shape", [(5, 37), (1, 1), (2, 3, 16)])
+def test_products_quantized_at_run_time(shape: tuple[int, ...]) -> None:
+    """DynamicQuantizeLinear and MatMulInteger with the zero point that it finds, as ONNX Runtime's dynamic quantization writes them."""
+    rng = np.random.default_rng(13)
+    w = rng.integers(-128, 128, (shape[-1], 7)).astype(np.int8)
+    value, names = helper.make_tensor_value_info, ("q", "scale", "zero")
+    nodes = [helper.make_node("DynamicQuantizeLinear", ["x"], names), helper.make_node("MatMulInteger", ["q", "w", "zero", "wz"], ["y"])]
+    held = [numpy_helper.from_array(w, "w"), numpy_helper.from_array(np.asarray(3, np.int8), "wz")]
+    kinds = {"y": TensorProto.INT32, "q": TensorProto.UINT8, "scale": TensorProto.FLOAT, "zero": TensorProto.UINT8}
+    graph = helper.make_graph(nodes, "two", [value("x", TensorProto.FLOAT, shape)], [value(n, k, None) for n, k in kinds.items()], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    program = as_written(read(source_of(model, "two", "0" * 64)))
+    assert all(s.step is None for s in assemble(program).segments)
+    for low, high in ((-3.0, 5.0), (0.5, 2.0), (-7.0, -1.0), (0.0, 0.0)):
+        feeds = {"x": rng.uniform(low, high, shape).astype(np.float32)}
+        wanted = session(model).run(list(kinds), feeds)
+        for engine in ENGINES:
+            found = execute(program, feeds, engine=engine).tensors
+            assert all(np.array_equal(found[n], w) for n, w in zip(kinds, wanted, strict=True)), engine
 
 
 def test_signs() -> None:

@@ -1,4 +1,4 @@
-"""Kernels of functions of float32 numbers, each operation rounded as NumPy rounds it."""
+"""Kernels of functions of float32 numbers, each operation rounded as NumPy rounds it, and of plain integers among them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.moving import Operand, walk, walk_args
 from hwsim.kernels.numbers import between
 
-__all__ = ["affine", "one", "signs", "two", "whole"]
+__all__ = ["affine", "less_product", "one", "signs", "two", "whole"]
 
 Params = tuple[tuple[str, Any], ...]
 
@@ -49,3 +49,10 @@ def whole(x: Operand, y: Operand) -> str:
     k = Code((*walk_args((x.name, y.name)), "x_bias"))
     bias = k["x_bias"].to("i32")
     return walk(k, (x, y), lambda v: (v.to("i32") + bias).to("f32"))
+
+
+def less_product(x: Operand, zero: Operand, factor: Operand, y: Operand) -> str:
+    """Kernel of walk_args, the bias of zero: int32 numbers y = x - zero factor."""
+    k = Code((*walk_args((x.name, zero.name, factor.name, y.name)), "zero_bias"))
+    bias = k["zero_bias"].to("i32")
+    return walk(k, (x, zero, factor, y), lambda v, z, f: v - (z.to("i32") + bias) * f)

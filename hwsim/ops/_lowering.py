@@ -220,6 +220,11 @@ class Desk:
         held = np.ascontiguousarray(array, np.float32)
         return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), moving.ABSOLUTE, "f32", held.shape, held.strides, 0)
 
+    def whole(self, array: Array) -> Source:
+        """Constant int32 numbers as an operand."""
+        held = np.ascontiguousarray(array, np.int32)
+        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), True, "i32", held.shape, held.strides, 0)
+
     def keep(self, array: Array) -> int:
         """The address of a constant, which lives as long as the program; equal ones are kept once, small ones side by side."""
         held = np.ascontiguousarray(array)

@@ -58,15 +58,19 @@ def compute(node: Node, x: Array) -> tuple[Array, ...]:
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """TFLite's symmetric one of float32 numbers."""
-    x, (y, scales) = step.inputs[0], step.outputs[:2]
-    if x is None or not step.node.attrs["symmetric"] or x.format != "float32" or not x.shape:
+    """Float32 numbers."""
+    x, (y, scales, *zeros) = step.inputs[0], step.outputs
+    if x is None or x.format != "float32" or not x.shape:
         return False
     target = desk.plain(desk.place(y))
-    source, held = desk.row_major(x, target.order), desk.place(scales)
+    source = desk.row_major(x, target.order)
     desk.reorder(desk.place(x), source)
-    images = x.shape[0]
-    args = {"x": source.offset, "y": target.offset, "scales": held.offset, "images": images, "count": x.elements // images}
-    desk.call_named(Kernel(ranging.symmetric, (round_away,)), ranging.RANGE_ARGS, args | {"y_bias": target.bias})
+    args = {"x": source.offset, "y": target.offset}
+    if step.node.attrs["symmetric"]:
+        args |= {"scales": desk.place(scales).offset, "images": x.shape[0], "count": x.elements // x.shape[0], "y_bias": target.bias}
+        desk.call_named(Kernel(ranging.symmetric, (round_away,)), ranging.RANGE_ARGS, args)
+    else:
+        args |= {"scale": desk.place(scales).offset, "zero": desk.place(zeros[0]).offset, "count": x.elements}
+        desk.call_named(Kernel(ranging.asymmetric), ranging.WHOLE_ARGS, args)
     desk.reorder(target, desk.place(y))
     return True

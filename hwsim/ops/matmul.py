@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hwsim import formats
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Constant, Node, Shape, SourceNode, Tensor
+from hwsim.kernels import reals
 from hwsim.ops._hybrid import emit_hybrid
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac import accumulate, epilogue, finish
@@ -240,9 +243,19 @@ def kernel(step: Step, desk: Desk) -> bool:
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """Products of plain integers."""
-    stored = as_stored(step, 1)
-    return stored is not None and kernel(stored, desk)
+    """Products of plain integers; what a zero point of the left ones that is computed takes away follows behind."""
+    zero, w, y = (*step.inputs, None, None)[3], step.inputs[1], step.outputs[0]
+    if zero is None or zero.constant is not None:
+        stored = as_stored(step, 1)
+        return stored is not None and kernel(stored, desk)
+    stored = as_stored(replace(step, inputs=(*step.inputs[:3], None, *step.inputs[4:])), 1)
+    if stored is None or zero.elements > 1 or w is None or w.constant is None or len(w.shape) != 2 or not kernel(stored, desk):
+        return False
+    q = stored.inputs[1].quant if stored.inputs[1] else None
+    assert q is not None
+    columns = (w.constant.array.astype(np.int64) - q.spread(q.zero_point, w.shape)).sum(0).astype(np.int32)
+    target, sides = desk.operand(desk.place(y)), [desk.source(zero), desk.whole(columns)]
+    return desk.walk(reals.less_product, y.shape, [target, *sides], target, zero_bias=sides[0].bias)
 
 
 def _kernel_batched(step: Step, desk: Desk, a: Tensor, b: Tensor, y: Tensor) -> bool:
