@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code, Variable
-from hwsim.kernels.cutting import Bench, Cut, add_block, add_row, blocks, clamped, held_from, limits, put, table, values
+from hwsim.kernels.cutting import Bench, Cut, Held, add_block, add_row, blocks, clamped, held_from, limits, put, table, values
 from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.saturating import Marks, add_apart, add_together
 
 __all__ = ["EachMac"]
 
+BLIND = 7  # blocks that go product by product after one in which most rows had to
 MARKS, TOTALS = 0, 1  # planes of the tile's memory
 
 
@@ -28,6 +29,7 @@ class EachMac(Cut):
     memory and leaves the registers to the fastest.
 
     Rows go `apart` where a look at each is worth it: where a block does not go far beyond the limits, and there are outputs enough.
+    After a block in which most of them went product by product the tile's rows do so together for a while.
     """
 
     narrow: bool = False
@@ -39,6 +41,7 @@ class EachMac(Cut):
         memory, marks = Bench(k, len(pixels), vectors), Marks(k)
         memory.put(MARKS, [[(s > high).select(marks.above, (s < low).select(marks.below, marks.never)) for s in start]] * len(pixels))
         count = k["taps"] * (k["steps"] // self.steps)
+        patience = k.variable(k.number("i64", 0))
         with blocks(k, dot, pixels, weights, vectors * host.lanes(), self.steps) as (here, w, number, _):
             row = (panel * count + number) * (4 * vectors * host.lanes())
             shift = table(k, "shift", panel, number, count, vectors) if self.shifted else []
@@ -46,22 +49,38 @@ class EachMac(Cut):
                 with slow:
                     words = k["words"] + row * (4 * self.steps)
                     if self.apart:
-                        memory.put(TOTALS, values(held))
-                        memory.put_pixels(here)
-                        with k.loop(k.number("i64", memory.rows)) as r:
-                            self._row(k, memory, r, w, shift, words)
-                        put(held, memory.get(TOTALS))
+                        with k.otherwise(patience.get() < 0) as (hasty, patient):
+                            with hasty:
+                                self._together(k, memory, held, here, words)
+                                patience.set(patience.get() + 1)
+                            with patient:
+                                lost = self._apart(k, memory, held, here, w, shift, words)
+                                patience.set((2 * lost > memory.rows).select(k.number("i64", -BLIND), k.number("i64", 0)))
                     else:
-                        after = add_together(k, held, memory.get(MARKS), here, words, 4 * self.steps, memory.free, self.narrow)
-                        memory.put(MARKS, after)
+                        self._together(k, memory, held, here, words)
                 with fast:
                     add_block(k, dot, held, here, w, self.steps)
                     if shift:
                         add_row(held, shift)
         return values(held), [[m ^ marks.never for m in row] for row in memory.get(MARKS)]
 
-    def _row(self, k: Code, memory: Bench, r: Lanes, weights: Lanes, shift: list[Lanes], words: Lanes) -> None:
-        """The block in one row of the tile."""
+    def _together(self, k: Code, memory: Bench, held: Held, pixels: list[Lanes], words: Lanes) -> None:
+        """The block product by product, in all rows of the tile."""
+        marks = add_together(k, held, memory.get(MARKS), pixels, words, 4 * self.steps, memory.free, self.narrow)
+        memory.put(MARKS, marks)
+
+    def _apart(self, k: Code, memory: Bench, held: Held, pixels: list[Lanes], weights: Lanes, shift: list[Lanes], words: Lanes) -> Lanes:
+        """The block in one row after the other; gives how many of them went product by product."""
+        lost = k.variable(k.number("i64", 0))
+        memory.put(TOTALS, values(held))
+        memory.put_pixels(pixels)
+        with k.loop(k.number("i64", memory.rows)) as r:
+            lost.set(lost.get() + self._row(k, memory, r, weights, shift, words).to("i64"))
+        put(held, memory.get(TOTALS))
+        return lost.get()
+
+    def _row(self, k: Code, memory: Bench, r: Lanes, weights: Lanes, shift: list[Lanes], words: Lanes) -> Lanes:
+        """The block in one row of the tile; gives whether it went product by product."""
         sums, pixel = memory.row(TOTALS, r), memory.pixel(r)
         after, bad = self._at_once(k, [s.get() for s in sums], pixel, weights, shift)
         with k.otherwise(bad) as (slow, fast):
@@ -72,6 +91,7 @@ class EachMac(Cut):
             with fast:
                 put([sums], [after])
         memory.put_row(TOTALS, r, sums)
+        return bad
 
     def _at_once(self, k: Code, sums: list[Lanes], pixel: Lanes, weights: Lanes, shift: list[Lanes]) -> tuple[list[Lanes], Lanes]:
         """The sums after the block, and whether any might have been beyond a limit on the way."""
