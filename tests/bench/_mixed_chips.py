@@ -99,7 +99,7 @@ def _chip_row(network: str, name: str, rounding: str, found: Found, keep: Path) 
 def _goals(never: bool, macs: float, least: float, rounding: str) -> str:
     goals = f"not slower than uniform: {'yes' if never else 'MISSED'}"
     if least > 0.99:
-        return goals + "; no gain from low bits on this chip"
+        return goals + "; its MACs gain nothing from low bits"
     if rounding == "full":
         goals += f"; MAC cycles at most 0.5 / 0.35: {mark(-macs, -0.5, -0.35)}"
         goals += f", out of reach: w2a2 has {least:.3f}" if least > 0.5 else ""
