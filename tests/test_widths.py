@@ -69,6 +69,23 @@ def test_matrix_products_of_every_width(p: dict[str, Any], outputs: int, zero: b
     run_both("matmul", x, w, (p["x"], p["w"]), (xz, 0), Accumulator(64), attrs, (p["rows"], outputs))
 
 
+@settings(max_examples=40)
+@given(
+    st.sampled_from(["uint8", "int8", "uint4"]),
+    st.sampled_from(["int4", "int2", "ternary", "int3"]),
+    st.booleans(),
+    DEPTHS,
+    st.integers(1, 150),
+)
+def test_packed_weights_times_one_row(xf: str, wf: str, worst: bool, depth: int, outputs: int) -> None:
+    """Fields of a byte multiplied where they lie: also behind the last channel, at both ends of the range and around a zero point."""
+    rng = np.random.default_rng(depth)
+    x, w = numbers(rng, xf, (1, depth), worst), numbers(rng, wf, (depth, outputs), worst)
+    attrs = {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
+    for zero in (0, 5):
+        run_both("matmul", x, w, (xf, wf), (zero, 0), Accumulator(64), attrs, (1, outputs))
+
+
 convolutions = st.fixed_dictionaries(
     {
         "x": st.sampled_from(WIDTHS),
@@ -185,6 +202,8 @@ ROUTES = [
     ("ternary", "bipolar", PLAIN, "ternary"),
     ("uint8", "int4", PLAIN, "u8s4"),
     ("int8", "ternary", PLAIN, "u8s2"),
+    ("int8", "int4", PLAIN, "u8s4_alone"),
+    ("uint8", "int2", PLAIN, "u8s2_alone"),
     ("uint8", "int8", PLAIN, "u8s8"),
     ("uint8", "int8", Accumulator(20), "Wrapped"),
     ("uint8", "int8", Accumulator(18, "saturate", "tile", 16), "EachTile"),
@@ -205,5 +224,7 @@ def test_each_width_takes_its_own_kernel(x: str, w: str, a: Accumulator, kernel:
     taken, call = list[str](), Desk.call
     monkeypatch.setattr(Desk, "call", lambda desk, k, args: (taken.append(k.name), call(desk, k, args))[1])
     rng, attrs = np.random.default_rng(0), {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
-    run_both("matmul", numbers(rng, x, (3, 256), True), numbers(rng, w, (256, 96), True), (x, w), (0, kernel == "Late"), a, attrs, (3, 96))
+    rows = 1 if kernel.endswith("_alone") else 3
+    given_x, given_w, zeros = numbers(rng, x, (rows, 256), True), numbers(rng, w, (256, 96), True), (0, kernel == "Late")
+    run_both("matmul", given_x, given_w, (x, w), zeros, a, attrs, (rows, 96))
     assert any(kernel in name for name in taken), taken

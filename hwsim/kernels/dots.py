@@ -23,8 +23,9 @@ class Dot:
     """One step: `step(k, sums, pixels, weights)` gives sums[m][j] plus the products of `channels` input channels.
 
     `pixels` are the addresses of the step's activations, one per row of the tile, `weights` the address of its weights:
-    [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.  With `close` the sums begin at 0, and close(sums, start)
-    gives what they mean; without it they begin at `start`.  `multiply(sums, numbers, weights)` is the product alone, of vectors.
+    [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.  With `close` the sums begin at 0, `kept(vectors)` for each row of
+    the tile (as many as vectors), and close(sums, start) gives what a row's mean; without it they begin at `start`.
+    `multiply(sums, numbers, weights)` is the product alone, of vectors; `most` vectors of outputs are in a tile (0: any number).
     """
 
     name: str
@@ -32,8 +33,10 @@ class Dot:
     x_bytes: int
     w_bytes: int
     step: Callable[[Code, Sums, list[Lanes], Lanes], Sums]
-    close: Callable[[Lanes, Lanes], Lanes] | None = None
+    close: Callable[[list[Lanes], list[Lanes]], list[Lanes]] | None = None
     multiply: Callable[[Lanes, Lanes, Lanes], Lanes] | None = None
+    kept: Callable[[int], int] = int
+    most: int = 0
 
     def __repr__(self) -> str:
         return f"{self.name}[{host.lanes()}]"

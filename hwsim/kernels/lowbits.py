@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from hwsim.kernels.code import Code
-from hwsim.kernels.dots import Dot, Sums, u8s8_product
+from hwsim.kernels.dots import Dot, Sums, quads, u8s8_product
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["BINARY", "PACKED", "TERNARY"]
+__all__ = ["ALONE", "BINARY", "FLIPPED", "PACKED", "TERNARY"]
 
 
 def _binary(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
@@ -46,10 +48,59 @@ def _packed(bits: int, k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes)
     return sums
 
 
+def _in_place(bits: int, k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
+    """`_packed` for a lone pixel without shifts: a sum for each field, cut out where it lies, and one for what it is too large by.
+
+    The highest field has a sign; the others hold half of their range more than the weight (`FLIPPED`), which comes off again as a
+    product of the same activations.
+    """
+    (row,), lanes, parts = sums, sums[0][0].lanes, 8 // bits
+    vectors, made = len(row) // parts, list[Lanes]()
+    held = [k.load("i32", weights + 4 * lanes * j, lanes) for j in range(vectors)]
+    for f in range(parts):
+        four, own = k.load("i32", pixels[0] + 4 * f).spread(lanes).bits("u8"), row[f * vectors : (f + 1) * vectors]
+        mask = _bytes(((1 << bits) - 1) << (bits * f))
+        made += [quads(s, four, (w & mask).bits("u8")) for s, w in zip(own, held, strict=True)]
+    for f, less in enumerate(row[parts * vectors :]):
+        four = k.load("i32", pixels[0] + 4 * f).spread(lanes).bits("u8")
+        made.append(quads(less, four, less.constant(_bytes(-(1 << (bits * (f + 1) - 1)))).bits("u8")))
+    return [made]
+
+
+def _bytes(value: int) -> int:
+    """The word of four equal bytes, as a signed number."""
+    word = (value & 255) * 0x01010101
+    return word - (1 << 32) if word >> 31 else word
+
+
+def _kept(bits: int, vectors: int) -> int:
+    """Sums of a row: of every field by vectors, then of every field but the highest what it is too large by."""
+    return 8 // bits * (vectors + 1) - 1
+
+
+def _joined(bits: int, sums: list[Lanes], start: list[Lanes]) -> list[Lanes]:
+    """The sums of all fields, each moved down from its place."""
+    vectors, parts, total = len(start), 8 // bits, list(start)
+    for f in range(parts):
+        less = sums[parts * vectors + f :][:1] if f < parts - 1 else []
+        fields = [sum(less, s) for s in sums[f * vectors : (f + 1) * vectors]]
+        total = [t + (s >> (bits * f)) for t, s in zip(total, fields, strict=True)]
+    return total
+
+
+def _each(close: Callable[[Lanes, Lanes], Lanes]) -> Callable[[list[Lanes], list[Lanes]], list[Lanes]]:
+    return lambda sums, start: [close(s, b) for s, b in zip(sums, start, strict=True)]
+
+
 def _scaled(by: int, sums: Lanes, start: Lanes) -> Lanes:
     return (sums >> by) + start
 
 
-BINARY = Dot("binary", 1, 4, 4, _binary, lambda acc, start: start - (acc << 1))
+FLIPPED = {4: 0x08, 2: 0x2A}  # the highest bit of every field but the highest
+BINARY = Dot("binary", 1, 4, 4, _binary, _each(lambda acc, start: start - (acc << 1)))
 TERNARY = Dot("ternary", 2, 8, 8, _ternary)
-PACKED = {bits: Dot(f"u8s{bits}", 32 // bits, 32 // bits, 4, partial(_packed, bits), partial(_scaled, 8 - bits)) for bits in (4, 2)}
+PACKED = {b: Dot(f"u8s{b}", 32 // b, 32 // b, 4, partial(_packed, b), _each(partial(_scaled, 8 - b))) for b in (4, 2)}
+ALONE = {
+    b: replace(PACKED[b], name=f"u8s{b}_alone", step=partial(_in_place, b), close=partial(_joined, b), kept=partial(_kept, b), most=2 * b)
+    for b in (4, 2)
+}

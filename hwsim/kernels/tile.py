@@ -75,7 +75,8 @@ def _entry(k: Code, table: str, index: Lanes) -> Lanes:
 
 def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes]) -> list[list[Lanes]]:
     """The tile's sums over all taps and channels."""
-    held = [[k.variable(s.constant(0) if dot.close else s) for s in start] for _ in pixels]
+    begin = [start[0].constant(0)] * dot.kept(len(start)) if dot.close else start
+    held = [[k.variable(s) for s in begin] for _ in pixels]
     at = k.variable(weights)
     with k.loop(k["taps"]) as tap:
         offset = _entry(k, "tap_table", tap)
@@ -88,7 +89,7 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
                     variable.set(value)
             at.set(at.get() + len(start) * host.lanes() * dot.w_bytes)
     close = dot.close or (lambda sums, start: sums)
-    return [[close(v.get(), s) for v, s in zip(row, start, strict=True)] for row in held]
+    return [close([v.get() for v in row], start) for row in held]
 
 
 def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:

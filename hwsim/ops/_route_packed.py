@@ -6,7 +6,7 @@ import numpy as np
 
 from hwsim.kernels import host
 from hwsim.kernels.dots import U8S8, Dot, best
-from hwsim.kernels.lowbits import PACKED
+from hwsim.kernels.lowbits import ALONE, FLIPPED, PACKED
 from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
@@ -28,7 +28,8 @@ def packed(mac: Mac, desk: Desk) -> bool:
         return False
     if not mac.exact_in(min(a.bits, 32)) or not mac.exact_in(24 + bits):
         return False
-    emit_tiles(mac, desk, PACKED[bits], w, fields)
+    alone = all(rows.count * columns.count == 1 for rows, columns in mac.phases())
+    emit_tiles(mac, desk, *((ALONE[bits], w, flipped) if alone else (PACKED[bits], w, fields)))
     return True
 
 
@@ -42,4 +43,11 @@ def fields(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     parts = full.reshape(panels, width, runs, steps, 8 // bits, 4) << (np.arange(8 // bits, dtype=np.uint8) * bits)[:, None]
     held = memory.take(panels * runs * steps * width * 4)
     held.reshape(panels, runs, steps, width, 4)[...] = np.bitwise_or.reduce(parts, axis=4).transpose(0, 2, 3, 1, 4)
+    return held
+
+
+def flipped(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
+    """`fields` for ALONE."""
+    held = fields(weights, dot, vectors, memory)
+    held ^= np.uint8(FLIPPED[32 // dot.channels])
     return held

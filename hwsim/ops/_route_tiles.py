@@ -73,7 +73,7 @@ def _emit(
     mac: Mac, desk: Desk, dot: Dot, weights: Array, phase: tuple[Phase, Phase], g: int, pack: Pack, offset: int, cut: CutPlan | None
 ) -> None:
     x, y, own, pixels = mac.x, mac.y, slice(g * mac.outputs, (g + 1) * mac.outputs), phase[0].count * phase[1].count
-    room = cut.cut.room if cut else Room()
+    room = cut.cut.room if cut else Room(most=dot.most)
     vectors = _vectors(mac.outputs, pixels, room)
     offsets, runs = runs_of(mac, phase, weights)
     if cut is not None:
