@@ -33,6 +33,14 @@ while True:
     except KeyboardInterrupt:
         pass
 """,
+    "an object that is taken apart": """
+class Held:
+    def __del__(self):
+        endless()
+Held()
+while True:
+    signal.pause()
+""",
     "files that do not close": """
 try:
     endless()

@@ -29,6 +29,7 @@ __all__ = [
 
 PASSIVE = ("max_pool", "reshape", "transpose", "slice", "split", "depth_to_space", "expand", "gather")
 OUTPUT = ""  # who reads an output of the network
+OUTPUT_BITS = 8
 JOINS = ("binary", "average_pool", "max_pool", "concat", "resize")
 
 
@@ -96,7 +97,9 @@ class Plan:
         return formats.get(own[0] if own else f"{grid.formats[0].rstrip('0123456789')}{bits}")
 
     def _width(self, node: str, bits: int) -> int:
-        """The first and last layer keep at least the rule's width."""
+        """The first and last layer keep at least the rule's width, and what the network hands out at least 8 bits."""
+        if node == OUTPUT:
+            return max(bits, OUTPUT_BITS)
         return max(bits, self.rules.first_last_bits) if node in self.ends else bits
 
     @cached_property
