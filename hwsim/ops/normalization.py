@@ -100,18 +100,33 @@ def compute(node: Node, x: Array, scale: Array | None = None, bias: Array | None
         shape = (-1, *[1] * (x.ndim - 2))
         y = _standardize(grouped, (2,), a["epsilon"]).reshape(x.shape) * scale.reshape(shape)
         return (y if bias is None else y + bias.reshape(shape)).astype(x.dtype)
-    rows, scales, shifts = (None if t is None else _in_rows(t, x.shape, a["axis"]) for t in (x, scale, bias))
+    rows, scales, shifts = (None if t is None else _in_rows(t, x.shape, a["axis"], _precise(x)) for t in (x, scale, bias))
     assert rows is not None and scales is not None
-    if kind == "rms":
-        return _mlas_norm.rms_norm(rows, scales, a["epsilon"]).astype(x.dtype).reshape(x.shape)
-    y, *statistics = _mlas_norm.layer_norm(rows, scales, shifts, a["epsilon"])
-    mean, inverse = (s.reshape(*x.shape[: a["axis"]], *[1] * (x.ndim - a["axis"])) for s in statistics)
-    return y.astype(x.dtype).reshape(x.shape), mean, inverse
+    if rows.dtype == np.float64:
+        y, *statistics = _in_double(rows, scales, shifts, a["epsilon"], kind == "layer")
+    elif kind == "layer":
+        y, *statistics = _mlas_norm.layer_norm(rows, scales, shifts, a["epsilon"])
+    else:
+        y, statistics = _mlas_norm.rms_norm(rows, scales, a["epsilon"]), []
+    y = y.astype(x.dtype).reshape(x.shape)
+    return y if kind == "rms" else (y, *(s.reshape(*x.shape[: a["axis"]], *[1] * (x.ndim - a["axis"])) for s in statistics))
 
 
-def _in_rows(t: Array, shape: Shape, axis: int) -> Array:
-    """A tensor broadcast to a shape, as float32 rows of all numbers that are normalized together."""
-    return np.broadcast_to(t, shape).astype(np.float32).reshape(prod(shape[:axis]), prod(shape[axis:]))
+def _precise(x: Array) -> type:
+    return np.float64 if x.dtype == np.float64 else np.float32
+
+
+def _in_rows(t: Array, shape: Shape, axis: int, dtype: type = np.float32) -> Array:
+    """A tensor broadcast to a shape, as rows of all numbers that are normalized together."""
+    return np.broadcast_to(t, shape).astype(dtype).reshape(prod(shape[:axis]), prod(shape[axis:]))
+
+
+def _in_double(x: Array, scale: Array, shift: Array | None, epsilon: float, centred: bool) -> tuple[Array, Array, Array]:
+    """What `_mlas_norm` defines in float32, of float64 rows, in any order."""
+    mean = x.mean(1, keepdims=True) * centred
+    inverse = 1 / np.sqrt(np.square(x - mean).mean(1, keepdims=True) + np.float32(epsilon))
+    y = (x - mean) * inverse * scale
+    return (y if shift is None else y + shift), mean, inverse
 
 
 def _standardize(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:

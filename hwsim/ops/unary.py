@@ -44,6 +44,18 @@ def _is_inf(x: Array, detect_negative: int = 1, detect_positive: int = 1) -> Arr
     return (np.isposinf(x) & bool(detect_positive)) | (np.isneginf(x) & bool(detect_negative))
 
 
+def _sigmoid(x: Array) -> Array:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))
+
+
+def _erf(x: Array) -> Array:
+    from scipy.special import erf
+
+    return np.asarray(erf(x))
+
+
 COMPILED = {**piecewise.FUNCTIONS, **_mlas_activations.FUNCTIONS}  # on lanes too
 FUNCTIONS: dict[str, Callable[..., Array]] = {
     **COMPILED,
@@ -80,6 +92,13 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "atanh": np.arctanh,
     "is_nan": np.isnan,
     "is_inf": _is_inf,
+}
+DOUBLE: dict[str, Callable[..., Array]] = {  # of float64 numbers, what is defined in float32 alone
+    "sigmoid": _sigmoid,
+    "erf": _erf,
+    "gelu": lambda x, approximate="none": _gelu(x, approximate) if approximate == "tanh" else x * (1 + _erf(x / math.sqrt(2))) / 2,
+    "swish": lambda x, alpha=1.0: x * _sigmoid(alpha * x),
+    "quick_gelu": lambda x, alpha=1.702: x * _sigmoid(alpha * x),
 }
 PART = 1 << 14  # numbers
 BIG = float(np.finfo(np.float32).max)
@@ -184,12 +203,9 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 
 def compute(node: Node, x: Array) -> Array:
-    return _apply(FUNCTIONS[node.attrs["function"]], node, x)
-
-
-def _apply(function: Callable[..., Array], node: Node, x: Array) -> Array:
     """In parts that fit in the processor's caches."""
-    flat, params = x.reshape(-1), _params(node)
+    name, flat, params = node.attrs["function"], x.reshape(-1), _params(node)
+    function = DOUBLE.get(name, FUNCTIONS[name]) if x.dtype == np.float64 else FUNCTIONS[name]
     with np.errstate(all="ignore"):
         parts = [np.asarray(function(flat[i : i + PART], **params)) for i in range(0, max(flat.size, 1), PART)]
     y: Array = np.concatenate(parts).reshape(x.shape)
@@ -208,7 +224,7 @@ def integer(step: Step, x: Array) -> Array:
     if stored is not None:
         y = stored(x.astype(np.int64), source.quant, target, step.node.attrs["params"])
         return np.clip(y, target.qmin, target.qmax).astype(target.format.dtype)
-    return target.quantize(_apply(FUNCTIONS[function], step.node, source.quant.dequantize(x)))
+    return target.quantize(compute(step.node, source.quant.dequantize(x)))
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
