@@ -36,7 +36,8 @@ while True:
     "an object that is taken apart": """
 class Held:
     def __del__(self):
-        endless()
+        print("ready", flush=True)
+        signal.pause()
 Held()
 while True:
     signal.pause()

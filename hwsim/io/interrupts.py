@@ -51,7 +51,8 @@ def watched() -> Iterator[None]:
     before = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     watcher = Thread(target=_watch, args=(hear,), daemon=True)
     watcher.start()
-    complain, sys.unraisablehook = sys.unraisablehook, _unless_interrupted
+    complain = sys.unraisablehook  # Python drops what is raised while an object is taken apart, and says so: of Ctrl-C the watcher knows
+    sys.unraisablehook = lambda lost: None if lost.exc_type is KeyboardInterrupt else complain(lost)
     try:
         yield
     finally:
@@ -60,12 +61,6 @@ def watched() -> Iterator[None]:
         os.close(tell)
         watcher.join()
         os.close(hear)
-
-
-def _unless_interrupted(lost: sys.UnraisableHookArgs) -> None:
-    """Python drops an exception that comes while an object is taken apart, and says so; of Ctrl-C the other thread knows."""
-    if lost.exc_type is not KeyboardInterrupt:
-        sys.__unraisablehook__(lost)
 
 
 @contextmanager
