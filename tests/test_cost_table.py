@@ -17,6 +17,7 @@ from hwsim.decide.layer_prices import QUANTITIES
 from hwsim.decide.table import CostTable, cost_table
 from hwsim.errors import HwsimError
 from hwsim.graph import SourceGraph
+from hwsim.precision import Precision
 from hwsim.simulate import simulate
 from hwsim.steps.quantize import quantize
 from hwsim.steps.read import read
@@ -71,6 +72,16 @@ def test_every_assignment_costs_what_a_run_reports(case: str) -> None:
     rng = np.random.default_rng(0)
     choices = np.array([[int(rng.integers(len(o))) for o in table.options] for _ in range(12)])
     assert table.evaluate(choices).tolist() == [run(arch, table, list(c)) for c in choices]
+
+
+def test_the_start_of_an_inference_is_that_of_the_assignment() -> None:
+    """hexagon_v73: 101 us with 8-bit activations, 440 us with 16."""
+    arch = hwsim.load_arch("hexagon_v73")
+    table = cost_table(arch, read(network()), (8,), (8, 16))
+    for bits in (8, 16):
+        choice = table.choice(Precision((8, bits)))
+        assert list(table.price(choice)) == run(arch, table, choice)
+    assert table.price(table.choice(Precision((8, 8))))[0] < 0.5 * table.price(choice)[0]
 
 
 @pytest.mark.parametrize("case", ["composed multipliers", "fallback"])

@@ -64,7 +64,14 @@ class LayerPricer:
     @cached_property
     def start(self) -> Quantities:
         """The quantities of starting and ending an inference of the widest network."""
-        rows = price(self.arch, self.program([len(o) - 1 for o in self.options])).layers
+        return self._start([len(o) - 1 for o in self.options])
+
+    def start_at(self, choice: Choice) -> Quantities:
+        """The same of an assignment: another on a chip whose `overheads.by_precision` tells precisions apart."""
+        return self._start(choice) if self.arch.overheads.by_precision else self.start
+
+    def _start(self, choice: Choice) -> Quantities:
+        rows = price(self.arch, self.program(choice)).layers
         return next((_quantities(r, ()) for r in rows if r.op == "overhead"), (0.0,) * len(QUANTITIES))
 
     @cached_property

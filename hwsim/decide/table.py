@@ -64,8 +64,9 @@ class CostTable:
     (MACs x weight bits x activation bits, HAWQ-V3).
 
     `cells` are layers' rows when the whole network has one pair of widths; `evaluate` prices assignments that mix them.  Both are what
-    `estimate` says, exactly, with one simplification: where a chip keeps weights between inferences, the room that they take from
-    activations is that of the widest network.
+    `estimate` says, exactly, with two simplifications: where a chip keeps weights between inferences, the room that they take from
+    activations is that of the widest network; and so is the start of an inference on a chip whose `overheads.by_precision` tells
+    precisions apart, which `price` alone has as it is.
     """
 
     arch: Arch
@@ -114,7 +115,7 @@ class CostTable:
         if rows is None:
             self._pricer.program(choice)
             raise AssertionError("a program that cannot be lowered says why")
-        return tuple(map(sum, zip(self._pricer.start, *rows.values(), strict=True)))
+        return tuple(map(sum, zip(self._pricer.start_at(choice), *rows.values(), strict=True)))
 
     def program(self, choice: Choice) -> Program:
         """The lowered network at an assignment.  Raises NotDeployable when the chip cannot run it."""
