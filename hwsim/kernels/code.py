@@ -71,6 +71,10 @@ class Code:
         """0, 1, 2 and so on."""
         return self.lanes(ir.Constant(vector_of(kind, lanes), list(range(lanes))), kind)
 
+    def among(self, count: Lanes, lanes: int) -> Lanes:
+        """Which of so many lanes are among the first `count`."""
+        return self.sequence("i32", lanes) < count.to("i32")
+
     def variable(self, first: Lanes) -> Variable:
         return Variable(self, first)
 
@@ -88,8 +92,7 @@ class Code:
     def store_first(self, value: Lanes, address: Lanes, count: Lanes, kind: str = "") -> None:
         """The first `count` lanes to memory."""
         held = value.to(kind or value.kind)
-        order = self.lanes(ir.Constant(ir.VectorType(KINDS["i32"], held.lanes), list(range(held.lanes))), "i32")
-        mask, pointer = order < count.to("i32"), self._pointer(address, held.value.type)
+        mask, pointer = self.among(count, held.lanes), self._pointer(address, held.value.type)
         shape = f"v{held.lanes}{held.kind.replace('u', 'i')}.p0"
         name = f"llvm.masked.store.{shape}"
         kinds = [held.value.type, pointer.type, KINDS["i32"], mask.value.type]

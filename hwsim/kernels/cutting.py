@@ -232,7 +232,7 @@ def count(k: Code, flags: Sums, pixel: Lanes, left: Lanes) -> None:
     for i, row in enumerate(flags):
         real = (pixel + i < k["pixels"]).to("i32")
         for j, f in enumerate(row):
-            mask = (f != 0) & (k.sequence("i32", lanes) < (left - lanes * j).to("i32"))
+            mask = (f != 0) & k.among(left - lanes * j, lanes)
             ones = mask.to("i32") * real
             total = ones if total is None else total + ones
     assert total is not None

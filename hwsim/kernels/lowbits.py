@@ -57,13 +57,12 @@ def _in_place(bits: int, k: Code, sums: Sums, pixels: list[Lanes], weights: Lane
     (row,), lanes, parts = sums, sums[0][0].lanes, 8 // bits
     vectors, made = len(row) // parts, list[Lanes]()
     held = [k.load("i32", weights + 4 * lanes * j, lanes) for j in range(vectors)]
-    for f in range(parts):
-        four, own = k.load("i32", pixels[0] + 4 * f).spread(lanes).bits("u8"), row[f * vectors : (f + 1) * vectors]
-        mask = _bytes(((1 << bits) - 1) << (bits * f))
+    fours = [k.load("i32", pixels[0] + 4 * f).spread(lanes).bits("u8") for f in range(parts)]
+    for f, four in enumerate(fours):
+        own, mask = row[f * vectors : (f + 1) * vectors], _bytes(((1 << bits) - 1) << (bits * f))
         made += [quads(s, four, (w & mask).bits("u8")) for s, w in zip(own, held, strict=True)]
     for f, less in enumerate(row[parts * vectors :]):
-        four = k.load("i32", pixels[0] + 4 * f).spread(lanes).bits("u8")
-        made.append(quads(less, four, less.constant(_bytes(-(1 << (bits * (f + 1) - 1)))).bits("u8")))
+        made.append(quads(less, fours[f], less.constant(_bytes(-(1 << (bits * (f + 1) - 1)))).bits("u8")))
     return [made]
 
 

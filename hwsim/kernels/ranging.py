@@ -27,7 +27,7 @@ def symmetric(rounded: Callable[..., Any]) -> str:
         most = k.variable(k.number("f32", 0.0, lanes))
         with k.loop(k["count"], step=lanes) as i:
             size = k.load("f32", x + 4 * i, lanes).call("fabs")
-            inside = k.sequence("i32", lanes) < (k["count"] - i).to("i32")
+            inside = k.among(k["count"] - i, lanes)
             most.set(inside.select(size.at_least(most.get()), most.get()))
         largest = most.get().reduce("fmax")
         some = (largest == 0.0).select(one, largest)
@@ -48,7 +48,7 @@ def asymmetric() -> str:
     lanes, one, nothing = host.lanes(), k.number("f32", 1.0), k.number("f32", 0.0)
     x, low, high = k.arena + k["x"], *(k.variable(k.number("f32", 0.0, lanes)) for _ in range(2))
     with k.loop(k["count"], step=lanes) as i:
-        inside = k.sequence("i32", lanes) < (k["count"] - i).to("i32")
+        inside = k.among(k["count"] - i, lanes)
         v = inside.select(k.load("f32", x + 4 * i, lanes), nothing.spread(lanes))
         low.set(v.at_most(low.get()))
         high.set(v.at_least(high.get()))

@@ -36,7 +36,7 @@ def softmax(kind: str, y_kind: str, addend: Callable[..., Any], out: Callable[..
         total = k.variable(k.number("i32", 0, lanes))
         with k.loop(k["columns"], step=lanes) as i:
             part = addend(k.load("i32", scratch + 4 * i, lanes))
-            total.set(total.get() + _valid(k, i).select(part, part.constant(0)))
+            total.set(total.get() + k.among(k["columns"] - i, lanes).select(part, part.constant(0)))
         whole = total.get().to("i64").reduce("add")
         with k.loop(k["columns"], step=lanes) as i:
             value = out(k.load("i32", scratch + 4 * i, lanes), whole, reciprocals, k["low"].to("i32")).to("i32")
@@ -87,13 +87,8 @@ def _largest(k: Code, kind: str, x: Lanes) -> Lanes:
     top = k.variable(first)
     with k.loop(k["columns"], step=host.lanes()) as i:
         numbers = k.load(kind, x + k.size(kind) * i, host.lanes()).to("i32")
-        top.set(top.get().at_least(_valid(k, i).select(numbers, first)))
+        top.set(top.get().at_least(k.among(k["columns"] - i, host.lanes()).select(numbers, first)))
     return top.get().reduce("smax")
-
-
-def _valid(k: Code, i: Lanes) -> Lanes:
-    """Which lanes from column `i` on are of the row."""
-    return k.sequence("i32", host.lanes()) < (k["columns"] - i).to("i32")
 
 
 def _store(k: Code, y_kind: str, row: Lanes, i: Lanes, value: Lanes) -> None:
@@ -114,20 +109,16 @@ def softmax_float(exponential: Callable[..., Any]) -> str:
         first = k.load("f32", x).spread(FLOAT_LANES)
         top, total = k.variable(first), k.variable(k.number("f32", 0.0, FLOAT_LANES))
         with k.loop(k["columns"], step=FLOAT_LANES) as i:
-            top.set(top.get().at_least(_inside(k, i).select(k.load("f32", x + 4 * i, FLOAT_LANES), first)))
+            top.set(top.get().at_least(k.among(k["columns"] - i, FLOAT_LANES).select(k.load("f32", x + 4 * i, FLOAT_LANES), first)))
         most = top.get().reduce("fmax")
         with k.loop(k["columns"], step=FLOAT_LANES) as i:
             e = exponential((k.load("f32", x + 4 * i, FLOAT_LANES) - most) * beta)
-            total.set(total.get() + _inside(k, i).select(e, e.constant(0)))
+            total.set(total.get() + k.among(k["columns"] - i, FLOAT_LANES).select(e, e.constant(0)))
             k.store_first(e, y + 4 * i, k["columns"] - i)
         inverse = 1.0 / _paired(total.get())
         with k.loop(k["columns"], step=FLOAT_LANES) as i:
             k.store_first(k.load("f32", y + 4 * i, FLOAT_LANES) * inverse, y + 4 * i, k["columns"] - i)
     return k.finished()
-
-
-def _inside(k: Code, i: Lanes) -> Lanes:
-    return k.sequence("i32", FLOAT_LANES) < (k["columns"] - i).to("i32")
 
 
 def _paired(v: Lanes) -> Lanes:

@@ -208,22 +208,17 @@ class Desk:
         if tensor.constant is None:
             return replace(self.operand(self.place(tensor)), tensor=tensor)
         kind, bias = storage_of(tensor) or ("", 0)
-        numbers = np.ascontiguousarray((tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind]))
-        return Source(self.keep(np.pad(numbers.ravel(), (0, ALIGN))), moving.ABSOLUTE, kind, tensor.shape, numbers.strides, bias, tensor)
+        return self.numbers((tensor.constant.array.astype(np.int64) - bias).astype(DTYPES[kind]), kind, bias, tensor)
 
     def real(self, tensor: Tensor) -> Source:
         """A float32 tensor as an operand; of a constant its real numbers."""
         return self.source(tensor) if tensor.constant is None else self.numbers(real_constant(tensor))
 
-    def numbers(self, array: Array) -> Source:
-        """Constant real numbers as an operand."""
-        held = np.ascontiguousarray(array, np.float32)
-        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), moving.ABSOLUTE, "f32", held.shape, held.strides, 0)
-
-    def whole(self, array: Array) -> Source:
-        """Constant int32 numbers as an operand."""
-        held = np.ascontiguousarray(array, np.int32)
-        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), True, "i32", held.shape, held.strides, 0)
+    def numbers(self, array: Array, kind: str = "f32", bias: int = 0, tensor: Tensor | None = None) -> Source:
+        """Constant numbers, in memory less the bias, as an operand."""
+        held = np.ascontiguousarray(array, DTYPES[kind])
+        shape = held.shape if tensor is None else tensor.shape
+        return Source(self.keep(np.pad(held.ravel(), (0, ALIGN))), moving.ABSOLUTE, kind, shape, held.strides, bias, tensor)
 
     def keep(self, array: Array) -> int:
         """The address of a constant, which lives as long as the program; equal ones are kept once, small ones side by side."""

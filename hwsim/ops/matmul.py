@@ -254,7 +254,7 @@ def real(step: Step, desk: Desk) -> bool:
     q = stored.inputs[1].quant if stored.inputs[1] else None
     assert q is not None
     columns = (w.constant.array.astype(np.int64) - q.spread(q.zero_point, w.shape)).sum(0).astype(np.int32)
-    target, sides = desk.operand(desk.place(y)), [desk.source(zero), desk.whole(columns)]
+    target, sides = desk.operand(desk.place(y)), [desk.source(zero), desk.numbers(columns, "i32")]
     return desk.walk(reals.less_product, y.shape, [target, *sides], target, zero_bias=sides[0].bias)
 
 
