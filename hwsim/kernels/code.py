@@ -99,6 +99,27 @@ class Code:
         known = self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(ir.VoidType(), kinds), name)
         self.builder.call(known, [held.value, pointer, ir.Constant(KINDS["i32"], 1), mask.value])
 
+    def load_first(self, kind: str, address: Lanes, count: Lanes, lanes: int) -> Lanes:
+        """The first `count` of so many numbers in memory, zeros behind them; what lies there is not touched."""
+        shape, mask = vector_of(kind, lanes), self.among(count, lanes)
+        name = f"llvm.masked.load.v{lanes}{kind.replace('u', 'i')}.p0"
+        none = ir.Constant(shape, [0] * lanes)
+        kinds = [shape.as_pointer(), KINDS["i32"], mask.value.type, shape]
+        known = self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(shape, kinds), name)
+        return self.lanes(self.builder.call(known, [self._pointer(address, shape), ir.Constant(KINDS["i32"], 1), mask.value, none]), kind)
+
+    def machine(self, name: str, *operands: int | Lanes) -> None:
+        """An instruction without a result by its name in LLVM: numbers of registers, addresses (before other words) and words."""
+        made, pointed = [], False
+        for o in operands:
+            if isinstance(o, int):
+                made.append(ir.Constant(KINDS["u8"], o))
+            else:
+                made.append(o.value if pointed else self._pointer(o, KINDS["u8"]))
+                pointed = True
+        known = self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(ir.VoidType(), [m.type for m in made]), name)
+        self.builder.call(known, made)
+
     def _pointer(self, address: Lanes, shape: Any) -> Any:
         return self.builder.inttoptr(address.value, shape.as_pointer())
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from functools import cache
 
-__all__ = ["features", "has", "host_cpu", "lanes", "registers"]
+__all__ = ["amx", "features", "has", "host_cpu", "lanes", "registers"]
 
 
 def host_cpu() -> tuple[str, str]:
@@ -50,3 +51,15 @@ def lanes() -> int:
 def registers() -> int:
     """Vector registers."""
     return 32 if lanes() == 16 else 16
+
+
+PERMIT, TILE_DATA, ARCH_PRCTL = 0x1023, 18, 158  # ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA and the call's number (Linux, x86-64)
+
+
+@cache
+def amx() -> bool:
+    """Whether the processor multiplies tiles of bytes and the system lets this process: Linux wants to be asked
+    (Documentation/arch/x86/xstate.rst)."""
+    if not has("amx-tile", "amx-int8") or lanes() < 16:
+        return False
+    return bool(ctypes.CDLL(None).syscall(ARCH_PRCTL, PERMIT, TILE_DATA) == 0)

@@ -15,7 +15,7 @@ from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way, straight
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["TILE_ARGS", "tile"]
+__all__ = ["TILE_ARGS", "entry", "store", "tile"]
 
 TILE_ARGS = (
     "x",  # arena offset of the input
@@ -55,8 +55,8 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) ->
         k.loop((first + k["block"]).at_most(panels), start=first) as panel,
     ):
         places = [(pixel + i).at_most(k["pixels"] - 1) for i in range(rows)]
-        x = [k.arena + k["x"] + image * k["x_image"] + _entry(k, "x_table", p) for p in places]
-        y = [k.arena + k["y"] + image * k["y_image"] + _entry(k, "y_table", p) for p in places]
+        x = [k.arena + k["x"] + image * k["x_image"] + entry(k, "x_table", p) for p in places]
+        y = [k.arena + k["y"] + image * k["y_image"] + entry(k, "y_table", p) for p in places]
         channel = panel * width
         weights, lanes = k["weights"] + panel * panel_bytes, host.lanes()
         start = [k.load("i32", k["start"] + 4 * channel + 4 * lanes * j, lanes) for j in range(vectors)]
@@ -65,11 +65,12 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) ->
         else:
             sums, flags = cut.sums(k, dot, x, weights, start, panel)
             count(k, flags, pixel, k["channels"] - channel)
-        _store(k, way, sums, y, channel)
+        store(k, way, sums, y, channel)
     return k.finished()
 
 
-def _entry(k: Code, table: str, index: Lanes) -> Lanes:
+def entry(k: Code, table: str, index: Lanes) -> Lanes:
+    """A byte offset of a table."""
     return k.load("i32", k[table] + 4 * index, align=4).to("i64")
 
 
@@ -79,7 +80,7 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
     held = [[k.variable(s) for s in begin] for _ in pixels]
     at = k.variable(weights)
     with k.loop(k["taps"]) as tap:
-        offset = _entry(k, "tap_table", tap)
+        offset = entry(k, "tap_table", tap)
         run = [p + offset for p in pixels]
         with k.loop(k["steps"]) as step:
             here = [p + dot.x_bytes * step for p in run]
@@ -92,7 +93,7 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
     return [close([v.get() for v in row], start) for row in held]
 
 
-def _store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
+def store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
     """The way out of every sum: four vectors at once where the way allows."""
     if way.rescale is None:
         _store_each(k, way, sums, y, channel)

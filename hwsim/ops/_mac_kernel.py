@@ -27,6 +27,7 @@ from collections.abc import Callable
 
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_amx import amx
 from hwsim.ops._route_bits import bits
 from hwsim.ops._route_cut import cut
 from hwsim.ops._route_deep import deep
@@ -38,7 +39,7 @@ from hwsim.ops._route_wide import wide
 
 __all__ = ["ROUTES", "emit_mac"]
 
-ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, tiles, cut, deep, wide, steps)
+ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, amx, tiles, cut, deep, wide, steps)
 
 
 def emit_mac(mac: Mac, desk: Desk) -> bool:

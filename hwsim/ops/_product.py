@@ -14,8 +14,9 @@ from hwsim.kernels.packing import padded
 from hwsim.kernels.tile import TILE_ARGS, tile
 from hwsim.ops._lowering import WIDTHS, Desk, Place
 from hwsim.ops._mac import epilogue
+from hwsim.ops._mac_group import wrapped32
 from hwsim.ops._mac_plan import finishing_of, rows_of, way_out
-from hwsim.ops._route_tiles import CACHED, tile_shape, wrapped32
+from hwsim.ops._route_tiles import CACHED, tile_shape
 from hwsim.program import Step
 from hwsim.quant import Array
 

@@ -18,8 +18,9 @@ from hwsim.kernels.packing import packed
 from hwsim.kernels.widening import WIDEN_ARGS, twice
 from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first, steps_in
 from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_group import runs_of
 from hwsim.ops._mac_plan import Mac
-from hwsim.ops._route_tiles import emit_tiles, runs_of, scaled, widened
+from hwsim.ops._route_tiles import emit_tiles, scaled, widened
 from hwsim.program import Accumulator
 from hwsim.quant import Array
 

@@ -10,8 +10,9 @@ from hwsim.kernels.cutting_wide import Wide
 from hwsim.kernels.dots import PAIRS
 from hwsim.ops._cut_plan import CutPlan
 from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_group import runs_of
 from hwsim.ops._mac_plan import Mac
-from hwsim.ops._route_tiles import emit_tiles, runs_of, widened
+from hwsim.ops._route_tiles import emit_tiles, widened
 from hwsim.quant import Array
 
 __all__ = ["deep"]

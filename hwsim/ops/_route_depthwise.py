@@ -12,8 +12,9 @@ from hwsim.kernels.depthwise import DEPTHWISE_ARGS, depthwise, order
 from hwsim.kernels.dots import U8S8, Dot
 from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import Desk
+from hwsim.ops._mac_group import offsets_table, wrapped32
 from hwsim.ops._mac_plan import Mac, way_out
-from hwsim.ops._route_tiles import any_order_dot, offsets_table, widened, wrapped32
+from hwsim.ops._route_tiles import any_order_dot, widened
 from hwsim.ops._weave import best_weave
 from hwsim.quant import Array
 

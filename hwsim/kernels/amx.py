@@ -1,0 +1,100 @@
+"""The micro-kernel on AMX (Intel SDM, chapter "Advanced Matrix Extensions"): sums of 32 pixels by one or two vectors of output channels
+in tile registers.
+
+A product of tiles is 16 pixels by 64 input channels by 16 outputs in one instruction, so the rows of the tile of pixels are gathered
+first: the numbers of all taps of a pixel lie side by side then, and one row after the other.  Weights are packed as tiles, and a
+block of panels stays in the second-level cache while all pixels pass.
+"""
+
+from __future__ import annotations
+
+from hwsim.kernels.code import Code
+from hwsim.kernels.finishing import WAY_ARGS, Way
+from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.tile import entry, store
+
+__all__ = ["AMX_ARGS", "CONFIG", "DEPTH", "PIXELS", "ROWS", "row_bytes", "tiles"]
+
+ROWS, DEPTH, PIXELS = 16, 64, 32  # of a tile register: rows, and bytes of a row; pixels whose sums are held together
+TILE = ROWS * DEPTH
+CONFIG = bytes([1, *[0] * 15, *[DEPTH, 0] * 8, *[0] * 16, *[ROWS] * 8, *[0] * 8])  # palette 1: eight whole tiles
+AMX_ARGS = (
+    *("x", "y", "images", "x_image", "y_image", "x_table", "y_table", "pixels", "tap_table", "taps"),  # as in TILE_ARGS
+    "run",  # bytes of a run of taps
+    "chunks",  # tiles that hold a pixel's numbers
+    "weights",  # address of packed weights: [panel][chunk][vector] tiles of [16 fours of channels][16 outputs][4]
+    "start",
+    "channels",
+    "block",
+    "rows",  # arena offset of scratch memory for PIXELS rows of `row_bytes`
+    "sums",  # arena offset of scratch memory for the sums: PIXELS x vectors x 16 of int32
+    "config",  # address of CONFIG
+    *WAY_ARGS,
+)
+FIRST_X, FIRST_W = 4, 6  # tile registers of pixels and of weights, behind those of sums
+
+
+def row_bytes(chunks: int) -> int:
+    """Bytes from one gathered row to the next: room for a vector that passes the end, in another cache set than the row before."""
+    return (chunks + 1) * DEPTH
+
+
+def tiles(vectors: int, way: Way) -> str:
+    """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels."""
+    k = Code(AMX_ARGS)
+    width = 16 * vectors
+    panels = (k["channels"] + (width - 1)) // width
+    k.machine("llvm.x86.ldtilecfg", k["config"])
+    with k.loop(k["images"]) as image, k.loop(panels, step=k["block"]) as first, k.loop(k["pixels"], step=PIXELS) as pixel:
+        left = (k["pixels"] - pixel).at_most(PIXELS)
+        _gather(k, image, pixel, left)
+        with k.loop((first + k["block"]).at_most(panels), start=first) as panel:
+            with k.otherwise(left > ROWS) as (both, one):
+                with both:
+                    _multiply(k, panel, 2, vectors)
+                with one:
+                    _multiply(k, panel, 1, vectors)
+            _finish(k, way, image, pixel, left, panel * width, vectors)
+    k.machine("llvm.x86.tilerelease")
+    return k.finished()
+
+
+def _gather(k: Code, image: Lanes, pixel: Lanes, left: Lanes) -> None:
+    """The numbers under the window of each pixel, side by side; what lies behind the last meets weights of zero."""
+    whole, tail = k["run"] & -DEPTH, k["run"] & (DEPTH - 1)
+    x, stride = k.arena + k["x"] + image * k["x_image"], (k["chunks"] + 1) * DEPTH
+    with k.loop(left) as row:
+        source, target = x + entry(k, "x_table", pixel + row), k.arena + k["rows"] + row * stride
+        with k.loop(k["taps"]) as tap:
+            run, own = source + entry(k, "tap_table", tap), target + tap * k["run"]
+            with k.loop(whole, step=DEPTH) as i:
+                k.store(k.load("u8", run + i, DEPTH), own + i)
+            with k.when(tail > 0):
+                k.store(k.load_first("u8", run + whole, tail, DEPTH), own + whole)
+
+
+def _multiply(k: Code, panel: Lanes, high: int, vectors: int) -> None:
+    """The sums of `high` x 16 pixels, to memory."""
+    x, stride = k.arena + k["rows"], (k["chunks"] + 1) * DEPTH
+    weights = k["weights"] + panel * k["chunks"] * (vectors * TILE)
+    sums = [(i, j, 2 * i + j) for i in range(high) for j in range(vectors)]
+    for _, j, register in sums:
+        k.machine("llvm.x86.tileloadd64", register, k["start"] + 64 * (panel * vectors + j), k.number("i64", 0))
+    with k.loop(k["chunks"]) as chunk:
+        for j in range(vectors):
+            k.machine("llvm.x86.tileloadd64", FIRST_W + j, weights + TILE * (vectors * chunk + j), k.number("i64", DEPTH))
+        for i in range(high):
+            k.machine("llvm.x86.tileloadd64", FIRST_X + i, x + DEPTH * chunk + ROWS * i * stride, stride)
+        for i, j, register in sums:
+            k.machine("llvm.x86.tdpbusd", register, FIRST_X + i, FIRST_W + j)
+    for i, j, register in sums:
+        k.machine("llvm.x86.tilestored64", register, k.arena + k["sums"] + 64 * (ROWS * vectors * i + j), k.number("i64", 64 * vectors))
+
+
+def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, channel: Lanes, vectors: int) -> None:
+    """The way out of the sums in memory, four vectors at a time."""
+    high, y = 4 // vectors, k.arena + k["y"] + image * k["y_image"]
+    with k.loop(left, step=high) as row:
+        places = [(row + i).at_most(left - 1) for i in range(high)]
+        held = [[k.load("i32", k.arena + k["sums"] + 64 * (vectors * p + j), 16) for j in range(vectors)] for p in places]
+        store(k, way, held, [y + entry(k, "y_table", pixel + p) for p in places], channel)
