@@ -8,6 +8,8 @@ block of panels stays in the second-level cache while all pixels pass.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from hwsim.kernels.code import Code
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
@@ -26,8 +28,8 @@ AMX_ARGS = (
     "start",
     "channels",
     "block",
-    "rows",  # arena offset of scratch memory for PIXELS rows of `row_bytes`
-    "sums",  # arena offset of scratch memory for the sums: PIXELS x vectors x 16 of int32
+    "rows",  # arena offset of scratch memory for PIXELS rows of `row_bytes`; where pixels lie evenly, the bytes from one to the next
+    "sums",  # arena offset of scratch memory for the sums of two panels: 2 x PIXELS x vectors x 16 of int32
     "config",  # address of CONFIG
     *WAY_ARGS,
 )
@@ -39,62 +41,82 @@ def row_bytes(chunks: int) -> int:
     return (chunks + 1) * DEPTH
 
 
-def tiles(vectors: int, way: Way) -> str:
-    """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels."""
+def tiles(vectors: int, way: Way, even: bool) -> str:
+    """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels.
+
+    Pixels that lie `even`ly, each in one run of taps, are multiplied where they are; the last tile begins earlier then, if it can, so that
+    it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
+    """
     k = Code(AMX_ARGS)
     width = 16 * vectors
     panels = (k["channels"] + (width - 1)) // width
     k.machine("llvm.x86.ldtilecfg", k["config"])
-    with k.loop(k["images"]) as image, k.loop(panels, step=k["block"]) as first, k.loop(k["pixels"], step=PIXELS) as pixel:
+    with k.loop(k["images"]) as image, k.loop(panels, step=k["block"]) as first, k.loop(k["pixels"], step=PIXELS) as tile:
+        pixel = tile.at_most((k["pixels"] - PIXELS).at_least(0)) if even else tile
         left = (k["pixels"] - pixel).at_most(PIXELS)
-        _gather(k, image, pixel, left)
-        with k.loop((first + k["block"]).at_most(panels), start=first) as panel:
-            with k.otherwise(left > ROWS) as (both, one):
+        x = k.arena + k["x"] + image * k["x_image"]
+        rows = Rows(x + entry(k, "x_table", pixel), k["rows"]) if even else _gather(k, x, pixel, left)
+        last = (first + k["block"]).at_most(panels)
+        with k.loop(last + 1, start=first) as panel:
+            with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
                 with both:
-                    _multiply(k, panel, 2, vectors)
+                    _multiply(k, rows, panel, 2, vectors)
                 with one:
-                    _multiply(k, panel, 1, vectors)
-            _finish(k, way, image, pixel, left, panel * width, vectors)
+                    _multiply(k, rows, panel, 1, vectors)
+            with k.when(panel > first):
+                _finish(k, way, image, pixel, left, panel - 1, vectors)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
 
 
-def _gather(k: Code, image: Lanes, pixel: Lanes, left: Lanes) -> None:
+class Rows(NamedTuple):
+    """The numbers of the pixels of a tile: the address of the first's, and the bytes from one to the next."""
+
+    first: Lanes
+    stride: Lanes
+
+
+def _gather(k: Code, x: Lanes, pixel: Lanes, left: Lanes) -> Rows:
     """The numbers under the window of each pixel, side by side; what lies behind the last meets weights of zero."""
     whole, tail = k["run"] & -DEPTH, k["run"] & (DEPTH - 1)
-    x, stride = k.arena + k["x"] + image * k["x_image"], (k["chunks"] + 1) * DEPTH
+    rows = Rows(k.arena + k["rows"], (k["chunks"] + 1) * DEPTH)
     with k.loop(left) as row:
-        source, target = x + entry(k, "x_table", pixel + row), k.arena + k["rows"] + row * stride
+        source, target = x + entry(k, "x_table", pixel + row), rows.first + row * rows.stride
         with k.loop(k["taps"]) as tap:
             run, own = source + entry(k, "tap_table", tap), target + tap * k["run"]
             with k.loop(whole, step=DEPTH) as i:
                 k.store(k.load("u8", run + i, DEPTH), own + i)
             with k.when(tail > 0):
                 k.store(k.load_first("u8", run + whole, tail, DEPTH), own + whole)
+    return rows
 
 
-def _multiply(k: Code, panel: Lanes, high: int, vectors: int) -> None:
+def _sums(k: Code, panel: Lanes, vectors: int) -> Lanes:
+    """Where a panel's sums are kept: in turn."""
+    return k.arena + k["sums"] + (panel & 1) * (64 * vectors * PIXELS)
+
+
+def _multiply(k: Code, rows: Rows, panel: Lanes, high: int, vectors: int) -> None:
     """The sums of `high` x 16 pixels, to memory."""
-    x, stride = k.arena + k["rows"], (k["chunks"] + 1) * DEPTH
-    weights = k["weights"] + panel * k["chunks"] * (vectors * TILE)
+    weights, kept = k["weights"] + panel * k["chunks"] * (vectors * TILE), _sums(k, panel, vectors)
     sums = [(i, j, 2 * i + j) for i in range(high) for j in range(vectors)]
     for _, j, register in sums:
         k.machine("llvm.x86.tileloadd64", register, k["start"] + 64 * (panel * vectors + j), k.number("i64", 0))
     with k.loop(k["chunks"]) as chunk:
         for j in range(vectors):
-            k.machine("llvm.x86.tileloadd64", FIRST_W + j, weights + TILE * (vectors * chunk + j), k.number("i64", DEPTH))
+            k.machine("llvm.x86.tileloaddt164", FIRST_W + j, weights + TILE * (vectors * chunk + j), k.number("i64", DEPTH))
         for i in range(high):
-            k.machine("llvm.x86.tileloadd64", FIRST_X + i, x + DEPTH * chunk + ROWS * i * stride, stride)
+            k.machine("llvm.x86.tileloadd64", FIRST_X + i, rows.first + DEPTH * chunk + ROWS * i * rows.stride, rows.stride)
         for i, j, register in sums:
             k.machine("llvm.x86.tdpbusd", register, FIRST_X + i, FIRST_W + j)
     for i, j, register in sums:
-        k.machine("llvm.x86.tilestored64", register, k.arena + k["sums"] + 64 * (ROWS * vectors * i + j), k.number("i64", 64 * vectors))
+        k.machine("llvm.x86.tilestored64", register, kept + 64 * (ROWS * vectors * i + j), k.number("i64", 64 * vectors))
 
 
-def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, channel: Lanes, vectors: int) -> None:
+def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int) -> None:
     """The way out of the sums in memory, four vectors at a time."""
-    high, y = 4 // vectors, k.arena + k["y"] + image * k["y_image"]
+    high, y, kept = 4 // vectors, k.arena + k["y"] + image * k["y_image"], _sums(k, panel, vectors)
     with k.loop(left, step=high) as row:
         places = [(row + i).at_most(left - 1) for i in range(high)]
-        held = [[k.load("i32", k.arena + k["sums"] + 64 * (vectors * p + j), 16) for j in range(vectors)] for p in places]
-        store(k, way, held, [y + entry(k, "y_table", pixel + p) for p in places], channel)
+        held = [[k.load("i32", kept + 64 * (vectors * p + j), 16) for j in range(vectors)] for p in places]
+        store(k, way, held, [y + entry(k, "y_table", pixel + p) for p in places], panel * (16 * vectors))

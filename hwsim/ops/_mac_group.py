@@ -37,6 +37,18 @@ class Group:
     def pixels(self) -> int:
         return self.phase[0].count * self.phase[1].count
 
+    @property
+    def reads(self) -> Array:
+        """Byte offsets of each pixel's first input."""
+        x = self.mac.x
+        return offsets_table(*(np.arange(p.count) * p.stride * s for p, s in zip(self.phase, (x.row, x.column), strict=True)))
+
+    @property
+    def even(self) -> int:
+        """Bytes from one pixel's input to the next, 0 where they are not always as many."""
+        steps = set(np.diff(self.reads).tolist())
+        return steps.pop() if len(steps) == 1 else 0
+
     def start(self, offset: int = 0) -> Array:
         """What each output's sum starts from: the bias and the correction for the zero point of the input, and `offset`."""
         zero = self.mac.x_zero - self.mac.x.bias
@@ -51,7 +63,6 @@ class Group:
     def args(self, desk: Desk, start: Array, width: int) -> dict[str, int]:
         """What every micro-kernel is told: where pixels, taps and outputs lie, and what sums start from."""
         x, y = self.mac.x, self.mac.y
-        reads = [np.arange(p.count) * p.stride * s for p, s in zip(self.phase, (x.row, x.column), strict=True)]
         writes = [(p.first + np.arange(p.count) * p.every) * s for p, s in zip(self.phase, (y.row, y.column), strict=True)]
         return {
             "x": x.offset + self.index * self.channels * x.size,
@@ -59,7 +70,7 @@ class Group:
             "images": x.images,
             "x_image": x.image,
             "y_image": y.image,
-            "x_table": desk.keep(offsets_table(*reads)),
+            "x_table": desk.keep(self.reads),
             "y_table": desk.keep(offsets_table(*writes)),
             "pixels": self.pixels,
             "tap_table": desk.keep(self.offsets),

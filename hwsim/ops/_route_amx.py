@@ -38,17 +38,18 @@ def _emit(group: Group, desk: Desk) -> None:
     outputs, runs, run = group.runs.shape
     vectors, chunks = (1 if outputs <= 16 else 2), -(-runs * run // DEPTH)
     way, way_args = group.way_out(desk, 16 * vectors)
+    even = group.even if runs == 1 else 0
     args = group.args(desk, group.start(), 16 * vectors) | {
         "run": run,
         "chunks": chunks,
         "weights": desk.keep(as_tiles(group.runs.reshape(outputs, -1), vectors, desk.memory)),
         "block": max(CACHED // max(vectors * ROWS * DEPTH * chunks, 1), 1),
-        "rows": desk.work(PIXELS * row_bytes(chunks)),
-        "sums": desk.work(4 * 16 * PIXELS * vectors),
+        "rows": even or desk.work(PIXELS * row_bytes(chunks)),
+        "sums": desk.work(2 * 4 * 16 * PIXELS * vectors),
         "config": desk.keep(np.frombuffer(CONFIG, np.uint8)),
         **way_args,
     }
-    desk.call_named(Kernel(tiles, (vectors, way)), AMX_ARGS, args)
+    desk.call_named(Kernel(tiles, (vectors, way, bool(even))), AMX_ARGS, args)
 
 
 def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:
