@@ -24,7 +24,8 @@ AMX_ARGS = (
     *("x", "y", "images", "x_image", "y_image", "x_table", "y_table", "pixels", "tap_table", "taps"),  # as in TILE_ARGS
     "run",  # bytes of a run of taps
     "chunks",  # tiles that hold a pixel's numbers
-    "weights",  # address of packed weights: [panel][chunk][vector] tiles of [16 fours of channels][16 outputs][4]
+    "weights",  # address of packed weights: [panel][chunk][vector] tiles of [16 fours of channels][16 outputs][4], or of their fields
+    "unpacked",  # arena offset of scratch memory for a block of them
     "start",
     "channels",
     "block",
@@ -41,32 +42,51 @@ def row_bytes(chunks: int) -> int:
     return (chunks + 1) * DEPTH
 
 
-def tiles(vectors: int, way: Way, even: bool) -> str:
+def tiles(vectors: int, way: Way, even: bool, bits: int) -> str:
     """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels.
 
-    Pixels that lie `even`ly, each in one run of taps, are multiplied where they are; the last tile begins earlier then, if it can, so that
-    it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
+    Weights of 8 `bits` are tiles; those of 4, 2 or 1 are made tiles once for each block.
+
+    Pixels that lie `even`ly, at least PIXELS and each in one run of taps, are multiplied where they are; the last tile begins earlier then,
+    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
     """
     k = Code(AMX_ARGS)
     width = 16 * vectors
     panels = (k["channels"] + (width - 1)) // width
     k.machine("llvm.x86.ldtilecfg", k["config"])
-    with k.loop(k["images"]) as image, k.loop(panels, step=k["block"]) as first, k.loop(k["pixels"], step=PIXELS) as tile:
-        pixel = tile.at_most((k["pixels"] - PIXELS).at_least(0)) if even else tile
-        left = (k["pixels"] - pixel).at_most(PIXELS)
-        x = k.arena + k["x"] + image * k["x_image"]
-        rows = Rows(x + entry(k, "x_table", pixel), k["rows"]) if even else _gather(k, x, pixel, left)
+    panel_bytes = k["chunks"] * (vectors * TILE)
+    with k.loop(panels, step=k["block"]) as first:
         last = (first + k["block"]).at_most(panels)
-        with k.loop(last + 1, start=first) as panel:
-            with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
-                with both:
-                    _multiply(k, rows, panel, 2, vectors)
-                with one:
-                    _multiply(k, rows, panel, 1, vectors)
-            with k.when(panel > first):
-                _finish(k, way, image, pixel, left, panel - 1, vectors)
+        weights = _unpacked(k, first * panel_bytes, last * panel_bytes, bits)
+        with k.loop(k["images"]) as image, k.loop(k["pixels"], step=PIXELS) as tile:
+            pixel = tile.at_most(k["pixels"] - PIXELS) if even else tile
+            left = (k["pixels"] - pixel).at_most(PIXELS)
+            x = k.arena + k["x"] + image * k["x_image"]
+            rows = Rows(x + entry(k, "x_table", pixel), k["rows"]) if even else _gather(k, x, pixel, left)
+            with k.loop(last + 1, start=first) as panel:
+                with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
+                    with both:
+                        _multiply(k, rows, weights + panel * panel_bytes, panel, 2, vectors)
+                    with one:
+                        _multiply(k, rows, weights + panel * panel_bytes, panel, 1, vectors)
+                with k.when(panel > first):
+                    _finish(k, way, image, pixel, left, panel - 1, vectors)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
+
+
+def _unpacked(k: Code, first: Lanes, last: Lanes, bits: int) -> Lanes:
+    """Where the tiles of all panels would begin, of which those of the bytes from `first` to `last` are there."""
+    if bits == 8:
+        return k["weights"]
+    fields, step, half = 8 // bits, 2 if bits == 1 else 1, 1 << max(bits - 1, 0)
+    whole = k.arena + k["unpacked"] - first
+    with k.loop(last, start=first, step=fields * DEPTH) as i:
+        held = k.load("i16", k["weights"] + i // fields, DEPTH // 2)
+        for f in range(fields):
+            number = ((held >> (bits * f)).bits("u8") & ((1 << bits) - 1)) * step - half
+            k.store(number, whole + i + DEPTH * f)
+    return whole
 
 
 class Rows(NamedTuple):
@@ -96,9 +116,9 @@ def _sums(k: Code, panel: Lanes, vectors: int) -> Lanes:
     return k.arena + k["sums"] + (panel & 1) * (64 * vectors * PIXELS)
 
 
-def _multiply(k: Code, rows: Rows, panel: Lanes, high: int, vectors: int) -> None:
+def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vectors: int) -> None:
     """The sums of `high` x 16 pixels, to memory."""
-    weights, kept = k["weights"] + panel * k["chunks"] * (vectors * TILE), _sums(k, panel, vectors)
+    kept = _sums(k, panel, vectors)
     sums = [(i, j, 2 * i + j) for i in range(high) for j in range(vectors)]
     for _, j, register in sums:
         k.machine("llvm.x86.tileloadd64", register, k["start"] + 64 * (panel * vectors + j), k.number("i64", 0))

@@ -15,41 +15,52 @@ from hwsim.ops._mac_plan import Mac
 from hwsim.ops._route_tiles import any_order_dot
 from hwsim.quant import Array
 
-__all__ = ["amx"]
+__all__ = ["amx", "emit_amx", "fills"]
 
 CACHED = 1 << 20  # bytes of packed weights that pass over all pixels together: half of the second-level cache
+LEAST_DEPTH, LEAST_PIXELS, LEAST = 48, 8, 1 << 17  # channels under a window, pixels, and products from which tiles are filled enough
 
 
 def amx(mac: Mac, desk: Desk) -> bool:
     """The route: as `tiles`, for products of enough pixels, outputs and channels to fill tiles."""
-    if not host.amx() or any_order_dot(mac) is not U8S8 or not _fills(mac):
+    if not fills(mac) or any_order_dot(mac) is not U8S8:
         return False
-    for group in groups_of(mac, mac.removed):
-        _emit(group, desk)
+    emit_amx(mac, desk, 8)
     return True
 
 
-def _fills(mac: Mac) -> bool:
-    depth = int(np.prod(mac.weights.shape[2:]))
-    return mac.y.rows * mac.y.columns >= ROWS and mac.outputs >= 16 and depth >= DEPTH // 2
+def fills(mac: Mac) -> bool:
+    """Whether the processor has tiles and a product is large enough for them to be faster than vectors."""
+    pixels, depth = mac.y.rows * mac.y.columns, int(np.prod(mac.weights.shape[2:]))
+    return host.amx() and depth >= LEAST_DEPTH and pixels >= LEAST_PIXELS and pixels * depth * mac.outputs >= LEAST
 
 
-def _emit(group: Group, desk: Desk) -> None:
+def emit_amx(mac: Mac, desk: Desk, bits: int) -> None:
+    """Calls of the micro-kernel, whose weights without their zero points are kept in `bits` bits (those of one bit are -1 and 1)."""
+    for group in groups_of(mac, mac.removed):
+        _emit(group, desk, bits)
+
+
+def _emit(group: Group, desk: Desk, bits: int) -> None:
     outputs, runs, run = group.runs.shape
     vectors, chunks = (1 if outputs <= 16 else 2), -(-runs * run // DEPTH)
+    panel_bytes = vectors * ROWS * DEPTH * chunks
+    block = max(CACHED // max(panel_bytes, 1), 1)
     way, way_args = group.way_out(desk, 16 * vectors)
-    even = group.even if runs == 1 else 0
+    even = group.even if runs == 1 and group.pixels >= PIXELS else 0
+    held = as_tiles(group.runs.reshape(outputs, -1), vectors, desk.memory if bits == 8 else Memory())
     args = group.args(desk, group.start(), 16 * vectors) | {
         "run": run,
         "chunks": chunks,
-        "weights": desk.keep(as_tiles(group.runs.reshape(outputs, -1), vectors, desk.memory)),
-        "block": max(CACHED // max(vectors * ROWS * DEPTH * chunks, 1), 1),
+        "weights": desk.keep(held if bits == 8 else as_fields(held, bits, desk.memory)),
+        "unpacked": 0 if bits == 8 else desk.work(min(block * panel_bytes, held.nbytes)),
+        "block": block,
         "rows": even or desk.work(PIXELS * row_bytes(chunks)),
         "sums": desk.work(2 * 4 * 16 * PIXELS * vectors),
         "config": desk.keep(np.frombuffer(CONFIG, np.uint8)),
         **way_args,
     }
-    desk.call_named(Kernel(tiles, (vectors, way, bool(even))), AMX_ARGS, args)
+    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits)), AMX_ARGS, args)
 
 
 def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:
@@ -63,3 +74,13 @@ def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:
         full.view(np.uint32).reshape(panels, vectors, 16, chunks, 16).transpose(0, 3, 1, 4, 2)
     )
     return held.view(np.int8)
+
+
+def as_fields(held: Array, bits: int, memory: Memory) -> Array:
+    """Tiles with 8 / bits rows in the bytes of one, lowest first, as numbers from 0 on; of one bit 0 stands for -1."""
+    fields = 8 // bits
+    numbers = (held > 0).astype(np.uint8) if bits == 1 else (held + (1 << bits - 1)).astype(np.uint8)
+    parts = numbers.reshape(-1, fields, DEPTH) << (np.arange(fields, dtype=np.uint8) * bits)[:, None]
+    found = memory.take(held.nbytes // fields)
+    found.reshape(-1, DEPTH)[...] = np.bitwise_or.reduce(parts, axis=1)
+    return found

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwsim.kernels import host
+from hwsim.kernels.amx import DEPTH
 from hwsim.kernels.bit_planes import PLANE_ARGS, bit_planes
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.dots import Dot
@@ -15,6 +16,7 @@ from hwsim.kernels.memory import Memory
 from hwsim.kernels.packing import packed
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_amx import emit_amx, fills
 from hwsim.ops._route_tiles import emit_tiles
 from hwsim.quant import Array
 
@@ -41,6 +43,9 @@ def bits(mac: Mac, desk: Desk) -> bool:
     ]
     binary = x.format == "bipolar" and bool((w != 0).all()) and not np.any(reached) and len(mac.phases()) == 1
     depth = int(np.prod(w.shape[2:]))
+    if fills(mac):
+        emit_amx(mac, desk, 1 if bool((w != 0).all()) and depth % DEPTH == 0 else 2)
+        return True
     if binary:
         emit_tiles(planes(mac, desk, False), desk, BINARY, words(w, False), offset=depth)
     else:

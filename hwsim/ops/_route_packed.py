@@ -10,6 +10,7 @@ from hwsim.kernels.lowbits import ALONE, FLIPPED, PACKED
 from hwsim.kernels.memory import Memory
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_amx import emit_amx, fills
 from hwsim.ops._route_tiles import emit_tiles
 from hwsim.quant import Array
 
@@ -28,6 +29,9 @@ def packed(mac: Mac, desk: Desk) -> bool:
         return False
     if not mac.exact_in(min(a.bits, 32)) or not mac.exact_in(24 + bits):
         return False
+    if fills(mac):
+        emit_amx(mac, desk, bits)
+        return True
     alone = all(rows.count * columns.count == 1 for rows, columns in mac.phases())
     emit_tiles(mac, desk, *((ALONE[bits], w, flipped) if alone else (PACKED[bits], w, fields)))
     return True
