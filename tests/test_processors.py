@@ -22,11 +22,10 @@ TESTS = (
 )
 
 
-def as_processor(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A Python process whose kernels are compiled for a processor."""
-    return subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, "NUMBA_CPU_NAME": name}, capture_output=True, text=True, cwd=ROOT
-    )
+def as_processor(name: str, *arguments: str, listed: str = "") -> subprocess.CompletedProcess[str]:
+    """A Python process whose kernels are compiled for a processor, of the features that are listed or else those of its name."""
+    env = {**os.environ, "NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": listed}
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, cwd=ROOT)
 
 
 @pytest.mark.slow
@@ -34,6 +33,18 @@ def as_processor(name: str, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_every_width_and_a_network_on_another_processor(name: str) -> None:
     run = as_processor(name, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS)
     assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not host.amx(), reason="without AMX this is what all other tests run")
+def test_every_width_and_a_network_in_vectors_alone() -> None:
+    run = as_processor("host", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS, listed=without_amx())
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+def without_amx() -> str:
+    """The features of this processor less its tile registers."""
+    return ",".join(f for f in host.host_cpu()[1].split(",") if not f.startswith("+amx"))
 
 
 @pytest.mark.parametrize(("name", "lanes"), [("haswell", 8), ("generic", 4), ("skylake-avx512", 16), ("nocona", 4)])

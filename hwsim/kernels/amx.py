@@ -62,7 +62,7 @@ def tiles(vectors: int, way: Way, even: bool, bits: int) -> str:
             pixel = tile.at_most(k["pixels"] - PIXELS) if even else tile
             left = (k["pixels"] - pixel).at_most(PIXELS)
             x = k.arena + k["x"] + image * k["x_image"]
-            rows = Rows(x + entry(k, "x_table", pixel), k["rows"]) if even else _gather(k, x, pixel, left)
+            rows = _in_place(k, x, pixel) if even else _gather(k, x, pixel, left)
             with k.loop(last + 1, start=first) as panel:
                 with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
                     with both:
@@ -94,6 +94,10 @@ class Rows(NamedTuple):
 
     first: Lanes
     stride: Lanes
+
+
+def _in_place(k: Code, x: Lanes, pixel: Lanes) -> Rows:
+    return Rows(x + entry(k, "x_table", pixel) + entry(k, "tap_table", k.number("i64", 0)), k["rows"])
 
 
 def _gather(k: Code, x: Lanes, pixel: Lanes, left: Lanes) -> Rows:
