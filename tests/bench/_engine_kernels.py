@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from hwsim.kernels import host
+from hwsim.kernels.amx import CONFIG, DEPTH, ROWS
 from hwsim.kernels.code import Code
 from hwsim.kernels.compiling import Kernel, entry
 from hwsim.kernels.dots import PAIRS, Dot, best
+from hwsim.kernels.memory import Memory
 from tests.bench import _engine_models as models
 from tests.bench import widths
 from tests.bench._alone import alone
 from tests.bench._clock import Call, Row, interleaved, ratio
 
 PEAK_STEPS = 300_000
+TILE_BYTES = ROWS * DEPTH
 
 
 def peak(dot: Dot, source: str) -> str:
@@ -49,19 +52,50 @@ def peak_macs(dot: Dot) -> tuple[Call, float]:
     return (lambda: run(args.ctypes.data, arena.ctypes.data)), float(PEAK_STEPS * _chains() * host.lanes() * dot.channels)
 
 
+def tile_peak(source: str) -> str:
+    """Kernel: products of tiles (AMX) in the first-level cache, loaded anew for every step; `source` as for `peak`."""
+    k = Code(("steps", "config"))
+    k.machine("llvm.x86.ldtilecfg", k["config"])
+    for register in range(4):
+        k.machine("llvm.x86.tilezero", register)
+    with k.loop(k["steps"]):
+        for register in range(4, 8):
+            k.machine("llvm.x86.tileloadd64", register, k.words[1] + TILE_BYTES * (register - 4), k.number("i64", DEPTH))
+        for register in range(4):
+            k.machine("llvm.x86.tdpbusd", register, 4 + register // 2, 6 + register % 2)
+    k.machine("llvm.x86.tilerelease")
+    return k.finished()
+
+
+def widest_macs() -> tuple[Call, float]:
+    """`peak_macs` of the widest 8-bit product that the processor has."""
+    if not host.amx():
+        return peak_macs(best())
+    steps, config = PEAK_STEPS // 100, np.frombuffer(CONFIG, np.uint8)
+    args, arena = np.array([steps, config.ctypes.data], np.int64), Memory().take(4 * TILE_BYTES)
+    arena[:] = np.random.default_rng(0).integers(0, 256, arena.size)
+    run = entry(Kernel(tile_peak, (sha256(Path(__file__).read_bytes()).hexdigest(),)))
+    return (lambda held=(args, config): run(held[0].ctypes.data, arena.ctypes.data)), float(steps * 4 * ROWS * ROWS * DEPTH)
+
+
 def gemm() -> list[Row]:
     """1024 x 1024 x 1024, uint8 by int8; ours requantizes too, the integer product of ONNX Runtime stops at int32."""
     model = models.gemm(1024, 1024, 1024)
     a = np.random.default_rng(3).integers(0, 256, (1024, 1024)).astype(np.uint8)
     (fused, ours), (integer, _) = models.both(model, {"a": a}), (models.session(models.gemm_integer(model), True), None)
-    limit, products = peak_macs(best())
-    taken = interleaved(fused, lambda: integer.run(None, {"a": a}), limit, ours, rounds=21)
-    rates = np.array([1024**3, 1024**3, products, 1024**3]) / np.median(taken, 1) / 1e9
+    (limit, products), (widest, most) = peak_macs(best()), widest_macs()
+    taken = interleaved(fused, lambda: integer.run(None, {"a": a}), limit, ours, widest, rounds=21)
+    rates = np.array([1024**3, 1024**3, products, 1024**3, most]) / np.median(taken, 1) / 1e9
     words = f"QLinearMatMul {rates[0]:.0f}, MatMulInteger {rates[1]:.0f} against {rates[3]:.0f} GMAC/s; peak {rates[2]:.0f}"
-    return [
+    rows = [
         Row("int8 GEMM 1024^3 against ONNX Runtime u8s8 (the faster of two forms)", rates[3] / max(rates[:2]), 1.0, 1.12, words),
-        Row("the same as a share of the peak of the processor's 8-bit products", 100 * rates[3] / rates[2], 85, 97, words, "%"),
+        Row("the same as a share of the peak of the processor's 8-bit products in vectors", 100 * rates[3] / rates[2], 85, 97, words, "%"),
     ]
+    if host.amx():
+        rows.append(
+            Row("the same as a share of the peak of its tiles", 100 * rates[3] / rates[4], 0, 0, f"peak {rates[4]:.0f} GMAC/s", "%")
+        )
+    return rows
 
 
 def depthwise() -> list[Row]:
@@ -80,13 +114,22 @@ def depthwise() -> list[Row]:
 
 
 def narrow() -> list[Row]:
-    """Products of few bits beside our own 8-bit product; every width and accumulator is in reports/widths.md."""
+    """Products of few bits beside our own 8-bit product; every width and accumulator is in reports/widths.md.
+
+    Where AMX is, large products of either are also made in tiles: products in tiles are compared with the 8-bit one in tiles.  That of
+    bits, which no tile holds, is as fast as it then; it is compared with the 8-bit one in vectors, too.
+    """
     rows = []
-    for row in widths.WIDTHS:
-        if row.must:
-            rate, found = widths.measured(row, 25)
+    for row in (r for r in widths.WIDTHS if r.must):
+        ways = [(False, False)]
+        if host.amx() and row.shape is widths.LARGE:
+            ways += [(True, True), (True, False)] if row.x == "bipolar" else [(True, True)]
+        for tiles, plain in ways:
+            wanted = (row.must, row.aim) if row.x != "bipolar" or (tiles, plain) == ways[-1] else (0, 0)
             shape = " x ".join(map(str, row.shape))
-            rows.append(Row(f"{row.name}, {shape}, against our 8-bit product", found, row.must, row.aim, f"{rate:.0f} GMAC/s"))
+            own, other = (f" in {'tiles' if t else 'vectors'}" if len(ways) > 1 else "" for t in (tiles, plain))
+            rate, found = widths.measured(row, 25, tiles, plain)
+            rows.append(Row(f"{row.name}{own}, {shape}, against our 8-bit product{other}", found, *wanted, f"{rate:.0f} GMAC/s"))
     return rows
 
 

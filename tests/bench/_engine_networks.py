@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from hwsim.kernels.dots import best
 from hwsim.program import Program
 from hwsim.shelf import load
 from hwsim.steps.assemble import assemble
 from hwsim.steps.lower import as_written
 from tests.bench import _engine_models as models
 from tests.bench._clock import Row, interleaved, ratio
-from tests.bench._engine_kernels import peak_macs
+from tests.bench._engine_kernels import widest_macs
 from tests.data import shared
 
 TINY = {"KWS": "kws_ref_model", "VWW": "vww_96_int8", "IC": "pretrainedResnet_quant"}
@@ -71,7 +70,7 @@ def simulators() -> list[Row]:
     ours = models.assembled(file)
     reference, wrapper = ReferenceEvaluator(proto), ModelWrapper(proto).transform(InferShapes())
     feeds = {"input": models.IMAGE}
-    limit, products = peak_macs(best())
+    limit, products = widest_macs()
     calls = (lambda: execute_onnx(wrapper, feeds), lambda: reference.run(None, feeds), lambda: ours.run(feeds), limit)
     times = np.median(interleaved(*calls, rounds=3), 1) * 1e3
     least = _macs(ours.program) * times[3] / products

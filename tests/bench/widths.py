@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import platform
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from hwsim.kernels import host
 from hwsim.kernels.host import host_cpu
 from hwsim.program import Accumulator
 from hwsim.quant import Array
@@ -70,6 +73,12 @@ CUTS = (
     Row("16-bit pairs", DEEP, accumulator=Accumulator(every="pair"), data="network", must=2.2),
     Row("16-bit pairs", DEEP, accumulator=Accumulator(every="pair"), data="uniform", must=2.2),
 )
+TILED = tuple(replace(r, must=0 if "a8" not in r.name else r.must) for r in WIDTHS if r.shape is LARGE and r.x != "int16")
+TABLES = (
+    ("times the speed of w8a8, in vectors", WIDTHS, False),
+    ("slowdown against plain int32, in vectors", CUTS, False),
+    ("times the speed of w8a8, both in tiles (AMX)", TILED, True),
+)
 
 
 def operands(row: Row) -> tuple[Array, Array]:
@@ -87,8 +96,9 @@ def operands(row: Row) -> tuple[Array, Array]:
     return x.astype(xq.dtype), w.astype(wq.dtype)
 
 
-def compiled(row: Row) -> Call:
-    """One row as a call of its kernels, its activations in place; some of its sums are checked."""
+def compiled(row: Row, tiles: bool) -> Call:
+    """One row as a call of its kernels, in vectors alone or also in `tiles` (AMX), its activations in place; some of its sums are
+    checked."""
     x, w = operands(row)
     inputs: list[tuple[Any, Any]] = [
         (stored("x", x, quant(row.x, np.float32(1))), x),
@@ -96,19 +106,21 @@ def compiled(row: Row) -> Call:
     ]
     y = (row.shape[0], row.shape[2]), None
     program, feeds = step_program("matmul", inputs, y, PRODUCTS, accumulator=row.accumulator)
-    assembly = assemble(program)
+    with nullcontext() if tiles else patch.object(host, "amx", return_value=False):
+        assembly = assemble(program)
     if row.accumulator.any_order or row.shape[0] == 1:
         want, got = execute(program, feeds, engine="reference"), assembly.run(feeds)
         assert np.array_equal(got.tensors["y"], want.tensors["y"]) and got.overflowed == want.overflowed, row.name
     return alone(assembly, feeds)
 
 
-def measured(row: Row, repeats: int) -> tuple[float, float]:
+def measured(row: Row, repeats: int, tiles: bool = False, plain_tiles: bool = False) -> tuple[float, float]:
     """GMAC/s of a row, and its speed as a multiple of the plain 8-bit product on the same shape and data.
 
     Run call by call in turn with it: neither finds its weights in the caches nearest to the processor.
     """
-    taken = interleaved(compiled(Row("plain", row.shape, data=row.data)), compiled(row), rounds=repeats, turn=0)
+    plain = compiled(Row("plain", row.shape, data=row.data), plain_tiles)
+    taken = interleaved(plain, compiled(row, tiles), rounds=repeats, turn=0)
     return float(np.prod(row.shape)) / float(np.median(taken[1])) / 1e9, float(np.median(taken[0] / taken[1]))
 
 
@@ -119,11 +131,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args(arguments)
     lines = [f"# Widths and accumulators against our 8-bit kernel on {host_cpu()[0]} ({platform.machine()})", ""]
-    for title, rows, slower in (("times the speed of w8a8", WIDTHS, False), ("slowdown against plain int32", CUTS, True)):
+    for title, rows, tiles in TABLES if host.amx() else TABLES[:2]:
         lines += [f"| {title} | M x K x N | data | GMAC/s | measured | at least | aim |", "| --- | --- | --- | --- | --- | --- | --- |"]
         for row in (r for r in rows if options.only in r.name):
-            gmacs, ratio = measured(row, options.repeats)
-            shown = 1 / ratio if slower else ratio
+            gmacs, ratio = measured(row, options.repeats, tiles, tiles)
+            shown = 1 / ratio if rows is CUTS else ratio
             limits = " | ".join(f"{v:g}" if v else "" for v in (row.must, row.aim))
             lines.append(f"| {row.name} | {'x'.join(map(str, row.shape))} | {row.data} | {gmacs:.0f} | {shown:.2f} | {limits} |")
             print(lines[-1], flush=True)
