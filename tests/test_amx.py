@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hwsim.kernels import host
 from hwsim.ops import _route_amx as route
 from hwsim.program import Accumulator
-from tests.test_widths import convolve, numbers, run_both
+from tests.test_widths import asymmetric, convolve, numbers, run_both
 
 pytestmark = pytest.mark.skipif(not host.amx(), reason="the processor has no AMX, or the system does not permit it")
 FORMS = st.sampled_from(["uint8", "int8", "uint4", "int3", "bipolar", "ternary"])
@@ -63,6 +63,13 @@ convolutions = st.fixed_dictionaries(
 def test_convolutions(c: dict[str, Any], cached: int, zero: int) -> None:
     with every_product_in_tiles(cached):
         convolve(c, Accumulator(), (zero, 0))
+
+
+@settings(max_examples=200)
+@given(convolutions, asymmetric, st.sampled_from([0, 200]), BLOCKS)
+def test_weights_with_their_zero_points_in_them(c: dict[str, Any], w: tuple[str, int], zero: int, cached: int) -> None:
+    with every_product_in_tiles(cached):
+        convolve(c | {"x": "uint8", "w": w[0]}, Accumulator(), (zero, w[1]))
 
 
 @pytest.mark.parametrize("stride", [2, 3])

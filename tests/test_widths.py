@@ -108,6 +108,16 @@ def test_convolutions_of_every_width(c: dict[str, Any]) -> None:
     convolve(c, Accumulator(64), (0, 0))
 
 
+asymmetric = st.sampled_from([("uint8", 0), ("uint8", 200), ("uint8", 255), ("int8", -128), ("int8", 90)])
+
+
+@settings(max_examples=60)
+@given(convolutions, asymmetric, st.sampled_from([0, 200]))
+def test_weights_with_their_zero_points_in_them(c: dict[str, Any], w: tuple[str, int], zero: int) -> None:
+    """Numbers that need nine bits without them."""
+    convolve(c | {"x": "uint8", "w": w[0]}, Accumulator(), (zero, w[1]))
+
+
 def convolve(c: dict[str, Any], a: Accumulator, zeros: tuple[int, int]) -> None:
     channels, kernel, s, d, p = c["channels"], c["kernel"], c["stride"], c["dilation"], c["pad"]
     group = channels if c["group"] == "depthwise" else c["group"] if channels % c["group"] == 0 else 1

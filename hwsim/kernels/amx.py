@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hwsim.kernels.code import Code
+from hwsim.kernels.dots import quads
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.tile import entry, store
@@ -32,6 +33,8 @@ AMX_ARGS = (
     "rows",  # arena offset of scratch memory for PIXELS rows of `row_bytes`; where pixels lie evenly, the bytes from one to the next
     "sums",  # arena offset of scratch memory for the sums of two panels: 2 x PIXELS x vectors x 16 of int32
     "config",  # address of CONFIG
+    "totals",  # arena offset of scratch memory for the sum of each pixel's numbers: PIXELS of int32
+    "w_zero",  # address of int32: what each output's weights are too large by
     *WAY_ARGS,
 )
 FIRST_X, FIRST_W = 4, 6  # tile registers of pixels and of weights, behind those of sums
@@ -42,13 +45,14 @@ def row_bytes(chunks: int) -> int:
     return (chunks + 1) * DEPTH
 
 
-def tiles(vectors: int, way: Way, even: bool, bits: int) -> str:
+def tiles(vectors: int, way: Way, even: bool, bits: int, late: bool = False) -> str:
     """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels.
 
     Weights of 8 `bits` are tiles; those of 4, 2 or 1 are made tiles once for each block.
 
     Pixels that lie `even`ly, at least PIXELS and each in one run of taps, are multiplied where they are; the last tile begins earlier then,
-    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
+    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out: `late`
+    ones less the sum of the pixel's numbers times `w_zero`.
     """
     k = Code(AMX_ARGS)
     width = 16 * vectors
@@ -63,6 +67,8 @@ def tiles(vectors: int, way: Way, even: bool, bits: int) -> str:
             left = (k["pixels"] - pixel).at_most(PIXELS)
             x = k.arena + k["x"] + image * k["x_image"]
             rows = _in_place(k, x, pixel) if even else _gather(k, x, pixel, left)
+            if late:
+                _add_up(k, rows, left)
             with k.loop(last + 1, start=first) as panel:
                 with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
                     with both:
@@ -70,7 +76,7 @@ def tiles(vectors: int, way: Way, even: bool, bits: int) -> str:
                     with one:
                         _multiply(k, rows, weights + panel * panel_bytes, panel, 1, vectors)
                 with k.when(panel > first):
-                    _finish(k, way, image, pixel, left, panel - 1, vectors)
+                    _finish(k, way, image, pixel, left, panel - 1, vectors, late)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
 
@@ -115,6 +121,17 @@ def _gather(k: Code, x: Lanes, pixel: Lanes, left: Lanes) -> Rows:
     return rows
 
 
+def _add_up(k: Code, rows: Rows, left: Lanes) -> None:
+    """The sum of the numbers of each pixel."""
+    depth = k["taps"] * k["run"]
+    with k.loop(left) as row:
+        total = k.variable(k.number("i32", 0, 16))
+        with k.loop(depth, step=DEPTH) as i:
+            numbers = k.load_first("u8", rows.first + row * rows.stride + i, depth - i, DEPTH)
+            total.set(quads(total.get(), numbers, numbers.constant(1)))
+        k.store(total.get().reduce("add"), k.arena + k["totals"] + 4 * row)
+
+
 def _sums(k: Code, panel: Lanes, vectors: int) -> Lanes:
     """Where a panel's sums are kept: in turn."""
     return k.arena + k["sums"] + (panel & 1) * (64 * vectors * PIXELS)
@@ -137,10 +154,15 @@ def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vect
         k.machine("llvm.x86.tilestored64", register, kept + 64 * (ROWS * vectors * i + j), k.number("i64", 64 * vectors))
 
 
-def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int) -> None:
+def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int, late: bool) -> None:
     """The way out of the sums in memory, four vectors at a time."""
     high, y, kept = 4 // vectors, k.arena + k["y"] + image * k["y_image"], _sums(k, panel, vectors)
+    channels = [panel * (16 * vectors) + 16 * j for j in range(vectors)]
     with k.loop(left, step=high) as row:
         places = [(row + i).at_most(left - 1) for i in range(high)]
         held = [[k.load("i32", kept + 64 * (vectors * p + j), 16) for j in range(vectors)] for p in places]
-        store(k, way, held, [y + entry(k, "y_table", pixel + p) for p in places], panel * (16 * vectors))
+        if late:
+            zeros = [k.load("i32", k["w_zero"] + 4 * c, 16) for c in channels]
+            totals = [k.load("i32", k.arena + k["totals"] + 4 * p) for p in places]
+            held = [[v - n * z for v, z in zip(own, zeros, strict=True)] for own, n in zip(held, totals, strict=True)]
+        store(k, way, held, [y + entry(k, "y_table", pixel + p) for p in places], channels[0])

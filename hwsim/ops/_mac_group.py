@@ -49,10 +49,13 @@ class Group:
         steps = set(np.diff(self.reads).tolist())
         return steps.pop() if len(steps) == 1 else 0
 
-    def start(self, offset: int = 0) -> Array:
-        """What each output's sum starts from: the bias and the correction for the zero point of the input, and `offset`."""
-        zero = self.mac.x_zero - self.mac.x.bias
-        found: Array = offset + self.mac.epilogue.bias[self.own] - (zero * self.runs.sum((1, 2), dtype=np.int64) if zero else 0)
+    def start(self, w_zero: Array | None = None) -> Array:
+        """What each output's sum starts from: the bias and the correction for the zero point of the input; `w_zero` is what each output's
+        weights are too large by."""
+        zero, sums = self.mac.x_zero - self.mac.x.bias, self.runs.sum((1, 2), dtype=np.int64)
+        if w_zero is not None:
+            sums -= self.runs[0].size * w_zero[self.own]
+        found: Array = self.mac.epilogue.bias[self.own] - zero * sums
         return found
 
     def way_out(self, desk: Desk, width: int) -> tuple[Way, dict[str, int]]:

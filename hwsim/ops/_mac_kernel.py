@@ -33,13 +33,14 @@ from hwsim.ops._route_cut import cut
 from hwsim.ops._route_deep import deep
 from hwsim.ops._route_depthwise import by_channel
 from hwsim.ops._route_packed import packed
+from hwsim.ops._route_raw import raw
 from hwsim.ops._route_steps import steps
 from hwsim.ops._route_tiles import tiles
 from hwsim.ops._route_wide import wide
 
 __all__ = ["ROUTES", "emit_mac"]
 
-ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, amx, tiles, cut, deep, wide, steps)
+ROUTES: tuple[Callable[[Mac, Desk], bool], ...] = (bits, packed, by_channel, amx, raw, tiles, cut, deep, wide, steps)
 
 
 def emit_mac(mac: Mac, desk: Desk) -> bool:

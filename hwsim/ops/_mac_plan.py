@@ -148,6 +148,12 @@ class Mac:
         return found
 
     @cached_property
+    def signed(self) -> tuple[Array, Array]:
+        """The weights of a file's 8-bit type as signed bytes with their zero points in them, and what each output's are too large by."""
+        lift = 128 if self.weights.dtype == np.uint8 else 0
+        return (self.weights.view(np.uint8) ^ np.uint8(lift)).view(np.int8), self.w_zero - lift
+
+    @cached_property
     def ends(self) -> tuple[int, int]:
         """The smallest and the largest of `removed`, 0 among them."""
         return int(self.removed.min(initial=0)), int(self.removed.max(initial=0))

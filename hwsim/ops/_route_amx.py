@@ -9,6 +9,7 @@ from hwsim.kernels.amx import AMX_ARGS, CONFIG, DEPTH, PIXELS, ROWS, row_bytes, 
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.dots import U8S8
 from hwsim.kernels.memory import Memory
+from hwsim.kernels.packing import padded
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_group import Group, groups_of
 from hwsim.ops._mac_plan import Mac
@@ -25,7 +26,7 @@ def amx(mac: Mac, desk: Desk) -> bool:
     """The route: as `tiles`, for products of enough pixels, outputs and channels to fill tiles."""
     if not fills(mac) or any_order_dot(mac) is not U8S8:
         return False
-    emit_amx(mac, desk, 8)
+    emit_amx(mac, desk, mac.removed)
     return True
 
 
@@ -35,13 +36,14 @@ def fills(mac: Mac) -> bool:
     return host.amx() and depth >= LEAST_DEPTH and pixels >= LEAST_PIXELS and pixels * depth * mac.outputs >= LEAST
 
 
-def emit_amx(mac: Mac, desk: Desk, bits: int) -> None:
-    """Calls of the micro-kernel, whose weights without their zero points are kept in `bits` bits (those of one bit are -1 and 1)."""
-    for group in groups_of(mac, mac.removed):
-        _emit(group, desk, bits)
+def emit_amx(mac: Mac, desk: Desk, weights: Array, bits: int = 8, w_zero: Array | None = None) -> None:
+    """Calls of the micro-kernel, whose `weights` (groups, outputs, kernel rows, columns, channels) are kept in `bits` bits (those of one
+    bit are -1 and 1); `w_zero` is what each output's are too large by."""
+    for group in groups_of(mac, weights):
+        _emit(group, desk, bits, w_zero)
 
 
-def _emit(group: Group, desk: Desk, bits: int) -> None:
+def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None) -> None:
     outputs, runs, run = group.runs.shape
     vectors, chunks = (1 if outputs <= 16 else 2), -(-runs * run // DEPTH)
     panel_bytes = vectors * ROWS * DEPTH * chunks
@@ -49,7 +51,7 @@ def _emit(group: Group, desk: Desk, bits: int) -> None:
     way, way_args = group.way_out(desk, 16 * vectors)
     even = group.even if runs == 1 and group.pixels >= PIXELS else 0
     held = as_tiles(group.runs.reshape(outputs, -1), vectors, desk.memory if bits == 8 else Memory())
-    args = group.args(desk, group.start(), 16 * vectors) | {
+    args = group.args(desk, group.start(w_zero), 16 * vectors) | {
         "run": run,
         "chunks": chunks,
         "weights": desk.keep(held if bits == 8 else as_fields(held, bits, desk.memory)),
@@ -60,7 +62,9 @@ def _emit(group: Group, desk: Desk, bits: int) -> None:
         "config": desk.keep(np.frombuffer(CONFIG, np.uint8)),
         **way_args,
     }
-    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits)), AMX_ARGS, args)
+    if w_zero is not None:
+        args |= {"totals": desk.work(4 * PIXELS), "w_zero": desk.keep(padded(w_zero[group.own], np.int32, 16 * vectors))}
+    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits, w_zero is not None)), AMX_ARGS, args)
 
 
 def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:

@@ -44,7 +44,7 @@ def bits(mac: Mac, desk: Desk) -> bool:
     binary = x.format == "bipolar" and bool((w != 0).all()) and not np.any(reached) and len(mac.phases()) == 1
     depth = int(np.prod(w.shape[2:]))
     if fills(mac):
-        emit_amx(mac, desk, 1 if bool((w != 0).all()) and depth % DEPTH == 0 else 2)
+        emit_amx(mac, desk, w, 1 if bool((w != 0).all()) and depth % DEPTH == 0 else 2)
         return True
     if binary:
         emit_tiles(planes(mac, desk, False), desk, BINARY, words(w, False), offset=depth)

@@ -30,7 +30,7 @@ def packed(mac: Mac, desk: Desk) -> bool:
     if not mac.exact_in(min(a.bits, 32)) or not mac.exact_in(24 + bits):
         return False
     if fills(mac):
-        emit_amx(mac, desk, bits)
+        emit_amx(mac, desk, w, bits)
         return True
     alone = all(rows.count * columns.count == 1 for rows, columns in mac.phases())
     emit_tiles(mac, desk, *((ALONE[bits], w, flipped) if alone else (PACKED[bits], w, fields)))

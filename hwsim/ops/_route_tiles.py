@@ -75,7 +75,7 @@ def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutP
     if cut is not None:
         runs, offsets = cut.laid(group.runs, group.offsets, dot)
         group = replace(group, runs=runs, offsets=offsets)
-    start, runs, width = group.start(offset), group.runs, vectors * host.lanes()
+    start, runs, width = group.start() + offset, group.runs, vectors * host.lanes()
     if cut is not None:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64) + np.broadcast_to(cut.before, len(group.mac.epilogue.bias))[group.own]
     way, way_args = group.way_out(desk, width)
