@@ -72,6 +72,14 @@ def test_weights_with_their_zero_points_in_them(c: dict[str, Any], w: tuple[str,
         convolve(c | {"x": "uint8", "w": w[0]}, Accumulator(), (zero, w[1]))
 
 
+@settings(max_examples=200)
+@given(convolutions, st.sampled_from([8, 12, 16, 20]), st.sampled_from([0, 1]))
+def test_accumulators_that_wrap(c: dict[str, Any], bits: int, zero: int) -> None:
+    """Overflowed sums are counted once, also in a tile that would repeat pixels of the one before."""
+    with every_product_in_tiles():
+        convolve(c | {"x": "uint8", "w": "int8", "worst": True, "channels": 70}, Accumulator(bits), (zero, 0))
+
+
 @pytest.mark.parametrize("stride", [2, 3])
 def test_transposed_convolution(stride: int) -> None:
     rng = np.random.default_rng(stride)

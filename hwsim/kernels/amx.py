@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hwsim.kernels.code import Code
+from hwsim.kernels.cutting import count, wrapped
 from hwsim.kernels.dots import quads
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
@@ -35,6 +36,8 @@ AMX_ARGS = (
     "config",  # address of CONFIG
     "totals",  # arena offset of scratch memory for the sum of each pixel's numbers: PIXELS of int32
     "w_zero",  # address of int32: what each output's weights are too large by
+    "bits",  # of an accumulator that wraps
+    "overflowed",  # arena offset of the count of outputs that it changed (int64)
     *WAY_ARGS,
 )
 FIRST_X, FIRST_W = 4, 6  # tile registers of pixels and of weights, behind those of sums
@@ -45,14 +48,14 @@ def row_bytes(chunks: int) -> int:
     return (chunks + 1) * DEPTH
 
 
-def tiles(vectors: int, way: Way, even: bool, bits: int, late: bool = False) -> str:
+def tiles(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> str:
     """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels.
 
     Weights of 8 `bits` are tiles; those of 4, 2 or 1 are made tiles once for each block.
 
     Pixels that lie `even`ly, at least PIXELS and each in one run of taps, are multiplied where they are; the last tile begins earlier then,
-    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out: `late`
-    ones less the sum of the pixel's numbers times `w_zero`.
+    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
+    `after` the last product they are "shifted" by the sum of the pixel's numbers times `w_zero`, or "wrapped" to `bits` bits.
     """
     k = Code(AMX_ARGS)
     width = 16 * vectors
@@ -67,7 +70,7 @@ def tiles(vectors: int, way: Way, even: bool, bits: int, late: bool = False) -> 
             left = (k["pixels"] - pixel).at_most(PIXELS)
             x = k.arena + k["x"] + image * k["x_image"]
             rows = _in_place(k, x, pixel) if even else _gather(k, x, pixel, left)
-            if late:
+            if after == "shifted":
                 _add_up(k, rows, left)
             with k.loop(last + 1, start=first) as panel:
                 with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
@@ -76,7 +79,7 @@ def tiles(vectors: int, way: Way, even: bool, bits: int, late: bool = False) -> 
                     with one:
                         _multiply(k, rows, weights + panel * panel_bytes, panel, 1, vectors)
                 with k.when(panel > first):
-                    _finish(k, way, image, pixel, left, panel - 1, vectors, late)
+                    _finish(k, way, image, pixel, left, panel - 1, vectors, after)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
 
@@ -154,14 +157,17 @@ def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vect
         k.machine("llvm.x86.tilestored64", register, kept + 64 * (ROWS * vectors * i + j), k.number("i64", 64 * vectors))
 
 
-def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int, late: bool) -> None:
+def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int, after: str) -> None:
     """The way out of the sums in memory, four vectors at a time."""
     high, y, kept = 4 // vectors, k.arena + k["y"] + image * k["y_image"], _sums(k, panel, vectors)
     channels = [panel * (16 * vectors) + 16 * j for j in range(vectors)]
     with k.loop(left, step=high) as row:
         places = [(row + i).at_most(left - 1) for i in range(high)]
         held = [[k.load("i32", kept + 64 * (vectors * p + j), 16) for j in range(vectors)] for p in places]
-        if late:
+        if after == "wrapped":
+            held, flags = wrapped(k, held)
+            count(k, flags, pixel + row, k["channels"] - channels[0])
+        if after == "shifted":
             zeros = [k.load("i32", k["w_zero"] + 4 * c, 16) for c in channels]
             totals = [k.load("i32", k.arena + k["totals"] + 4 * p) for p in places]
             held = [[v - n * z for v, z in zip(own, zeros, strict=True)] for own, n in zip(held, totals, strict=True)]

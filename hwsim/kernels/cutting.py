@@ -39,6 +39,7 @@ __all__ = [
     "table",
     "values",
     "walk",
+    "wrapped",
 ]
 
 CUT_ARGS = (
@@ -171,10 +172,14 @@ class Wrapped(Cut):
         held = held_from(k, len(pixels), start)
         with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
             put(held, dot.step(k, values(held), here, w))
-        away = (32 - k["bits"]).to("i32").spread(host.lanes())
-        whole = values(held)
-        cut = [[(v << away) >> away for v in row] for row in whole]
-        return cut, [[v ^ c for v, c in zip(*rows, strict=True)] for rows in zip(whole, cut, strict=True)]
+        return wrapped(k, values(held))
+
+
+def wrapped(k: Code, sums: Sums) -> tuple[Sums, Sums]:
+    """Whole sums wrapped, and lanes that are not 0 where that changed them."""
+    away = (32 - k["bits"]).to("i32").spread(sums[0][0].lanes)
+    cut = [[(v << away) >> away for v in row] for row in sums]
+    return cut, [[v ^ c for v, c in zip(*rows, strict=True)] for rows in zip(sums, cut, strict=True)]
 
 
 class Bench:

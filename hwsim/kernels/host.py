@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from functools import cache
 
 __all__ = ["amx", "features", "has", "host_cpu", "lanes", "registers"]
@@ -60,6 +61,6 @@ PERMIT, TILE_DATA, ARCH_PRCTL = 0x1023, 18, 158  # ARCH_REQ_XCOMP_PERM, XFEATURE
 def amx() -> bool:
     """Whether the processor multiplies tiles of bytes and the system lets this process: Linux wants to be asked
     (Documentation/arch/x86/xstate.rst)."""
-    if not has("amx-tile", "amx-int8") or lanes() < 16:
+    if not has("amx-tile", "amx-int8") or lanes() < 16 or sys.platform != "linux":
         return False
     return bool(ctypes.CDLL(None).syscall(ARCH_PRCTL, PERMIT, TILE_DATA) == 0)

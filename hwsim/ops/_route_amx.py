@@ -36,20 +36,22 @@ def fills(mac: Mac) -> bool:
     return host.amx() and depth >= LEAST_DEPTH and pixels >= LEAST_PIXELS and pixels * depth * mac.outputs >= LEAST
 
 
-def emit_amx(mac: Mac, desk: Desk, weights: Array, bits: int = 8, w_zero: Array | None = None) -> None:
+def emit_amx(mac: Mac, desk: Desk, weights: Array, bits: int = 8, w_zero: Array | None = None, wraps: bool = False) -> None:
     """Calls of the micro-kernel, whose `weights` (groups, outputs, kernel rows, columns, channels) are kept in `bits` bits (those of one
-    bit are -1 and 1); `w_zero` is what each output's are too large by."""
+    bit are -1 and 1); `w_zero` is what each output's are too large by.  An accumulator of fewer than 32 bits `wraps`, and counts."""
+    after: dict[str, int] = {"bits": mac.step.accumulator.bits, "overflowed": desk.counter(mac.step)} if wraps else {}
     for group in groups_of(mac, weights):
-        _emit(group, desk, bits, w_zero)
+        _emit(group, desk, bits, w_zero, after)
 
 
-def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None) -> None:
+def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None, after: dict[str, int]) -> None:
     outputs, runs, run = group.runs.shape
     vectors, chunks = (1 if outputs <= 16 else 2), -(-runs * run // DEPTH)
     panel_bytes = vectors * ROWS * DEPTH * chunks
     block = max(CACHED // max(panel_bytes, 1), 1)
     way, way_args = group.way_out(desk, 16 * vectors)
-    even = group.even if runs == 1 and group.pixels >= PIXELS else 0
+    in_place = runs == 1 and group.pixels >= PIXELS and (not after or group.pixels % PIXELS == 0)
+    even = group.even if in_place else 0
     held = as_tiles(group.runs.reshape(outputs, -1), vectors, desk.memory if bits == 8 else Memory())
     args = group.args(desk, group.start(w_zero), 16 * vectors) | {
         "run": run,
@@ -61,10 +63,12 @@ def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None) -> None:
         "sums": desk.work(2 * 4 * 16 * PIXELS * vectors),
         "config": desk.keep(np.frombuffer(CONFIG, np.uint8)),
         **way_args,
+        **after,
     }
     if w_zero is not None:
         args |= {"totals": desk.work(4 * PIXELS), "w_zero": desk.keep(padded(w_zero[group.own], np.int32, 16 * vectors))}
-    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits, w_zero is not None)), AMX_ARGS, args)
+    last = "shifted" if w_zero is not None else "wrapped" if after else ""
+    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits, last)), AMX_ARGS, args)
 
 
 def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:

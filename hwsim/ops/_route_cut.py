@@ -20,6 +20,7 @@ from hwsim.ops._cut_plan import CutPlan, pairs_beyond, pairs_first, steps_in
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_group import runs_of
 from hwsim.ops._mac_plan import Mac
+from hwsim.ops._route_amx import emit_amx, fills
 from hwsim.ops._route_tiles import emit_tiles, scaled, widened
 from hwsim.program import Accumulator
 from hwsim.quant import Array
@@ -55,6 +56,9 @@ def cut(mac: Mac, desk: Desk) -> bool:
     if made is None:
         return False
     how, dot = made
+    if isinstance(how, Wrapped) and fills(mac):
+        emit_amx(mac, desk, w, wraps=True)
+        return True
     products = int(np.prod(w.shape[2:]))
     zero = mac.x_zero - (mac.x.bias if plain else 0)
     before = products * ((0 if late is None else zero * late) - (mac.x_zero - mac.x.bias) * lift)
