@@ -40,6 +40,7 @@ AMX_ARGS = (
     "overflowed",  # arena offset of the count of outputs that it changed (int64)
     *WAY_ARGS,
 )
+AHEAD = 16  # chunks, from the third-level cache or memory to the second, where a block of weights passes for the first time
 FIRST_X, FIRST_W = 4, 6  # tile registers of pixels and of weights, behind those of sums
 
 
@@ -73,11 +74,11 @@ def tiles(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> str
             if after == "shifted":
                 _add_up(k, rows, left)
             with k.loop(last + 1, start=first) as panel:
-                with k.when(panel < last), k.otherwise(left > ROWS) as (both, one):
-                    with both:
-                        _multiply(k, rows, weights + panel * panel_bytes, panel, 2, vectors)
-                    with one:
-                        _multiply(k, rows, weights + panel * panel_bytes, panel, 1, vectors)
+                with k.when(panel < last), k.otherwise(image + tile == 0) as (new, known):
+                    with new:
+                        _multiply(k, rows, weights + panel * panel_bytes, panel, left, vectors, AHEAD)
+                    with known:
+                        _multiply(k, rows, weights + panel * panel_bytes, panel, left, vectors)
                 with k.when(panel > first):
                     _finish(k, way, image, pixel, left, panel - 1, vectors, after)
     k.machine("llvm.x86.tilerelease")
@@ -140,15 +141,27 @@ def _sums(k: Code, panel: Lanes, vectors: int) -> Lanes:
     return k.arena + k["sums"] + (panel & 1) * (64 * vectors * PIXELS)
 
 
-def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vectors: int) -> None:
-    """The sums of `high` x 16 pixels, to memory."""
+def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, left: Lanes, vectors: int, ahead: int = 0) -> None:
+    """The sums of `left` pixels, to memory.  Weights `ahead` chunks on are asked for."""
+    with k.otherwise(left > ROWS) as (both, one):
+        with both:
+            _multiply_rows(k, rows, weights, panel, 2, vectors, ahead)
+        with one:
+            _multiply_rows(k, rows, weights, panel, 1, vectors, ahead)
+
+
+def _multiply_rows(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vectors: int, ahead: int) -> None:
+    """The sums of `high` x 16 pixels."""
     kept = _sums(k, panel, vectors)
     sums = [(i, j, 2 * i + j) for i in range(high) for j in range(vectors)]
     for _, j, register in sums:
         k.machine("llvm.x86.tileloadd64", register, k["start"] + 64 * (panel * vectors + j), k.number("i64", 0))
     with k.loop(k["chunks"]) as chunk:
+        here = weights + vectors * TILE * chunk
+        for line in range(0, vectors * TILE if ahead else 0, 64):
+            k.prefetch(here + (vectors * TILE * ahead + line))
         for j in range(vectors):
-            k.machine("llvm.x86.tileloaddt164", FIRST_W + j, weights + TILE * (vectors * chunk + j), k.number("i64", DEPTH))
+            k.machine("llvm.x86.tileloaddt164", FIRST_W + j, here + TILE * j, k.number("i64", DEPTH))
         for i in range(high):
             k.machine("llvm.x86.tileloadd64", FIRST_X + i, rows.first + DEPTH * chunk + ROWS * i * rows.stride, rows.stride)
         for i, j, register in sums:

@@ -120,6 +120,13 @@ class Code:
         known = self.module.globals.get(name) or ir.Function(self.module, ir.FunctionType(ir.VoidType(), [m.type for m in made]), name)
         self.builder.call(known, made)
 
+    def prefetch(self, address: Lanes) -> None:
+        """Ask for a cache line, to be brought as near as the second-level cache."""
+        pointer, whole = self._pointer(address, KINDS["u8"]), KINDS["i32"]
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, whole, whole, whole])
+        known = self.module.globals.get("llvm.prefetch.p0") or ir.Function(self.module, kind, "llvm.prefetch.p0")
+        self.builder.call(known, [pointer, *(ir.Constant(whole, v) for v in (0, 2, 1))])  # to read, locality 2, data
+
     def _pointer(self, address: Lanes, shape: Any) -> Any:
         return self.builder.inttoptr(address.value, shape.as_pointer())
 
