@@ -146,7 +146,7 @@ def test_qonnx_of_any_width_and_rounding(seed: int) -> None:
     layers = small_network(seed)
     layers.add("Trunc", 1.0, 0, 12, 8, domain=DOMAIN, rounding_mode="FLOOR") if seed % 2 else None
     graph = read(source_of(layers.model(5), "small", "0" * 64))
-    x = {graph.inputs[0]: np.random.default_rng(seed).integers(-40, 40, (2, 3, 6, 6)).astype(np.float32) / 16}
+    x = {graph.inputs[0]: np.random.default_rng(seed).integers(-40, 40, (2, 3, 8, 8)).astype(np.float32) / 16}
     model, back = written(graph, "qonnx")
     assert differing(graph, back, x) == []
     assert np.array_equal(run_qonnx(model, x), execute(as_written(graph), x).tensors[graph.outputs[0]])

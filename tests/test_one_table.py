@@ -22,6 +22,19 @@ FILES = (
     "tflite_misc/keras_lstm_mnist_ptq.tflite",
     "qonnx_zoo/TFC_2W2A.onnx",
     "qonnx_zoo/kwsmlp_w3a3.onnx",
+    "qonnx_zoo/unsw_nb15-mlp-w2a2.onnx",
+    "lowbit_resnet10_mnist_qonnx/resnet10_mnist_w2a2.onnx",
+    "lowbit_resnet10_mnist_qonnx/resnet10_mnist_w4a4.onnx",
+    "lowbit_resnet10_mnist_qonnx/resnet10_mnist_w5a5.onnx",
+    "imagenet_float/mobilenet_v1_0.25_224_float.tflite",
+    "imagenet_float/squeezenet_v1.1.onnx",
+    "mlperf_tiny/models/ad01_fp32.tflite",
+    "mlperf_tiny/models/kws_ref_model_float32.tflite",
+    "mlperf_tiny/models/pretrainedResnet.tflite",
+    "mlperf_tiny/models/vww_96_float.tflite",
+    "mlperf_tiny/submissions/ali_model_ad.onnx",
+    "mlperf_tiny/submissions/ali_model_kws.onnx",
+    "mlperf_tiny/submissions/vww_96_float.onnx",
 )
 
 

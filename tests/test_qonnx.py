@@ -131,11 +131,11 @@ def test_multi_threshold_equals_the_package(count: int, layout: str, shared_row:
 def small_network(seed: int) -> Layers:
     """Convolution, normalization, activation, pool and linear layer with quantizers of random widths, modes and zero points.
 
-    Scales are powers of two, so that every float sum of the package is exact.
+    Scales and sizes are powers of two, so that every float sum of the package is exact, averages too.
     """
     rng = np.random.default_rng(seed)
     power = lambda size: 2.0 ** rng.integers(-3, 1, size)  # noqa: E731
-    net = Layers("small", (2, 3, 6, 6))
+    net = Layers("small", (2, 3, 8, 8))
 
     def quantizer(scale: Any) -> dict[str, Any]:
         bits, signed, narrow = int(rng.integers(1, 9)), int(rng.integers(2)), int(rng.integers(2))
@@ -154,7 +154,7 @@ def small_network(seed: int) -> Layers:
         net.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
     net.add("GlobalAveragePool") if rng.integers(2) else None
     net.add("Flatten", axis=1)
-    inputs = {"GlobalAveragePool": 4}.get(net.nodes[-2].op_type) or 4 * (9 if any(n.op_type == "MaxPool" for n in net.nodes) else 36)
+    inputs = {"GlobalAveragePool": 4}.get(net.nodes[-2].op_type) or 4 * (16 if any(n.op_type == "MaxPool" for n in net.nodes) else 64)
     net.mac("MatMul", rng.normal(0, 1, (inputs, 5)), quantizer(power((5,))))
     return net
 
@@ -162,7 +162,7 @@ def small_network(seed: int) -> Layers:
 @given(st.integers(0, 10**6))
 def test_small_networks_equal_the_package(seed: int) -> None:
     model = small_network(seed).model(5)
-    x = np.random.default_rng(seed).integers(-40, 40, (2, 3, 6, 6)).astype(np.float32) / 16
+    x = np.random.default_rng(seed).integers(-40, 40, (2, 3, 8, 8)).astype(np.float32) / 16
     want = run_qonnx(model, {"image": x})
     program = as_written(read(source_of(model, "small", "0" * 64)))
     for engine in ENGINES:

@@ -1,4 +1,4 @@
-"""Kernel of batched products of two computed 8-bit matrices: each is laid out as pairs of words, and the micro-kernel multiplies them."""
+"""Kernels of batched products of two computed matrices: 8-bit ones are laid out as pairs of words, and the micro-kernel multiplies them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.tile import TILE_ARGS
 
-__all__ = ["BATCHED_ARGS", "batched"]
+__all__ = ["BATCHED_ARGS", "EACH_ARGS", "batched", "each"]
 
 BATCHED_ARGS = (
     *("x", "w", "y", "batches", "offsets", "rows", "depth", "columns", "x_row", "x_depth", "w_depth", "w_column", "x_zero", "w_zero"),
     *("y_size", "left", "right", "tile", "tile_args", "own_args"),
 )
+EACH_ARGS = ("batches", "x", "x_step", "y", "y_step", "weights", "weights_step", "tile", "tile_args", "own_args")
 
 
 def batched(vectors: int, x_beside: bool, w_along: str) -> str:
@@ -25,9 +26,7 @@ def batched(vectors: int, x_beside: bool, w_along: str) -> str:
     to scratch memory `own_args`.
     """
     k = Code(BATCHED_ARGS)
-    own = k.arena + k["own_args"]
-    with k.loop(k.number("i64", len(TILE_ARGS))) as i:
-        k.store(k.load("i64", k["tile_args"] + 8 * i), own + 8 * i)
+    own = _own_args(k)
     k.store(k.arena + k["right"], own + 8 * TILE_ARGS.index("weights"))
     with k.loop(k["batches"]) as b:
         x, w, y = (k.load("i64", k["offsets"] + 24 * b + 8 * i) for i in range(3))
@@ -39,6 +38,26 @@ def batched(vectors: int, x_beside: bool, w_along: str) -> str:
         k.store(k["y"] + k["y_size"] * y, own + 8 * TILE_ARGS.index("y"))
         k.call(k["tile"], own, k.arena)
     return k.finished()
+
+
+def each() -> str:
+    """Kernel of EACH_ARGS: the micro-kernel `tile` for each of `batches` products that are laid out: arena offsets of the first one's
+    input, output and weights, and bytes from one to the next; `tile_args` and `own_args` as in `batched`."""
+    k = Code(EACH_ARGS)
+    own = _own_args(k)
+    with k.loop(k["batches"]) as b:
+        for name, base in (("x", k["x"]), ("y", k["y"]), ("weights", k["weights"] + k.arena)):
+            k.store(base + b * k[f"{name}_step"], own + 8 * TILE_ARGS.index(name))
+        k.call(k["tile"], own, k.arena)
+    return k.finished()
+
+
+def _own_args(k: Code) -> Lanes:
+    """The address of a copy of the micro-kernel's arguments, in scratch memory."""
+    own = k.arena + k["own_args"]
+    with k.loop(k.number("i64", len(TILE_ARGS))) as i:
+        k.store(k.load("i64", k["tile_args"] + 8 * i), own + 8 * i)
+    return own
 
 
 def _lay_left(k: Code, x: Lanes, beside: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
-from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.lanes import BITS, Lanes
 
 __all__ = ["PAIRS", "U8S8", "WORDS", "Dot", "Sums", "best", "quads", "u8s8_product"]
 
@@ -26,6 +26,7 @@ class Dot:
     [vectors][lanes][w_bytes].  A step reads `x_bytes` of each pixel.  With `close` the sums begin at 0, `kept(vectors)` for each row of
     the tile (as many as vectors), and close(sums, start) gives what a row's mean; without it they begin at `start`.
     `multiply(sums, numbers, weights)` is the product alone, of vectors; `most` vectors of outputs are in a tile (0: any number).
+    Sums are of the kind `held`.  `apart` is how many bytes of activations further each output channel begins (0: all read the same).
     """
 
     name: str
@@ -37,6 +38,13 @@ class Dot:
     multiply: Callable[[Lanes, Lanes, Lanes], Lanes] | None = None
     kept: Callable[[int], int] = int
     most: int = 0
+    held: str = "i32"
+    apart: int = 0
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a vector register."""
+        return host.lanes() * BITS["i32"] // BITS[self.held]
 
     def __repr__(self) -> str:
         return f"{self.name}[{host.lanes()}]"

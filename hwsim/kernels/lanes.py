@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-__all__ = ["KINDS", "Lanes", "splat", "vector_of"]
+__all__ = ["BITS", "KINDS", "Lanes", "splat", "vector_of"]
 
 KINDS = {
     "i1": ir.IntType(1),

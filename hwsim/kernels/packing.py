@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from hwsim.kernels import host
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.memory import Memory
 
@@ -25,12 +24,12 @@ def padded(values: Array, dtype: Any, width: int) -> Array:
 def packed(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     """Weights (outputs, runs, channels of a run) as [panel][run][step][vector and lane][channel of the step], filled up with zeros.
 
-    A channel of a step takes w_bytes / channels bytes: int8, int16 or int32.
+    A channel of a step takes w_bytes / channels bytes: int8, int16 or int32, float32 or float64 beside real sums.
     """
-    width = vectors * host.lanes()
+    width = vectors * dot.lanes
     outputs, runs, depth = weights.shape
     panels, steps = -(-outputs // width), -(-depth // dot.channels)
-    dtype = {1: np.int8, 2: np.int16, 4: np.int32}[dot.w_bytes // dot.channels]
+    dtype = np.dtype(f"{dot.held[0]}{dot.w_bytes // dot.channels}")
     if (outputs, depth, weights.dtype) == (panels * width, steps * dot.channels, dtype):
         full = np.ascontiguousarray(weights)
     else:

@@ -30,7 +30,7 @@ TILE_ARGS = (
     "taps",  # runs
     "steps",  # steps of the dot in one run
     "weights",  # address of packed weights
-    "start",  # address of int32: what each output channel's sum starts from
+    "start",  # address of numbers of the sums' kind: what each output channel's sum starts from
     "channels",  # output channels
     "block",  # panels that stay in the cache together
     *WAY_ARGS,
@@ -45,7 +45,7 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) ->
     Parameters and starts are readable to a whole panel.
     """
     k = Code(TILE_ARGS)
-    width = vectors * host.lanes()
+    width = vectors * dot.lanes
     panels = (k["channels"] + (width - 1)) // width
     panel_bytes = k["taps"] * k["steps"] * (width * dot.w_bytes)
     with (
@@ -55,11 +55,11 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) ->
         k.loop((first + k["block"]).at_most(panels), start=first) as panel,
     ):
         places = [(pixel + i).at_most(k["pixels"] - 1) for i in range(rows)]
-        x = [k.arena + k["x"] + image * k["x_image"] + entry(k, "x_table", p) for p in places]
-        y = [k.arena + k["y"] + image * k["y_image"] + entry(k, "y_table", p) for p in places]
         channel = panel * width
-        weights, lanes = k["weights"] + panel * panel_bytes, host.lanes()
-        start = [k.load("i32", k["start"] + 4 * channel + 4 * lanes * j, lanes) for j in range(vectors)]
+        x = [k.arena + k["x"] + image * k["x_image"] + entry(k, "x_table", p) + dot.apart * channel for p in places]
+        y = [k.arena + k["y"] + image * k["y_image"] + entry(k, "y_table", p) for p in places]
+        weights, lanes, size = k["weights"] + panel * panel_bytes, dot.lanes, k.size(dot.held)
+        start = [k.load(dot.held, k["start"] + size * (channel + lanes * j), lanes) for j in range(vectors)]
         if cut is None:
             sums = _sums(k, dot, x, weights, start)
         else:
@@ -88,7 +88,7 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
             for row, values in zip(held, made, strict=True):
                 for variable, value in zip(row, values, strict=True):
                     variable.set(value)
-            at.set(at.get() + len(start) * host.lanes() * dot.w_bytes)
+            at.set(at.get() + len(start) * dot.lanes * dot.w_bytes)
     close = dot.close or (lambda sums, start: sums)
     return [close([v.get() for v in row], start) for row in held]
 
@@ -125,7 +125,7 @@ def _packed(k: Code, way: Way, sums: list[list[Lanes]], channel: Lanes) -> list[
 
 def _store_each(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
     """One vector after the other; the last ones of the last panel keep what lies behind the last channel."""
-    lanes, size = host.lanes(), k.size(way.kind)
+    lanes, size = sums[0][0].lanes, k.size(way.kind)
     left = k["channels"] - channel
     for j in range(len(sums[0])):
         p = way.loaded(k, channel + lanes * j, lanes)

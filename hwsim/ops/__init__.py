@@ -6,6 +6,7 @@ A file defines
 * `write(node, inputs)`: the ONNX operator (or operators) as which a node is written, on real tensors;
 * `infer(node, inputs)`: shape and format of every output, from the input tensors (None where absent);
 * `compute(node, *arrays)`: the operator on real numbers (or on indices), as NumPy arrays;
+* `in_order(node, *arrays)`, where the order of sums is the kernels' own: `compute` in that order, the reference of `real`;
 * `integer(step, *arrays)`, when it has an exact meaning on stored integers: the reference of the kernels;
 * `loops(node, inputs, outputs)`, when it multiplies and accumulates: its LoopNest;
 * `work(node, inputs, outputs)`: elementary vector operations, by name, that a chip's vector unit prices;

@@ -26,7 +26,7 @@ __all__ = ["ALIGN", "Desk", "Place", "Source", "float_bits", "merged_loops", "re
 
 SHORT = 16  # elements side by side that are too few for a loop of vectors
 SHARED = 1 << 16  # constants up to this many bytes are looked for among those kept
-WIDTHS = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8}
+WIDTHS = {"u8": 1, "i16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
 DTYPES = {"u8": np.uint8, "i16": np.int16, "i32": np.int32, "f32": np.float32, "i64": np.int64, "f64": np.float64}
 
 
@@ -136,6 +136,10 @@ class Source:
 
     def reshaped(self, shape: Shape, strides: tuple[int, ...]) -> Source:
         return replace(self, shape=shape, strides=strides)
+
+    def moved(self, bytes_: int) -> Source:
+        """The same that begins so many bytes further, of one that is not borrowed."""
+        return replace(self, address=self.address + bytes_)
 
     def numbers(self) -> Array:
         """The stored number behind each of the 256 bytes; bytes that cannot occur repeat the nearest."""

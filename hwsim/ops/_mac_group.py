@@ -9,7 +9,7 @@ import numpy as np
 
 from hwsim.kernels.finishing import Way
 from hwsim.kernels.packing import padded
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import DTYPES, Desk
 from hwsim.ops._mac_plan import Mac, Phase, way_out
 from hwsim.quant import Array
 
@@ -52,7 +52,10 @@ class Group:
     def start(self, w_zero: Array | None = None) -> Array:
         """What each output's sum starts from: the bias and the correction for the zero point of the input; `w_zero` is what each output's
         weights are too large by."""
-        zero, sums = self.mac.x_zero - self.mac.x.bias, self.runs.sum((1, 2), dtype=np.int64)
+        zero = self.mac.x_zero - self.mac.x.bias
+        if not zero:
+            return self.mac.epilogue.bias[self.own]
+        sums = self.runs.sum((1, 2), dtype=np.int64)
         if w_zero is not None:
             sums -= self.runs[0].size * w_zero[self.own]
         found: Array = self.mac.epilogue.bias[self.own] - zero * sums
@@ -63,8 +66,8 @@ class Group:
         e, y = self.mac.epilogue, self.mac.y
         return way_out(desk, replace(e, parameters=tuple(p[self.own] for p in e.parameters)), y.kind, y.bias, width)
 
-    def args(self, desk: Desk, start: Array, width: int) -> dict[str, int]:
-        """What every micro-kernel is told: where pixels, taps and outputs lie, and what sums start from."""
+    def args(self, desk: Desk, start: Array, width: int, held: str = "i32") -> dict[str, int]:
+        """What every micro-kernel is told: where pixels, taps and outputs lie, and what sums of the kind `held` start from."""
         x, y = self.mac.x, self.mac.y
         writes = [(p.first + np.arange(p.count) * p.every) * s for p, s in zip(self.phase, (y.row, y.column), strict=True)]
         return {
@@ -78,7 +81,7 @@ class Group:
             "pixels": self.pixels,
             "tap_table": desk.keep(self.offsets),
             "taps": self.runs.shape[1],
-            "start": desk.keep(padded(wrapped32(start), np.int32, width)),
+            "start": desk.keep(padded(wrapped32(start) if held == "i32" else start, DTYPES[held], width)),
             "channels": self.mac.outputs,
         }
 

@@ -82,7 +82,7 @@ def emit_product(batch: Batch, desk: Desk) -> bool:
 def _emit_words(batch: Batch, desk: Desk) -> None:
     """Both matrices laid out for the micro-kernel, product by product."""
     rows, columns, steps, size = batch.rows, batch.columns, -(-batch.depth // 2), WIDTHS[batch.y.kind]
-    tile_rows, vectors = tile_shape(columns, rows)
+    tile_rows, vectors = tile_shape(columns, rows, host.lanes())
     width, e = vectors * host.lanes(), epilogue(batch.step, columns)
     way, tiled = way_out(desk, e, batch.y.kind, batch.y.bias, width)
     scratch = {"left": desk.work(4 * rows * steps + SPILL), "right": desk.work(4 * steps * -(-columns // width) * width)}

@@ -71,16 +71,16 @@ def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = pack
 
 def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutPlan | None) -> None:
     room = cut.cut.room if cut else Room(most=dot.most)
-    vectors = _vectors(group.mac.outputs, group.pixels, room)
+    vectors = _vectors(group.mac.outputs, group.pixels, room, dot.lanes)
     if cut is not None:
         runs, offsets = cut.laid(group.runs, group.offsets, dot)
         group = replace(group, runs=runs, offsets=offsets)
-    start, runs, width = group.start() + offset, group.runs, vectors * host.lanes()
+    start, runs, width = group.start() + offset, group.runs, vectors * dot.lanes
     if cut is not None:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64) + np.broadcast_to(cut.before, len(group.mac.epilogue.bias))[group.own]
     way, way_args = group.way_out(desk, width)
     steps = -(-runs.shape[2] // dot.channels)
-    args = group.args(desk, start, width) | {
+    args = group.args(desk, start, width, dot.held) | {
         "steps": steps,
         "weights": desk.keep(pack(runs, dot, vectors, desk.memory)),
         "block": max(CACHED // max(runs.shape[1] * steps * width * dot.w_bytes, 1), 1),
@@ -94,17 +94,17 @@ def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutP
         desk.call_named(Kernel(tile, (*tiled, cut.whole)), TILE_ARGS, args | own_args)
 
 
-def tile_shape(outputs: int, pixels: int) -> tuple[int, int]:
+def tile_shape(outputs: int, pixels: int, lanes: int) -> tuple[int, int]:
     """Pixels and registers of outputs in a tile that cuts nothing."""
-    vectors = _vectors(outputs, pixels, Room())
+    vectors = _vectors(outputs, pixels, Room(), lanes)
     return _rows(vectors, pixels, Room()), vectors
 
 
-def _vectors(outputs: int, pixels: int, room: Room) -> int:
+def _vectors(outputs: int, pixels: int, room: Room, lanes: int) -> int:
     """Registers of outputs in a tile: as few wasted lanes as possible, and among those the most registers; a lone pixel takes twice as
     many, so that sums do not wait for each other."""
     most = room.most or (4 if host.registers() > 16 else 2) * (2 if pixels == 1 else 1)
-    need = -(-outputs // host.lanes())
+    need = -(-outputs // lanes)
     every = 2 if room.even else 1
     return min(range(every, most + 1, every), key=lambda v: (-(-need // v) * v * (1.3 if v == 1 and need > 1 else 1.0), -v))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._plain_integers import as_stored
 from hwsim.ops._reading import Reader, accumulator_bias, check_shape, check_zeros, input_name
+from hwsim.ops._real_mac import are_real, emit_real_conv, known
+from hwsim.ops._real_sums import real_matmul
 from hwsim.ops._windows import resolve_pads, take_windows, window_attrs, window_of
 from hwsim.ops._writing import Operands, Written
 from hwsim.program import LoopNest, Step
@@ -113,16 +116,28 @@ def _output(parts: list[Array], x: Array, w: Array, node: Node) -> Array:
     return np.moveaxis(np.concatenate(parts, -1).reshape(x.shape[0], *size, w.shape[0]), -1, 1)
 
 
-def compute(node: Node, x: Array, w: Array, bias: Array | None = None, x_zero: Array | None = None, w_zero: Array | None = None) -> Array:
+def compute(
+    node: Node,
+    x: Array,
+    w: Array,
+    bias: Array | None = None,
+    x_zero: Array | None = None,
+    w_zero: Array | None = None,
+    product: Callable[[Array, Array], Array] = np.matmul,
+) -> Array:
+    """Real numbers in BLAS's order, or by a product of matrices of their own."""
     groups = node.attrs["group"]
     if x.dtype.kind in "iu":
         zero = 0 if x_zero is None else int(x_zero)
         w = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, *[1] * (w.ndim - 1)))
         parts = [(rows(x.astype(np.int64), node, g, zero) - zero) @ columns(w, groups, g).T for g in range(groups)]
         return np.ascontiguousarray(_output(parts, x, w, node)).astype(np.int32)
-    parts = [rows(x, node, g, 0) @ columns(w, groups, g).T for g in range(groups)] if groups == 1 or groups < x.shape[1] else []
+    parts = [product(rows(x, node, g, 0), columns(w, groups, g).T) for g in range(groups)] if groups == 1 or groups < x.shape[1] else []
     y = _output(parts, x, w, node) if parts else _by_taps(node, x, w)
     return np.ascontiguousarray(y if bias is None else y + bias.reshape(-1, *[1] * (x.ndim - 2)))
+
+
+in_order = partial(compute, product=real_matmul)
 
 
 def _by_taps(node: Node, x: Array, w: Array) -> Array:
@@ -170,10 +185,13 @@ def _emit(step: Step, desk: Desk, source: Place) -> bool:
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """Products of plain integers, with the border that a stored image would have."""
-    stored, x = as_stored(step, 0), step.inputs[0]
-    if stored is None or x is None or len(x.shape) > 4:
+    """Products of plain integers, with the border that a stored image would have, and of real numbers."""
+    stored, x, weights = as_stored(step, 0), step.inputs[0], known(step.inputs[1])
+    if x is None or len(x.shape) > 4 or weights is None:
         return False
+    if stored is None:
+        window, wide = axes(step.node), stored_weights(weights, step.node.attrs["group"])
+        return are_real(step.inputs) and emit_real_conv(step, desk, wide, window, halo_of(step, window))
     q = stored.inputs[0].quant if stored.inputs[0] else None
     assert q is not None
     source = desk.surrounded(desk.place(x), halo(stored), int(q.zero_point))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_kernel import emit_mac
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
 from hwsim.ops._reading import Reader, check_shape, choice
+from hwsim.ops._real_mac import are_real, emit_real_conv, known
+from hwsim.ops._real_sums import real_matmul
 from hwsim.ops._windows import AUTO_PADS, numbers
 from hwsim.ops._writing import Operands, Written
 from hwsim.program import LoopNest, Step
@@ -110,9 +114,12 @@ def _as_conv(node: Node, x: Array, w: Array, fill: Any) -> tuple[Node, Array, Ar
     return replace(node, attrs={**node.attrs, **attrs}), wide, turned
 
 
-def compute(node: Node, x: Array, w: Array, bias: Array | None = None) -> Array:
+def compute(node: Node, x: Array, w: Array, bias: Array | None = None, product: Callable[[Array, Array], Array] = np.matmul) -> Array:
     turned_node, wide, turned = _as_conv(node, x, w, 0)
-    return conv.compute(turned_node, wide, turned, bias)
+    return conv.compute(turned_node, wide, turned, bias, product=product)
+
+
+in_order = partial(compute, product=real_matmul)
 
 
 def integer(step: Step, x: Array, w: Array, bias: Array | None = None) -> tuple[Array, int]:
@@ -142,7 +149,20 @@ def kernel(step: Step, desk: Desk) -> bool:
     assert x is not None and w is not None
     if w.constant is None or len(x.shape) > 4:
         return False
-    groups, flat = step.node.attrs["group"], w.constant.array if len(w.shape) == 4 else w.constant.array[:, :, None]
-    turned = np.flip(flat, (2, 3)).reshape(groups, flat.shape[0] // groups, *flat.shape[1:])
-    weights = np.moveaxis(np.swapaxes(turned, 1, 2), 2, -1)
+    weights = _turned_weights(w.constant.array, step.node.attrs["group"])
     return emit_mac(Mac(step, weights, *_axes(step), plane_of(desk.place(x)), plane_of(desk.place(y))), desk)
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """The same of real numbers."""
+    x, w = step.inputs[0], known(step.inputs[1])
+    if x is None or w is None or len(x.shape) > 4 or not are_real(step.inputs):
+        return False
+    return emit_real_conv(step, desk, _turned_weights(w, step.node.attrs["group"]), _axes(step), halo(step))
+
+
+def _turned_weights(w: Array, groups: int) -> Array:
+    """Weights of the equal convolution, (groups, outputs, kernel rows, kernel columns, channels)."""
+    flat = w if w.ndim == 4 else w[:, :, None]
+    turned = np.flip(flat, (2, 3)).reshape(groups, flat.shape[0] // groups, *flat.shape[1:])
+    return np.moveaxis(np.swapaxes(turned, 1, 2), 2, -1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from hwsim.ops._mac_plan import Axis, Mac, rows_of
 from hwsim.ops._plain_integers import as_stored
 from hwsim.ops._product import Batch, emit_product
 from hwsim.ops._reading import Reader, accumulator_bias, broadcast, check_zeros, input_name
+from hwsim.ops._real_mac import are_real
+from hwsim.ops._real_product import emit_real_matmul
+from hwsim.ops._real_sums import real_matmul
 from hwsim.ops._writing import Operands, Written, permuted
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array, QuantParams
@@ -189,14 +194,26 @@ def _turned(node: Node, a: Array, b: Array) -> tuple[Array, Array]:
     return a, np.swapaxes(b, -1, -2) if node.attrs["trans_b"] else b
 
 
-def compute(node: Node, a: Array, b: Array, c: Array | None = None, a_zero: Array | None = None, b_zero: Array | None = None) -> Array:
+def compute(
+    node: Node,
+    a: Array,
+    b: Array,
+    c: Array | None = None,
+    a_zero: Array | None = None,
+    b_zero: Array | None = None,
+    product: Callable[[Array, Array], Array] = np.matmul,
+) -> Array:
+    """Real numbers in BLAS's order, or by a product of their own."""
     a, b = _turned(node, a, b)
     if a.dtype.kind in "iu":
         left = a.astype(np.int64) - (0 if a_zero is None else _row_zero(a_zero, a))
         return (left @ (b.astype(np.int64) - (0 if b_zero is None else b_zero.astype(np.int64)))).astype(np.int32)
-    y = a @ b
+    y = product(a, b)
     y = y if node.attrs["alpha"] == 1 else y * np.float32(node.attrs["alpha"])
     return y if c is None else y + (c if node.attrs["beta"] == 1 else c * np.float32(node.attrs["beta"]))
+
+
+in_order = partial(compute, product=real_matmul)
 
 
 def _row_zero(zero: Array, a: Array) -> Array:
@@ -243,8 +260,10 @@ def kernel(step: Step, desk: Desk) -> bool:
 
 
 def real(step: Step, desk: Desk) -> bool:
-    """Products of plain integers; what a zero point of the left ones that is computed takes away follows behind."""
+    """Products of real numbers, and of plain integers; what a zero point of the left ones that is computed takes away follows behind."""
     zero, w, y = (*step.inputs, None, None)[3], step.inputs[1], step.outputs[0]
+    if are_real(step.inputs):
+        return emit_real_matmul(step, desk)
     if zero is None or zero.constant is not None:
         stored = as_stored(step, 1)
         return stored is not None and kernel(stored, desk)

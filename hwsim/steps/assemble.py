@@ -17,6 +17,7 @@ from hwsim.program import Program, Step
 from hwsim.shelf import load
 from hwsim.steps.arena import plan_arena
 from hwsim.steps.assembly import Assembly, Segment
+from hwsim.steps.step import is_mac
 
 __all__ = ["assemble"]
 
@@ -47,8 +48,9 @@ def assemble(program: Program, all_tensors: bool = False) -> Assembly:
 
 
 def _weights(steps: Sequence[Step]) -> int:
-    """About how many bytes packed weights take: one each."""
-    return sum(t.elements for s in steps for t in s.inputs if t is not None and t.constant is not None and t.quant is not None)
+    """About how many bytes packed weights take: one each, of real products a float64."""
+    of_macs = [(t, s) for s in steps if is_mac(s.op) for t in s.inputs[:2] if t is not None and t.constant is not None]
+    return sum(t.elements * (1 if t.quant is not None and s.integer else 8) for t, s in of_macs)
 
 
 def _emit(step: Step, desk: Desk) -> bool:

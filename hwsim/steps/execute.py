@@ -119,7 +119,7 @@ def run_step(step: Step, arrays: list[Array | None]) -> tuple[tuple[Array, ...],
     if step.integer:
         return _moved(step, _tuple(step, module.compute(step.node, *arrays))), 0
     reals = [a if t is None or t.quant is None or a is None else t.quant.dequantize(a) for t, a in zip(step.inputs, arrays, strict=True)]
-    computed = module.compute(step.node, *reals)
+    computed = getattr(module, "in_order", module.compute)(step.node, *reals)
     results = computed if isinstance(computed, tuple) else (computed,)
     return tuple(_held(t, r) if t.quant is None else t.quant.quantize(r) for t, r in zip(step.outputs, results, strict=False)), 0
 
