@@ -80,7 +80,7 @@ def test_accumulators_that_wrap(c: dict[str, Any], bits: int, zero: int) -> None
         convolve(c | {"x": "uint8", "w": "int8", "worst": True, "channels": 70}, Accumulator(bits), (zero, 0))
 
 
-@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("stride", [2, 3, 4])
 def test_transposed_convolution(stride: int) -> None:
     rng = np.random.default_rng(stride)
     x, w = numbers(rng, "uint8", (2, 20, 6, 5), True), numbers(rng, "int8", (20, 33, 3, 3), True)

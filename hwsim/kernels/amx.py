@@ -17,7 +17,7 @@ from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.tile import entry, store
 
-__all__ = ["AMX_ARGS", "CONFIG", "DEPTH", "PIXELS", "ROWS", "row_bytes", "tiles"]
+__all__ = ["AMX_ARGS", "CONFIG", "DEPTH", "PIXELS", "ROWS", "amx_tile", "row_bytes"]
 
 ROWS, DEPTH, PIXELS = 16, 64, 32  # of a tile register: rows, and bytes of a row; pixels whose sums are held together
 TILE = ROWS * DEPTH
@@ -49,7 +49,7 @@ def row_bytes(chunks: int) -> int:
     return (chunks + 1) * DEPTH
 
 
-def tiles(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> str:
+def amx_tile(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> str:
     """Kernel of AMX_ARGS with panels of `vectors` (1 or 2) x 16 output channels.
 
     Weights of 8 `bits` are tiles; those of 4, 2 or 1 are made tiles once for each block.

@@ -46,8 +46,8 @@ class Group:
     @property
     def even(self) -> int:
         """Bytes from one pixel's input to the next, 0 where they are not always as many."""
-        steps = set(np.diff(self.reads).tolist())
-        return steps.pop() if len(steps) == 1 else 0
+        steps = np.diff(self.reads)
+        return int(steps[0]) if steps.size and np.all(steps == steps[0]) else 0
 
     def start(self, w_zero: Array | None = None) -> Array:
         """What each output's sum starts from: the bias and the correction for the zero point of the input; `w_zero` is what each output's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwsim.kernels import host
-from hwsim.kernels.amx import AMX_ARGS, CONFIG, DEPTH, PIXELS, ROWS, row_bytes, tiles
+from hwsim.kernels.amx import AMX_ARGS, CONFIG, DEPTH, PIXELS, ROWS, amx_tile, row_bytes
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.dots import U8S8
 from hwsim.kernels.memory import Memory
@@ -68,7 +68,7 @@ def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None, after: dict
     if w_zero is not None:
         args |= {"totals": desk.work(4 * PIXELS), "w_zero": desk.keep(padded(w_zero[group.own], np.int32, 16 * vectors))}
     last = "shifted" if w_zero is not None else "wrapped" if after else ""
-    desk.call_named(Kernel(tiles, (vectors, way, bool(even), bits, last)), AMX_ARGS, args)
+    desk.call_named(Kernel(amx_tile, (vectors, way, bool(even), bits, last)), AMX_ARGS, args)
 
 
 def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:
