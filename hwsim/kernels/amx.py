@@ -32,7 +32,7 @@ AMX_ARGS = (
     "channels",
     "block",
     "rows",  # arena offset of scratch memory for PIXELS rows of `row_bytes`; where pixels lie evenly, the bytes from one to the next
-    "sums",  # arena offset of scratch memory for the sums of two panels: 2 x PIXELS x vectors x 16 of int32
+    "sums",  # arena offset of scratch memory for the sums: PIXELS x vectors x 16 of int32
     "config",  # address of CONFIG
     "totals",  # arena offset of scratch memory for the sum of each pixel's numbers: PIXELS of int32
     "w_zero",  # address of int32: what each output's weights are too large by
@@ -55,8 +55,8 @@ def amx_tile(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> 
     Weights of 8 `bits` are tiles; those of 4, 2 or 1 are made tiles once for each block.
 
     Pixels that lie `even`ly, at least PIXELS and each in one run of taps, are multiplied where they are; the last tile begins earlier then,
-    so that it does not reach behind the last pixel.  While a panel is multiplied, the sums of the one before are on their way out.
-    `after` the last product they are "shifted" by the sum of the pixel's numbers times `w_zero`, or "wrapped" to `bits` bits.
+    so that it does not reach behind the last pixel.  `after` the last product sums are "shifted" by the sum of the pixel's numbers times
+    `w_zero`, or "wrapped" to `bits` bits.
     """
     k = Code(AMX_ARGS)
     width = 16 * vectors
@@ -73,14 +73,13 @@ def amx_tile(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> 
             rows = _in_place(k, x, pixel) if even else _gather(k, x, pixel, left)
             if after == "shifted":
                 _add_up(k, rows, left)
-            with k.loop(last + 1, start=first) as panel:
-                with k.when(panel < last), k.otherwise(image + tile == 0) as (new, known):
+            with k.loop(last, start=first) as panel:
+                with k.otherwise(image + tile == 0) as (new, known):
                     with new:
                         _multiply(k, rows, weights + panel * panel_bytes, panel, left, vectors, AHEAD)
                     with known:
                         _multiply(k, rows, weights + panel * panel_bytes, panel, left, vectors)
-                with k.when(panel > first):
-                    _finish(k, way, image, pixel, left, panel - 1, vectors, after)
+                _finish(k, way, image, pixel, left, panel, vectors, after)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
 
@@ -136,11 +135,6 @@ def _add_up(k: Code, rows: Rows, left: Lanes) -> None:
         k.store(total.get().reduce("add"), k.arena + k["totals"] + 4 * row)
 
 
-def _sums(k: Code, panel: Lanes, vectors: int) -> Lanes:
-    """Where a panel's sums are kept: in turn."""
-    return k.arena + k["sums"] + (panel & 1) * (64 * vectors * PIXELS)
-
-
 def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, left: Lanes, vectors: int, ahead: int = 0) -> None:
     """The sums of `left` pixels, to memory.  Weights `ahead` chunks on are asked for."""
     with k.otherwise(left > ROWS) as (both, one):
@@ -152,7 +146,7 @@ def _multiply(k: Code, rows: Rows, weights: Lanes, panel: Lanes, left: Lanes, ve
 
 def _multiply_rows(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int, vectors: int, ahead: int) -> None:
     """The sums of `high` x 16 pixels."""
-    kept = _sums(k, panel, vectors)
+    kept = k.arena + k["sums"]
     sums = [(i, j, 2 * i + j) for i in range(high) for j in range(vectors)]
     for _, j, register in sums:
         k.machine("llvm.x86.tileloadd64", register, k["start"] + 64 * (panel * vectors + j), k.number("i64", 0))
@@ -172,7 +166,7 @@ def _multiply_rows(k: Code, rows: Rows, weights: Lanes, panel: Lanes, high: int,
 
 def _finish(k: Code, way: Way, image: Lanes, pixel: Lanes, left: Lanes, panel: Lanes, vectors: int, after: str) -> None:
     """The way out of the sums in memory, four vectors at a time."""
-    high, y, kept = 4 // vectors, k.arena + k["y"] + image * k["y_image"], _sums(k, panel, vectors)
+    high, y, kept = 4 // vectors, k.arena + k["y"] + image * k["y_image"], k.arena + k["sums"]
     channels = [panel * (16 * vectors) + 16 * j for j in range(vectors)]
     with k.loop(left, step=high) as row:
         places = [(row + i).at_most(left - 1) for i in range(high)]

@@ -60,7 +60,7 @@ def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None, after: dict
         "unpacked": 0 if bits == 8 else desk.work(min(block * panel_bytes, held.nbytes)),
         "block": block,
         "rows": even or desk.work(PIXELS * row_bytes(chunks)),
-        "sums": desk.work(2 * 4 * 16 * PIXELS * vectors),
+        "sums": desk.work(4 * 16 * PIXELS * vectors),
         "config": desk.keep(np.frombuffer(CONFIG, np.uint8)),
         **way_args,
         **after,
