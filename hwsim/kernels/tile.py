@@ -9,7 +9,7 @@ indirection of Dukhan, arXiv:1907.02129).  Taps that lie side by side in memory 
 from __future__ import annotations
 
 from hwsim.kernels import host
-from hwsim.kernels.code import Code
+from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.cutting import CUT_ARGS, Cut, count
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way, straight
@@ -36,6 +36,7 @@ TILE_ARGS = (
     *WAY_ARGS,
     *CUT_ARGS,
 )
+TURN = 16  # bytes of each pixel that a turn of the innermost loop reads: what counts it takes ports that products need
 
 
 def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) -> str:
@@ -78,19 +79,30 @@ def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[La
     """The tile's sums over all taps and channels."""
     begin = [start[0].constant(0)] * dot.kept(len(start)) if dot.close else start
     held = [[k.variable(s) for s in begin] for _ in pixels]
-    at = k.variable(weights)
+    at, turn = k.variable(weights), max(TURN // dot.x_bytes, 1) if host.registers() > 16 else 1
     with k.loop(k["taps"]) as tap:
         offset = entry(k, "tap_table", tap)
         run = [p + offset for p in pixels]
-        with k.loop(k["steps"]) as step:
-            here = [p + dot.x_bytes * step for p in run]
-            made = dot.step(k, [[v.get() for v in row] for row in held], here, at.get())
-            for row, values in zip(held, made, strict=True):
-                for variable, value in zip(row, values, strict=True):
-                    variable.set(value)
-            at.set(at.get() + len(start) * dot.lanes * dot.w_bytes)
+        whole = k["steps"] & -turn
+        with k.loop(whole, step=turn) as step:
+            _turn(k, dot, held, [p + dot.x_bytes * step for p in run], at, len(start), turn)
+        if turn > 1:
+            with k.loop(k["steps"], start=whole) as step:
+                _turn(k, dot, held, [p + dot.x_bytes * step for p in run], at, len(start), 1)
     close = dot.close or (lambda sums, start: sums)
     return [close([v.get() for v in row], start) for row in held]
+
+
+def _turn(k: Code, dot: Dot, held: list[list[Variable]], pixels: list[Lanes], at: Variable, vectors: int, steps: int) -> None:
+    """So many steps, without what a loop costs in between; `at` is where their weights are."""
+    sums, weights = [[v.get() for v in row] for row in held], at.get()
+    for _ in range(steps):
+        sums = dot.step(k, sums, pixels, weights)
+        pixels, weights = [p + dot.x_bytes for p in pixels], weights + vectors * dot.lanes * dot.w_bytes
+    for row, values in zip(held, sums, strict=True):
+        for variable, value in zip(row, values, strict=True):
+            variable.set(value)
+    at.set(weights)
 
 
 def store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
