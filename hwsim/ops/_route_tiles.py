@@ -79,11 +79,11 @@ def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutP
     if cut is not None:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64) + np.broadcast_to(cut.before, len(group.mac.epilogue.bias))[group.own]
     way, way_args = group.way_out(desk, width)
-    steps = -(-runs.shape[2] // dot.channels)
+    steps, panels = -(-runs.shape[2] // dot.channels), -(-group.mac.outputs // width)
     args = group.args(desk, start, width, dot.held) | {
         "steps": steps,
         "weights": desk.keep(pack(runs, dot, vectors, desk.memory)),
-        "block": max(CACHED // max(runs.shape[1] * steps * width * dot.w_bytes, 1), 1),
+        "block": min(max(CACHED // max(runs.shape[1] * steps * width * dot.w_bytes, 1), 1), panels),
         **way_args,
     }
     tiled = (dot, _rows(vectors, group.pixels, room), vectors, way)
