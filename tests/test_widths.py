@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from hwsim import formats
 from hwsim.kernels import host
+from hwsim.ops import _route_tiles
 from hwsim.ops._lowering import Desk
 from hwsim.program import Accumulator
 from hwsim.quant import Array
@@ -118,6 +120,20 @@ def test_weights_with_their_zero_points_in_them(c: dict[str, Any], w: tuple[str,
     convolve(c | {"x": "uint8", "w": w[0]}, Accumulator(), (zero, w[1]))
 
 
+@settings(max_examples=60)
+@given(
+    convolutions,
+    st.sampled_from(["int4", "int2", "ternary", "int3"]),
+    st.sampled_from([17, 70, 150]),
+    st.sampled_from([1, 1000, 300_000]),
+    st.booleans(),
+)
+def test_packed_weights_made_bytes_once_for_a_block(c: dict[str, Any], w: str, outputs: int, cached: int, zero: bool) -> None:
+    """Blocks of one panel, of some and of all; panels that end within a vector of fields."""
+    with patch.object(host, "amx", return_value=False), patch.object(_route_tiles, "CACHED", cached):
+        convolve(c | {"x": "uint8", "w": w, "outputs": outputs, "stride": 1}, PLAIN, (7 * zero, 0))
+
+
 def convolve(c: dict[str, Any], a: Accumulator, zeros: tuple[int, int]) -> None:
     channels, kernel, s, d, p = c["channels"], c["kernel"], c["stride"], c["dilation"], c["pad"]
     group = channels if c["group"] == "depthwise" else c["group"] if channels % c["group"] == 0 else 1
@@ -211,6 +227,7 @@ ROUTES = [
     ("bipolar", "bipolar", PLAIN, "binary"),
     ("ternary", "bipolar", PLAIN, "ternary"),
     ("uint8", "int4", PLAIN, "u8s4"),
+    ("uint8", "int4", PLAIN, "None, 4)"),  # made bytes once for all rows
     ("int8", "ternary", PLAIN, "u8s2"),
     ("int8", "int4", PLAIN, "u8s4_alone"),
     ("uint8", "int2", PLAIN, "u8s2_alone"),
@@ -234,7 +251,8 @@ def test_each_width_takes_its_own_kernel(x: str, w: str, a: Accumulator, kernel:
     taken, call = list[str](), Desk.call
     monkeypatch.setattr(Desk, "call", lambda desk, k, args: (taken.append(k.name), call(desk, k, args))[1])
     rng, attrs = np.random.default_rng(0), {"trans_a": False, "trans_b": False, "alpha": 1.0, "beta": 1.0}
-    rows = 1 if kernel.endswith("_alone") else 3
+    monkeypatch.setattr(host, "amx", lambda: False)
+    rows = 1 if kernel.endswith("_alone") else 40 if kernel.startswith("None") else 3
     given_x, given_w, zeros = numbers(rng, x, (rows, 256), True), numbers(rng, w, (256, 96), True), (0, kernel == "Late")
     run_both("matmul", given_x, given_w, (x, w), zeros, a, attrs, (rows, 96))
     assert any(kernel in name for name in taken), taken

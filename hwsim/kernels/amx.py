@@ -15,6 +15,7 @@ from hwsim.kernels.cutting import count, wrapped
 from hwsim.kernels.dots import quads
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.lowbits import unpacked
 from hwsim.kernels.tile import entry, store
 
 __all__ = ["AMX_ARGS", "CONFIG", "DEPTH", "PIXELS", "ROWS", "amx_tile", "row_bytes"]
@@ -65,7 +66,7 @@ def amx_tile(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> 
     panel_bytes = k["chunks"] * (vectors * TILE)
     with k.loop(panels, step=k["block"]) as first:
         last = (first + k["block"]).at_most(panels)
-        weights = _unpacked(k, first * panel_bytes, last * panel_bytes, bits)
+        weights = unpacked(k, first * panel_bytes, last * panel_bytes, bits)
         with k.loop(k["images"]) as image, k.loop(k["pixels"], step=PIXELS) as tile:
             pixel = tile.at_most(k["pixels"] - PIXELS) if even else tile
             left = (k["pixels"] - pixel).at_most(PIXELS)
@@ -82,20 +83,6 @@ def amx_tile(vectors: int, way: Way, even: bool, bits: int, after: str = "") -> 
                 _finish(k, way, image, pixel, left, panel, vectors, after)
     k.machine("llvm.x86.tilerelease")
     return k.finished()
-
-
-def _unpacked(k: Code, first: Lanes, last: Lanes, bits: int) -> Lanes:
-    """Where the tiles of all panels would begin, of which those of the bytes from `first` to `last` are there."""
-    if bits == 8:
-        return k["weights"]
-    fields, step, half = 8 // bits, 2 if bits == 1 else 1, 1 << max(bits - 1, 0)
-    whole = k.arena + k["unpacked"] - first
-    with k.loop(last, start=first, step=fields * DEPTH) as i:
-        held = k.load("i16", k["weights"] + i // fields, DEPTH // 2)
-        for f in range(fields):
-            number = ((held >> (bits * f)).bits("u8") & ((1 << bits) - 1)) * step - half
-            k.store(number, whole + i + DEPTH * f)
-    return whole
 
 
 class Rows(NamedTuple):

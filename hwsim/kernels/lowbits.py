@@ -10,7 +10,9 @@ from hwsim.kernels.code import Code
 from hwsim.kernels.dots import Dot, Sums, quads, u8s8_product
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["ALONE", "BINARY", "FLIPPED", "PACKED", "TERNARY"]
+__all__ = ["ALONE", "BINARY", "FIELD", "FLIPPED", "PACKED", "TERNARY", "unpacked"]
+
+FIELD = 64  # weights side by side that share the bytes of a vector with as many others
 
 
 def _binary(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
@@ -103,3 +105,23 @@ ALONE = {
     b: replace(PACKED[b], name=f"u8s{b}_alone", step=partial(_in_place, b), close=partial(_joined, b), kept=partial(_kept, b), most=2 * b)
     for b in (4, 2)
 }
+
+
+def unpacked(k: Code, first: Lanes, last: Lanes, bits: int) -> Lanes:
+    """Where all weights would begin as bytes, of which those from `first` to `last` are made now, in scratch memory.
+
+    Arguments of `k`: "weights", the address of them packed, 8 / bits vectors of FIELD bytes in one, lowest bits first, as numbers from
+    0 on (of one bit 0 stands for -1); "unpacked", the arena offset of the scratch memory, which has room for 16 / bits vectors more.
+    Those of 8 bits are where they are.
+    """
+    if bits == 8:
+        return k["weights"]
+    fields, step, half = 8 // bits, 2 if bits == 1 else 1, 1 << max(bits - 1, 0)
+    begin = first & -(fields * FIELD)
+    whole = k.arena + k["unpacked"] - begin
+    with k.loop(last, start=begin, step=fields * FIELD) as i:
+        held = k.load("i16", k["weights"] + i // fields, FIELD // 2)
+        for f in range(fields):
+            number = ((held >> (bits * f)).bits("u8") & ((1 << bits) - 1)) * step - half
+            k.store(number, whole + i + FIELD * f)
+    return whole

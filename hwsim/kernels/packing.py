@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from hwsim.kernels.dots import Dot
+from hwsim.kernels.lowbits import FIELD
 from hwsim.kernels.memory import Memory
 
-__all__ = ["packed", "padded"]
+__all__ = ["in_fields", "packed", "padded"]
 
 Array = np.ndarray[Any, Any]
 
@@ -39,3 +40,14 @@ def packed(weights: Array, dot: Dot, vectors: int, memory: Memory) -> Array:
     held = memory.take(full.nbytes)
     held.view(unit).reshape(panels, runs, steps, width)[...] = full.view(unit).reshape(panels, width, runs, steps).transpose(0, 2, 3, 1)
     return held.view(dtype)
+
+
+def in_fields(held: Array, bits: int, memory: Memory) -> Array:
+    """int8 numbers of so many bits as `lowbits.unpacked` reads them, filled up with zeros to whole vectors."""
+    fields = 8 // bits
+    numbers = np.zeros(-(-held.size // (fields * FIELD)) * fields * FIELD, np.uint8)
+    numbers[: held.size] = held.ravel() > 0 if bits == 1 else held.ravel() + (1 << bits - 1)
+    parts = numbers.reshape(-1, fields, FIELD) << (np.arange(fields, dtype=np.uint8) * bits)[:, None]
+    found = memory.take(numbers.size // fields)
+    found.reshape(-1, FIELD)[...] = np.bitwise_or.reduce(parts, axis=1)
+    return found

@@ -14,6 +14,7 @@ from hwsim.kernels.cutting import CUT_ARGS, Cut, count
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way, straight
 from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.lowbits import unpacked
 
 __all__ = ["TILE_ARGS", "entry", "store", "tile"]
 
@@ -30,6 +31,7 @@ TILE_ARGS = (
     "taps",  # runs
     "steps",  # steps of the dot in one run
     "weights",  # address of packed weights
+    "unpacked",  # arena offset of scratch memory for a block of them, where they are of fewer than 8 bits
     "start",  # address of numbers of the sums' kind: what each output channel's sum starts from
     "channels",  # output channels
     "block",  # panels that stay in the cache together
@@ -40,34 +42,33 @@ TURN = 16  # bytes of each pixel that a turn of the innermost loop reads: what c
 SHARES, LINE = 8, 64  # tiles of pixels that share in asking for the next block of weights; bytes that are asked for at once
 
 
-def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None) -> str:
+def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None, bits: int = 8) -> str:
     """Kernel of TILE_ARGS with tiles of `rows` pixels by `vectors` registers of output channels.
 
     Table entries behind the last pixel are never read: the last tile repeats its last pixel, which stores the same again.
-    Parameters and starts are readable to a whole panel.
+    Parameters and starts are readable to a whole panel.  Weights of fewer than 8 `bits` are made bytes once for each block.
     """
     k = Code(TILE_ARGS)
     width = vectors * dot.lanes
     panels = (k["channels"] + (width - 1)) // width
     panel_bytes = k["taps"] * k["steps"] * _step_bytes(dot, vectors)
-    with (
-        k.loop(k["images"]) as image,
-        k.loop(panels, step=k["block"]) as first,
-        k.loop(k["pixels"], step=rows) as pixel,
-        k.loop((first + k["block"]).at_most(panels), start=first) as panel,
-    ):
-        places = [(pixel + i).at_most(k["pixels"] - 1) for i in range(rows)]
-        channel = panel * width
-        x = [k.arena + k["x"] + image * k["x_image"] + entry(k, "x_table", p) + dot.apart * channel for p in places]
-        y = [k.arena + k["y"] + image * k["y_image"] + entry(k, "y_table", p) for p in places]
-        weights, lanes, size = k["weights"] + panel * panel_bytes, dot.lanes, k.size(dot.held)
-        start = [k.load(dot.held, k["start"] + size * (channel + lanes * j), lanes) for j in range(vectors)]
-        if cut is None:
-            sums = _sums(k, dot, x, weights, start, _ahead(dot, vectors, k["block"] * panel_bytes, pixel // rows))
-        else:
-            sums, flags = cut.sums(k, dot, x, weights, start, panel)
-            count(k, flags, pixel, k["channels"] - channel)
-        store(k, way, sums, y, channel)
+    with k.loop(panels, step=k["block"]) as first:
+        last = (first + k["block"]).at_most(panels)
+        block = unpacked(k, first * panel_bytes, last * panel_bytes, bits)
+        with k.loop(k["images"]) as image, k.loop(k["pixels"], step=rows) as pixel, k.loop(last, start=first) as panel:
+            places = [(pixel + i).at_most(k["pixels"] - 1) for i in range(rows)]
+            channel = panel * width
+            x = [k.arena + k["x"] + image * k["x_image"] + entry(k, "x_table", p) + dot.apart * channel for p in places]
+            y = [k.arena + k["y"] + image * k["y_image"] + entry(k, "y_table", p) for p in places]
+            weights, lanes, size = block + panel * panel_bytes, dot.lanes, k.size(dot.held)
+            start = [k.load(dot.held, k["start"] + size * (channel + lanes * j), lanes) for j in range(vectors)]
+            if cut is None:
+                ahead = _ahead(dot, vectors, k["block"] * panel_bytes, pixel // rows) if bits == 8 else []
+                sums = _sums(k, dot, x, weights, start, ahead)
+            else:
+                sums, flags = cut.sums(k, dot, x, weights, start, panel)
+                count(k, flags, pixel, k["channels"] - channel)
+            store(k, way, sums, y, channel)
     return k.finished()
 
 

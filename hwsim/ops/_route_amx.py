@@ -9,7 +9,7 @@ from hwsim.kernels.amx import AMX_ARGS, CONFIG, DEPTH, PIXELS, ROWS, amx_tile, r
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.dots import U8S8
 from hwsim.kernels.memory import Memory
-from hwsim.kernels.packing import padded
+from hwsim.kernels.packing import in_fields, padded
 from hwsim.ops._lowering import Desk
 from hwsim.ops._mac_group import Group, groups_of
 from hwsim.ops._mac_plan import Mac
@@ -56,7 +56,7 @@ def _emit(group: Group, desk: Desk, bits: int, w_zero: Array | None, after: dict
     args = group.args(desk, group.start(w_zero), 16 * vectors) | {
         "run": run,
         "chunks": chunks,
-        "weights": desk.keep(held if bits == 8 else as_fields(held, bits, desk.memory)),
+        "weights": desk.keep(held if bits == 8 else in_fields(held, bits, desk.memory)),
         "unpacked": 0 if bits == 8 else desk.work(min(block * panel_bytes, held.nbytes)),
         "block": block,
         "rows": even or desk.work(PIXELS * row_bytes(chunks)),
@@ -82,13 +82,3 @@ def as_tiles(weights: Array, vectors: int, memory: Memory) -> Array:
         full.view(np.uint32).reshape(panels, vectors, 16, chunks, 16).transpose(0, 3, 1, 4, 2)
     )
     return held.view(np.int8)
-
-
-def as_fields(held: Array, bits: int, memory: Memory) -> Array:
-    """Tiles with 8 / bits rows in the bytes of one, lowest first, as numbers from 0 on; of one bit 0 stands for -1."""
-    fields = 8 // bits
-    numbers = (held > 0).astype(np.uint8) if bits == 1 else (held + (1 << bits - 1)).astype(np.uint8)
-    parts = numbers.reshape(-1, fields, DEPTH) << (np.arange(fields, dtype=np.uint8) * bits)[:, None]
-    found = memory.take(held.nbytes // fields)
-    found.reshape(-1, DEPTH)[...] = np.bitwise_or.reduce(parts, axis=1)
-    return found

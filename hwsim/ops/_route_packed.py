@@ -1,4 +1,4 @@
-"""Weights of four and of two bits, kept packed and unpacked in registers: memory traffic falls with the width."""
+"""Weights of four and of two bits, kept packed: memory traffic falls with the width."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from hwsim.quant import Array
 
 __all__ = ["packed"]
 
+MANY = 40  # pixels from which weights are made bytes once, instead of in registers for each tile
+
 
 def packed(mac: Mac, desk: Desk) -> bool:
     """The route: 8-bit activations by weights that fit into two or four bits, sums that no accumulator cuts.
@@ -32,8 +34,11 @@ def packed(mac: Mac, desk: Desk) -> bool:
     if fills(mac):
         emit_amx(mac, desk, w, bits)
         return True
-    alone = all(rows.count * columns.count == 1 for rows, columns in mac.phases())
-    emit_tiles(mac, desk, *((ALONE[bits], w, flipped) if alone else (PACKED[bits], w, fields)))
+    pixels = max(rows.count * columns.count for rows, columns in mac.phases())
+    if pixels >= MANY:
+        emit_tiles(mac, desk, U8S8, w, bits=bits)
+    else:
+        emit_tiles(mac, desk, *((ALONE[bits], w, flipped) if pixels == 1 else (PACKED[bits], w, fields)))
     return True
 
 

@@ -11,8 +11,9 @@ from hwsim.kernels import host
 from hwsim.kernels.compiling import Kernel
 from hwsim.kernels.cutting import Room
 from hwsim.kernels.dots import PAIRS, U8S8, Dot, best
+from hwsim.kernels.lowbits import FIELD
 from hwsim.kernels.memory import Memory
-from hwsim.kernels.packing import packed
+from hwsim.kernels.packing import in_fields, packed
 from hwsim.kernels.tile import TILE_ARGS, tile
 from hwsim.kernels.widening import WIDEN_ARGS, widen
 from hwsim.ops._cut_plan import CutPlan
@@ -59,17 +60,20 @@ def scaled(x: Plane, times: int, kind: str, start: int) -> Plane:
     return replace(x, offset=start + times * (x.offset - x.start), kind=kind, start=start, bytes=times * x.bytes, **strides)
 
 
-def emit_tiles(mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed, offset: int = 0, cut: CutPlan | None = None) -> None:
+def emit_tiles(
+    mac: Mac, desk: Desk, dot: Dot, weights: Array, pack: Pack = packed, offset: int = 0, cut: CutPlan | None = None, bits: int = 8
+) -> None:
     """Calls of the micro-kernel: one for each group and each phase of a transposed convolution.
 
     `weights` (groups, outputs, kernel rows, columns, channels) are what the dot multiplies with numbers in memory; sums start from the
-    bias and the correction for the zero point of the input.  `pack` lays out (outputs, runs, channels of a run) for the dot.
+    bias and the correction for the zero point of the input.  `pack` lays out (outputs, runs, channels of a run) for the dot; bytes
+    are kept in so many `bits` until their block is used.
     """
     for group in groups_of(mac, weights):
-        _emit(group, desk, dot, pack, offset, cut)
+        _emit(group, desk, dot, pack, offset, cut, bits)
 
 
-def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutPlan | None) -> None:
+def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutPlan | None, bits: int) -> None:
     room = cut.cut.room if cut else Room(most=dot.most)
     vectors = _vectors(group.mac.outputs, group.pixels, room, dot.lanes)
     if cut is not None:
@@ -79,19 +83,28 @@ def _emit(group: Group, desk: Desk, dot: Dot, pack: Pack, offset: int, cut: CutP
     if cut is not None:
         start = start + cut.offset * runs.sum((1, 2), dtype=np.int64) + np.broadcast_to(cut.before, len(group.mac.epilogue.bias))[group.own]
     way, way_args = group.way_out(desk, width)
-    steps, panels = -(-runs.shape[2] // dot.channels), -(-group.mac.outputs // width)
+    held = pack(runs, dot, vectors, desk.memory if bits == 8 else Memory())
     args = group.args(desk, start, width, dot.held) | {
-        "steps": steps,
-        "weights": desk.keep(pack(runs, dot, vectors, desk.memory)),
-        "block": min(max(CACHED // max(runs.shape[1] * steps * width * dot.w_bytes, 1), 1), panels),
+        "steps": -(-runs.shape[2] // dot.channels),
+        **_weights(desk, held, -(-group.mac.outputs // width), bits),
         **way_args,
     }
     tiled = (dot, _rows(vectors, group.pixels, room), vectors, way)
     if cut is None:
-        desk.call_named(Kernel(tile, tiled), TILE_ARGS, args)
+        desk.call_named(Kernel(tile, tiled if bits == 8 else (*tiled, None, bits)), TILE_ARGS, args)
     else:
         own_args = cut.args(desk, runs, group.offsets, start, dot, width, group.own)
         desk.call_named(Kernel(tile, (*tiled, cut.whole)), TILE_ARGS, args | own_args)
+
+
+def _weights(desk: Desk, held: Array, panels: int, bits: int) -> dict[str, int]:
+    """Where packed weights are, and how many panels of them pass over all pixels together."""
+    panel_bytes = max(held.nbytes // panels, 1)
+    block = min(max(CACHED // panel_bytes, 1), panels)
+    if bits == 8:
+        return {"weights": desk.keep(held), "block": block}
+    unpacked = desk.work(block * panel_bytes + 2 * FIELD * 8 // bits)
+    return {"weights": desk.keep(in_fields(held, bits, desk.memory)), "block": block, "unpacked": unpacked}
 
 
 def tile_shape(outputs: int, pixels: int, lanes: int) -> tuple[int, int]:
