@@ -29,7 +29,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "hard_sigmoid": {"alpha": 0.3, "beta": 0.6},
 }
 JUDGED = {"relu": "Relu", "leaky_relu": "LeakyRelu", "thresholded_relu": "ThresholdedRelu", "hard_swish": "HardSwish"}
-EXACT = {"sigmoid": "Sigmoid", "erf": "Erf", "gelu": "Gelu"}
+EXACT = {"sigmoid": "Sigmoid", "tanh": "Tanh", "erf": "Erf", "gelu": "Gelu"}
 
 
 def drawn(seed: int, *shape: int) -> Array:
@@ -115,6 +115,41 @@ def test_moves() -> None:
     moved = both("transpose", [real("x", x)], {"perm": (0, 2, 3, 1)}, (2, 4, 5, 3))
     assert np.array_equal(moved, x.transpose(0, 2, 3, 1), equal_nan=True)
     assert np.array_equal(both("reshape", [real("x", x)], {"shape": (6, 20)}, (6, 20)), x.reshape(6, 20), equal_nan=True)
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "edge", "wrap"])
+def test_borders(mode: str) -> None:
+    x, widths = drawn(14, 2, 3, 6, 5), ((0, 0), (0, 0), (1, 3), (2, -1))
+    found = both("pad", [real("x", x)], {"widths": widths, "value": 0.3, "mode": mode}, (2, 3, 10, 6))
+    value: dict[str, Any] = {"constant_values": 0.3} if mode == "constant" else {}
+    assert np.array_equal(found, np.pad(x[..., :-1], (*widths[:3], (2, 0)), mode, **value), equal_nan=True)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("coordinate", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(("shape", "size"), [((2, 3, 5, 4), (2, 3, 9, 2)), ((1, 70, 1, 6), (1, 70, 3, 6)), ((2, 3, 5), (2, 3, 8))])
+def test_other_sizes(shape: tuple[int, ...], size: tuple[int, ...], mode: str, coordinate: str) -> None:
+    x = np.random.default_rng(15).normal(0, 2, shape).astype(np.float32)
+    factors = tuple(m / n for m, n in zip(size, shape, strict=True))
+    attrs = {"size": size, "factors": factors, "mode": mode, "coordinate": coordinate, "nearest": "floor", "multiply": False}
+    found = both("resize", [real("x", x)], attrs, size)
+    judge = OneNode("Resize", mode=mode, coordinate_transformation_mode=coordinate, nearest_mode="floor").feed(x).absent().absent()
+    np.testing.assert_allclose(found, judge.constant(np.asarray(size, np.int64)).run(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("fmt", ["int8", "uint8", "int16"])
+@pytest.mark.parametrize("arithmetic", ["onnxruntime", "litert_ref"])
+def test_wide_integers_on_another_grid(fmt: str, arithmetic: str) -> None:
+    """LiteRT's fixed point, and otherwise DequantizeLinear and QuantizeLinear; within half a step of the real number."""
+    limits, rng = np.iinfo(np.int32), np.random.default_rng(16)
+    x = rng.integers(limits.min, limits.max, (5, 41), dtype=np.int32, endpoint=True) >> rng.integers(0, 31, (5, 41))
+    source, target = quant("int32", np.float32(0.001)), quant(fmt, np.float32(0.13), 5 if fmt != "int16" else 0)
+    attrs = {"format": fmt, "axis": 0, "block": 0}
+    program, feeds = step_program("quantize", [(stored("x", x, source), x)], (x.shape, target), attrs, arithmetic)
+    a, b = (execute(program, feeds, engine=e).tensors["y"] for e in ENGINES)
+    assert np.array_equal(a, b) and all(s.step is None for s in assemble(program).segments)
+    ends = target.dequantize(np.array([target.qmin, target.qmax], fmt))
+    assert np.abs(target.dequantize(a) - np.clip(source.dequantize(x), *ends)).max() < 0.5001 * target.scale
 
 
 @pytest.mark.parametrize("counted", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -63,32 +64,34 @@ def test_long_rows_equal_litert(columns: int) -> None:
     assert judged.differing(judged.random_feeds(np.random.default_rng(columns)), "numba") == []
 
 
+@pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("columns", [1, 2, 7, 16, 17, 48, 100, 1000])
-def test_float_rows_equal_onnxruntime(columns: int) -> None:
+def test_float_rows_equal_onnxruntime(columns: int, log: bool) -> None:
     """In the order of its AVX-512 kernel: other processors have another one, and round a few numbers otherwise."""
     from tests.judges import OneNode
 
     rng = np.random.default_rng(columns)
     x = (rng.normal(0, 3, (9, columns)) * 10.0 ** rng.integers(-2, 3, (9, 1))).astype(np.float32)
-    a, b = in_float32(x, (1,))
-    wanted = OneNode("Softmax", axis=-1).feed(x).run()
+    a, b = in_float32(x, (1,), log=log)
+    wanted = OneNode("LogSoftmax" if log else "Softmax", axis=-1).feed(x).run()
     assert np.array_equal(a, b)
-    assert np.array_equal(b, wanted) if native_avx512() else np.allclose(b, wanted, 1e-6, 1e-9)
+    assert np.array_equal(b, wanted) if native_avx512() else np.allclose(b, wanted, 1e-6, 1e-6 if log else 1e-9)
 
 
 @pytest.mark.parametrize(("shape", "axes"), SHAPES)
 def test_float_rows_of_every_length_and_place(shape: tuple[int, ...], axes: Axes) -> None:
     x = np.random.default_rng(1).normal(0, 5, shape).astype(np.float32)
-    for beta in (1.0, 0.3):
-        a, b = in_float32(x, tuple(np.atleast_1d(axes).tolist()), beta)
-        e = np.exp((x - x.max(axes, keepdims=True)).astype(np.float64) * beta)
+    for beta, log in product((1.0, 0.3), (False, True)):
+        a, b = in_float32(x, tuple(np.atleast_1d(axes).tolist()), beta, log)
+        shifted = (x - x.max(axes, keepdims=True)).astype(np.float64) * beta
+        whole = np.exp(shifted).sum(axes, keepdims=True)
         assert np.array_equal(a, b)
-        assert np.allclose(b, e / e.sum(axes, keepdims=True), 1e-5, 1e-9)
+        assert np.allclose(b, shifted - np.log(whole) if log else np.exp(shifted) / whole, 1e-5, 1e-6 if log else 1e-9)
 
 
-def in_float32(x: Array, axes: tuple[int, ...], beta: float = 1.0) -> list[Array]:
+def in_float32(x: Array, axes: tuple[int, ...], beta: float = 1.0, log: bool = False) -> list[Array]:
     """What both executors make of real numbers."""
-    attrs = {"axes": axes, "log": False, "beta": beta}
+    attrs = {"axes": axes, "log": log, "beta": beta}
     program, feeds = step_program("softmax", [(Tensor("x", x.shape, "float32"), x)], (x.shape, None), attrs)
     (layer,) = program.layers
     program = replace(program, layers=(replace(layer, steps=(replace(layer.steps[0], integer=False),)),))

@@ -13,9 +13,10 @@ A file defines
 `maximum`, `rint`, `trunc`, `abs`, `copysign`: on arrays it computes, on the lanes of a kernel it writes vector code, so that one
 definition is the reference and the way out fused into every kernel.  Where its library has formulas of its own a file may also
 define `BINARY` (function of two stored numbers -> its parameters and the function), `UNLIMITED` (the same before its limits, and for
-which parameters int32 holds that for bytes), `STORED` (function of one stored number -> a
-function on arrays), `QUANTIZE` (a function of the scale, and with it the function that stores a real number), `softmax` and others
-that the operators look for; what all others do is in `_default.py`.  With `REAL` (a format's name) elementwise operators dequantize,
+which parameters int32 holds that for bytes), `STORED` (function of one stored number -> a function on arrays), `QUANTIZE` (a function of
+the scale, and with it the function that stores a real number), `REQUANTIZE` (the multiplier and exponent of two grids, and with them the
+function that takes a wide stored number, less its zero point, to the other one), `softmax` and others that the operators look for; what
+all others do is in `_default.py`.  With `REAL` (a format's name) elementwise operators dequantize,
 compute in that format and quantize again.
 
 A library whose operators round differently also has `variant(step)`, the arithmetic that a step follows, and

@@ -13,11 +13,11 @@ import numpy as np
 from hwsim.arithmetics._fixed_point import interpolation_table
 from hwsim.arithmetics._litert_pairs import multiplier
 from hwsim.arithmetics._rounding import clamp, quantized_multiplier, rdbp, round_away, to_int32, wrap32
-from hwsim.arithmetics.gemmlowp import scaled
+from hwsim.arithmetics.gemmlowp import requantize, scaled
 from hwsim.kernels import numbers
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["QUANTIZE", "STORED"]
+__all__ = ["QUANTIZE", "REQUANTIZE", "STORED"]
 
 f32, f64 = np.float32, np.float64
 Function = Callable[[Array, QuantParams, QuantParams, Mapping[str, Any]], Array]
@@ -31,9 +31,16 @@ def _store(x: Any, scale: Any, zero_point: Any, low: Any, high: Any) -> Any:
 QUANTIZE = (f32, _store)
 
 
+def _ratio(x: QuantParams, y: QuantParams) -> tuple[float, float]:
+    return multiplier(f64(x.scale) / f64(y.scale))
+
+
 def _requantize(q: Array, x: QuantParams, y: QuantParams, params: Mapping[str, Any]) -> Array:
     """QUANTIZE of stored numbers (reference_ops::Requantize)."""
-    return scaled(q - x.zero_point, multiplier(f64(x.scale) / f64(y.scale))) + y.zero_point
+    return scaled(q - x.zero_point, _ratio(x, y)) + y.zero_point
+
+
+REQUANTIZE = (_ratio, requantize)
 
 
 def _concat(q: Array, x: QuantParams, y: QuantParams, params: Mapping[str, Any]) -> Array:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 from hwsim.arithmetics import _litert_mean, _litert_shifts, gemmlowp, gemmlowp_int64
 from hwsim.arithmetics._cmsis_lstm import lstm
-from hwsim.arithmetics._litert_activations import QUANTIZE, STORED
+from hwsim.arithmetics._litert_activations import QUANTIZE, REQUANTIZE, STORED
 from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
 from hwsim.arithmetics._litert_softmax import softmax
@@ -26,6 +26,7 @@ __all__ = [
     "MULTIPLIER",
     "PARAMETERS",
     "QUANTIZE",
+    "REQUANTIZE",
     "RESCALE",
     "STORED",
     "accumulator_bits",

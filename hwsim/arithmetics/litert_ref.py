@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 
 from hwsim.arithmetics import _litert_mean, _litert_shifts, float64_half_away, gemmlowp, gemmlowp_float32, gemmlowp_int64
-from hwsim.arithmetics._litert_activations import QUANTIZE, STORED
+from hwsim.arithmetics._litert_activations import QUANTIZE, REQUANTIZE, STORED
 from hwsim.arithmetics._litert_lstm import lstm
 from hwsim.arithmetics._litert_pairs import BINARY
 from hwsim.arithmetics._litert_resize import resize
@@ -25,6 +25,7 @@ __all__ = [
     "MULTIPLIER",
     "PARAMETERS",
     "QUANTIZE",
+    "REQUANTIZE",
     "RESCALE",
     "STORED",
     "accumulator_bits",

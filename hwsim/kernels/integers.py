@@ -11,7 +11,7 @@ from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.moving import Operand, by_fours, walk, walk_args
 
-__all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "Table", "interpolate", "pairs", "quantize", "reduce"]
+__all__ = ["PAIR_PARAMETERS", "REDUCE_ARGS", "RESIZE_ARGS", "Table", "interpolate", "pairs", "quantize", "reduce", "requantize"]
 
 PAIR_PARAMETERS = 10
 REDUCE_ARGS = ("x", "y", "outputs", "terms", "starts", "offsets", "x_zero", *WAY_ARGS)
@@ -46,6 +46,15 @@ def quantize(x: Operand, y: Operand, function: Callable[..., Any]) -> str:
     k = Code((*walk_args((x.name, y.name)), "number", "zero", "low", "high", "y_bias"))
     number, (zero, low, high, bias) = k["number"].to("i32").bits("f32"), (k[n].to("i32") for n in ("zero", "low", "high", "y_bias"))
     return walk(k, (x, y), lambda v: function(v, number, zero, low, high).to("i32") - bias)
+
+
+def requantize(x: Operand, y: Operand, function: Callable[..., Any]) -> str:
+    """Kernel of walk_args, multiplier and exponent, zero point of x, that of y, low, high, bias of y:
+    y = function(x - x zero, (multiplier, exponent), zero, low, high), all in int32."""
+    k = Code((*walk_args((x.name, y.name)), "multiplier", "exponent", "x_zero", "zero", "low", "high", "y_bias"))
+    x_zero, zero, low, high, bias = (k[n].to("i32") for n in ("x_zero", "zero", "low", "high", "y_bias"))
+    parameters = k["multiplier"], k["exponent"]
+    return walk(k, (x, y), lambda v: function(v - x_zero, parameters, zero, low, high).to("i32") - bias)
 
 
 def reduce(kind: str, way: Way) -> str:

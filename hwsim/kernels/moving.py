@@ -180,17 +180,22 @@ MOVE_ARGS = ("x", "y", "count", "sources", "targets", "fill")
 
 
 def move(kind: str) -> str:
-    """Kernel: y[targets[i]] = x[sources[i]], or `fill` where sources says -1; both are addresses of int32 element indices."""
+    """Kernel: y[targets[i]] = x[sources[i]], or `fill` (of float32 its bits) where sources says -1; both are addresses of int32 element
+    indices."""
     k = Code(MOVE_ARGS)
     size = k.size(kind)
     with k.loop(k["count"]) as i:
         source, target = (k.load("i32", k[n] + 4 * i, align=4).to("i64") for n in ("sources", "targets"))
         with k.otherwise(source < 0) as (empty, full):
             with empty:
-                k.store(k["fill"].to(kind), k.arena + k["y"] + size * target)
+                k.store(_filler(k, kind), k.arena + k["y"] + size * target)
             with full:
                 k.store(k.load(kind, k.arena + k["x"] + size * source), k.arena + k["y"] + size * target)
     return k.finished()
+
+
+def _filler(k: Code, kind: str) -> Lanes:
+    return k["fill"].to("i32").bits("f32") if kind == "f32" else k["fill"].to(kind)
 
 
 def move_runs(kind: str) -> str:
@@ -198,7 +203,7 @@ def move_runs(kind: str) -> str:
     k = Code((*MOVE_ARGS, "lengths"))
     size = k.size(kind)
     lanes = 4 * host.lanes() // size
-    fill = k["fill"].to(kind).spread(lanes)
+    fill = _filler(k, kind).spread(lanes)
     with k.loop(k["count"]) as i:
         source, target, length = (k.load("i32", k[n] + 4 * i, align=4).to("i64") for n in ("sources", "targets", "lengths"))
         x, y = k.arena + k["x"] + size * source, k.arena + k["y"] + size * target

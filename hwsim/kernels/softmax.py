@@ -19,7 +19,7 @@ TOGETHER = 4  # rows at a time of which each sum is a chain of additions
 _ARGS = ("x", "y", "rows", "columns", "table", "scratch", "low", "high", "y_bias")
 INTEGER_ARGS = (*_ARGS, "reciprocals")
 REAL_ARGS = (*_ARGS, "together", "factor", "zero")
-FLOAT_ARGS = ("x", "y", "rows", "columns", "beta")
+FLOAT_ARGS = ("x", "y", "rows", "columns", "beta", "inverses", "logarithms")
 FLOAT_LANES = 16  # of a sum, on any processor
 
 
@@ -96,14 +96,14 @@ def _store(k: Code, y_kind: str, row: Lanes, i: Lanes, value: Lanes) -> None:
     k.store_first(held, k.arena + k["y"] + k.size(y_kind) * (row * k["columns"] + i), k["columns"] - i, y_kind)
 
 
-def softmax_float(exponential: Callable[..., Any]) -> str:
+def softmax_float(exponential: Callable[..., Any], logarithm: Callable[..., Any] | None = None) -> str:
     """Kernel of FLOAT_ARGS: exponential((x - row maximum) beta) times one over their sum, which is added in the order that
-    `arithmetics._mlas_softmax` defines.
+    `arithmetics._mlas_softmax` defines; with its `logarithm` the logarithm of that, (x - row maximum) beta less the sum's.
 
-    x, y: arena offsets of rows x columns float32 numbers; beta: float32 bits.
+    x, y: arena offsets of rows x columns float32 numbers; beta: float32 bits; the addresses of the logarithm's tables (float64).
     """
     k = Code(FLOAT_ARGS)
-    beta = k["beta"].to("i32").bits("f32")
+    beta, tables = k["beta"].to("i32").bits("f32"), [Table(k, "f64", k[n]) for n in ("inverses", "logarithms")]
     with k.loop(k["rows"]) as row:
         x, y = (k.arena + k[n] + 4 * k["columns"] * row for n in "xy")
         first = k.load("f32", x).spread(FLOAT_LANES)
@@ -112,12 +112,15 @@ def softmax_float(exponential: Callable[..., Any]) -> str:
             top.set(top.get().at_least(k.among(k["columns"] - i, FLOAT_LANES).select(k.load("f32", x + 4 * i, FLOAT_LANES), first)))
         most = top.get().reduce("fmax")
         with k.loop(k["columns"], step=FLOAT_LANES) as i:
-            e = exponential((k.load("f32", x + 4 * i, FLOAT_LANES) - most) * beta)
+            shifted = (k.load("f32", x + 4 * i, FLOAT_LANES) - most) * beta
+            e = exponential(shifted)
             total.set(total.get() + k.among(k["columns"] - i, FLOAT_LANES).select(e, e.constant(0)))
-            k.store_first(e, y + 4 * i, k["columns"] - i)
-        inverse = 1.0 / _paired(total.get())
+            k.store_first(shifted if logarithm else e, y + 4 * i, k["columns"] - i)
+        whole = _paired(total.get())
+        inverse, log = (None, logarithm(whole, *tables).to("f32")) if logarithm else (1.0 / whole, None)
         with k.loop(k["columns"], step=FLOAT_LANES) as i:
-            k.store_first(k.load("f32", y + 4 * i, FLOAT_LANES) * inverse, y + 4 * i, k["columns"] - i)
+            v = k.load("f32", y + 4 * i, FLOAT_LANES)
+            k.store_first(v * inverse if log is None else v - log, y + 4 * i, k["columns"] - i)
     return k.finished()
 
 

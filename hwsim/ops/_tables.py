@@ -15,7 +15,7 @@ from hwsim.ops._regrid import regrid
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
 
-__all__ = ["copy_part", "emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
+__all__ = ["MOST_BITS", "copy_part", "emit_copy", "emit_move", "emit_moves", "emit_part", "emit_table"]
 
 MOST_BITS = 16
 FEWEST_BESIDE = 8  # elements side by side, on average, that are moved as runs

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.kernels import moving
-from hwsim.ops._lowering import Desk, float_bits
+from hwsim.ops._dequantized import emit_dequantize
+from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_scales
 from hwsim.ops._writing import Operands, Written
 from hwsim.ops.quantize import runtime_params
@@ -55,10 +55,9 @@ def integer(step: Step, x: Array, *runtime: Array) -> Array:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """One scale and up to 16 bits."""
+    """One scale."""
     x, y = step.inputs[0], step.outputs[0]
-    if x is None or len(step.inputs) > 1 or x.quant is None or x.quant.granularity != "per_tensor" or x.quant.bits > 16:
+    if x is None or len(step.inputs) > 1:
         return False
-    source, target = desk.place(x), desk.operand(desk.place(y))
-    args = {"zero": int(x.quant.zero_point) - source.bias, "scale": float_bits(x.quant.scale)}
-    return target.kind == "f32" and desk.walk(moving.dequantize, x.shape, [desk.operand(source)], target, **args)
+    target = desk.operand(desk.place(y))
+    return target.kind == "f32" and emit_dequantize(desk, x, target)

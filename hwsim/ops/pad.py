@@ -8,7 +8,7 @@ import numpy as np
 
 from hwsim.errors import HwsimError, counted
 from hwsim.graph import Node, Shape, SourceNode, Tensor
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._reading import Reader, axes_of, choice, input_name
 from hwsim.ops._regrid import regrid
 from hwsim.ops._tables import emit_move
@@ -85,6 +85,14 @@ def integer(step: Step, x: Array) -> Array:
 def node_value(node: Node) -> float:
     """The real number that fills the border."""
     return float(node.attrs["value"])
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """The same of float32 numbers."""
+    x = step.inputs[0]
+    assert x is not None
+    sources = compute(step.node, np.arange(x.elements).reshape(x.shape), -1)
+    return emit_move(step, desk, 0, 0, sources.ravel(), float_bits(node_value(step.node)))
 
 
 def kernel(step: Step, desk: Desk) -> bool:

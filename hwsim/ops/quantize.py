@@ -11,11 +11,12 @@ from hwsim.arithmetics import arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import integers, moving, reals
+from hwsim.ops._dequantized import dequantized
 from hwsim.ops._lowering import Desk, float_bits
 from hwsim.ops._qonnx import quantize_real, read_bipolar, read_quant, reads_of
 from hwsim.ops._reading import Reader, check_scales, input_name
 from hwsim.ops._regrid import regrid, stored
-from hwsim.ops._tables import emit_table
+from hwsim.ops._tables import MOST_BITS, emit_table
 from hwsim.ops._writing import Operands, Written
 from hwsim.program import Step
 from hwsim.quant import Array, QuantParams
@@ -88,17 +89,22 @@ def store(node: Node, real: Array, target: QuantParams) -> Array:
 
 
 def kernel(step: Step, desk: Desk) -> bool:
-    """float32 by the arithmetic's rule, else ONNX's, and stored numbers through a table; one scale."""
+    """float32 by the arithmetic's rule, else ONNX's; stored numbers through a table, wide ones by a rule too; one scale."""
     x, y = step.inputs[0], step.outputs[0]
     assert x is not None
     q = y.quant
     if q is None or len(step.inputs) > 1 or q.granularity != "per_tensor" or not q.format.is_integer or q.bits > 16:
         return False
-    if x.quant is not None:
+    if x.quant is not None and x.quant.bits <= MOST_BITS:
         return emit_table(step, desk, lambda v: integer(step, v))
-    source, target, zero = desk.operand(desk.place(x)), desk.operand(desk.place(y)), int(q.zero_point)
     if "rounding" in step.node.attrs:
         return False
+    if x.quant is not None and "requantize" in getattr(arithmetic_of(step), "STORED", {}):
+        return _emit_requantize(step, desk, x.quant, q)
+    place = desk.place(x) if x.quant is None else dequantized(desk, x)
+    if place is None:
+        return False
+    source, target, zero = desk.operand(place), desk.operand(desk.place(y)), int(q.zero_point)
     if q.format.name == "bipolar":
         numbers = {"scale": float_bits(q.scale), "zero": float_bits(zero), "y_bias": target.bias}
         return desk.walk(reals.signs, x.shape, [source], target, **numbers)
@@ -108,3 +114,15 @@ def kernel(step: Step, desk: Desk) -> bool:
         return desk.walk(integers.quantize, x.shape, [source], target, own[1], number=float_bits(own[0](q.scale)), **limits)
     numbers = {"scale": float_bits(q.scale), "low": int(q.qmin) - zero, "high": int(q.qmax) - zero, "offset": zero - target.bias}
     return desk.walk(moving.quantize, x.shape, [source], target, **numbers)
+
+
+def _emit_requantize(step: Step, desk: Desk, source: QuantParams, target: QuantParams) -> bool:
+    """Wide stored numbers by the arithmetic's own integers."""
+    x, own = step.inputs[0], getattr(arithmetic_of(step), "REQUANTIZE", None)
+    if own is None or x is None or source.granularity != "per_tensor" or not source.format.is_signed:
+        return False
+    y = desk.operand(desk.place(step.outputs[0]))
+    (multiplier, exponent), zero = own[0](source, target), int(target.zero_point)
+    args = {"multiplier": int(multiplier), "exponent": int(exponent), "x_zero": int(source.zero_point), "zero": zero}
+    args |= {"low": int(target.qmin), "high": int(target.qmax), "y_bias": y.bias}
+    return desk.walk(integers.requantize, x.shape, [desk.operand(desk.place(x))], y, own[1], **args)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from hwsim.arithmetics import _default, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import integers
+from hwsim.kernels.blending import BLEND_ARGS, blend
 from hwsim.kernels.compiling import Kernel
-from hwsim.ops._lowering import Desk
+from hwsim.ops._lowering import WIDTHS, Desk
 from hwsim.ops._reading import MAX_ELEMENTS, Reader, axes_of, choice, input_name
 from hwsim.ops._tables import emit_moves
 from hwsim.ops._writing import Operands, Written, numbers
@@ -214,6 +217,28 @@ def kernel(step: Step, desk: Desk) -> bool:
     numbers = (x.quant.zero_point, x.quant.scale, y.quant.scale, y.quant.qmin, y.quant.qmax, y.quant.zero_point)
     taps = [linear_taps(step.node, a, x.shape[a]) for a in (2, 3)]
     return _interpolate(step, desk, (_default.interpolated, *taps), np.array(numbers, np.float64))
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Float32 numbers: nearest ones are moved, linear interpolation goes axis by axis."""
+    x, y = step.inputs[0], step.outputs[0]
+    if x is None or x.constant is not None or step.node.attrs["mode"] == "nearest":
+        return emit_moves(step, desk, compute)
+    out, sizes = desk.row_major(y, desk.place(y).order), list(x.shape)
+    source = desk.row_major(x, out.order)
+    desk.reorder(desk.place(x), source)
+    at, axes = source.offset, resized_axes(step.node, x.shape)[::-1]
+    for a in axes:
+        low, high, weights = linear_taps(step.node, a, x.shape[a])
+        place = out.order.index(a)
+        outer, inner = (prod(sizes[i] for i in part) for part in (out.order[:place], out.order[place + 1 :]))
+        args = {"x": at, "outer": outer, "size": sizes[a], "out": len(low), "inner": inner}
+        args |= {"low": desk.keep(low), "high": desk.keep(high), "weights": desk.keep(weights)}
+        sizes[a] = len(low)
+        at = out.offset if a == axes[-1] else desk.work(WIDTHS["f32"] * prod(sizes))
+        desk.call_named(Kernel(blend), BLEND_ARGS, {**args, "y": at})
+    desk.reorder(replace(source, shape=y.shape, offset=at), desk.place(y))
+    return True
 
 
 def _interpolate(step: Step, desk: Desk, own: tuple[Any, ...], parameters: Array | None = None) -> bool:

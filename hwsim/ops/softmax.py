@@ -66,9 +66,9 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 def compute(node: Node, x: Array) -> Array:
     axes, beta = node.attrs["axes"], np.float32(node.attrs.get("beta", 1.0))
-    if x.dtype == np.float32 and not node.attrs["log"]:
+    if x.dtype == np.float32:
         rows, back = _rows(axes, x)
-        return back(_mlas_softmax.softmax(rows.reshape(-1, rows.shape[-1]), beta))
+        return back(_mlas_softmax.softmax(rows.reshape(-1, rows.shape[-1]), beta, node.attrs["log"]))
     shifted = (x - x.max(axes, keepdims=True)) * x.dtype.type(beta)
     e = np.exp(shifted)
     total = e.sum(axes, keepdims=True)
@@ -155,11 +155,13 @@ def kernel(step: Step, desk: Desk) -> bool:
 
 def real(step: Step, desk: Desk) -> bool:
     """Float32 numbers."""
-    if step.node.attrs["log"]:
-        return False
     _, target, args = _in_rows(step, desk)
     args["beta"] = float_bits(step.node.attrs.get("beta", 1.0))
-    desk.call_named(Kernel(kernels.softmax_float, (_mlas_softmax.exponential,)), kernels.FLOAT_ARGS, args)
+    functions: tuple[Any, ...] = (_mlas_softmax.exponential,)
+    if step.node.attrs["log"]:
+        functions = (*functions, _mlas_softmax.logarithm)
+        args |= {"inverses": desk.keep(_mlas_softmax.INVERSES), "logarithms": desk.keep(_mlas_softmax.LOGARITHMS)}
+    desk.call_named(Kernel(kernels.softmax_float, functions), kernels.FLOAT_ARGS, args)
     desk.reorder(target, desk.place(step.outputs[0]))
     return True
 

@@ -67,7 +67,6 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
     "softplus": _softplus,
     "softsign": lambda x: x / (1 + np.abs(x)),
     "shrink": lambda x, bias=0.0, lambd=0.5: np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, 0)),
-    "tanh": np.tanh,
     "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
@@ -95,6 +94,7 @@ FUNCTIONS: dict[str, Callable[..., Array]] = {
 }
 DOUBLE: dict[str, Callable[..., Array]] = {  # of float64 numbers, what is defined in float32 alone
     "sigmoid": _sigmoid,
+    "tanh": np.tanh,
     "erf": _erf,
     "gelu": lambda x, approximate="none": _gelu(x, approximate) if approximate == "tanh" else x * (1 + _erf(x / math.sqrt(2))) / 2,
     "swish": lambda x, alpha=1.0: x * _sigmoid(alpha * x),
@@ -204,12 +204,16 @@ def infer(node: Node, inputs: list[Tensor | None]) -> list[tuple[Shape, str]]:
 
 def compute(node: Node, x: Array) -> Array:
     """In parts that fit in the processor's caches."""
-    name, flat, params = node.attrs["function"], x.reshape(-1), _params(node)
-    function = DOUBLE.get(name, FUNCTIONS[name]) if x.dtype == np.float64 else FUNCTIONS[name]
+    flat, params, function = x.reshape(-1), _params(node), function_of(node.attrs["function"], x.dtype)
     with np.errstate(all="ignore"):
         parts = [np.asarray(function(flat[i : i + PART], **params)) for i in range(0, max(flat.size, 1), PART)]
     y: Array = np.concatenate(parts).reshape(x.shape)
     return y if y.dtype == bool else y.astype(x.dtype)
+
+
+def function_of(name: str, dtype: Any) -> Callable[..., Array]:
+    """A function of numbers of a type: of float64 with all of its digits."""
+    return DOUBLE.get(name, FUNCTIONS[name]) if dtype == np.float64 else FUNCTIONS[name]
 
 
 def _params(node: Node) -> dict[str, Any]:

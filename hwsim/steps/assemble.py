@@ -17,6 +17,7 @@ from hwsim.program import Program, Step
 from hwsim.shelf import load
 from hwsim.steps.arena import plan_arena
 from hwsim.steps.assembly import Assembly, Segment
+from hwsim.steps.settle import settled
 from hwsim.steps.step import is_mac
 
 __all__ = ["assemble"]
@@ -27,7 +28,7 @@ def assemble(program: Program, all_tensors: bool = False) -> Assembly:
 
     A tensor's memory is used again once nothing reads it, unless `all_tensors` are wanted.
     """
-    steps = [s for layer in program.layers for s in layer.steps]
+    program, steps = settled(program)
     places, counter_base = plan_arena(program, steps, all_tensors)
     scratch_base = counter_base + -(-8 * max(len(steps), 1) // ALIGN) * ALIGN
     desk = Desk(places, counter_base=counter_base, scratch_base=scratch_base, memory=Memory(_weights(steps)))
