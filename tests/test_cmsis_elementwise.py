@@ -188,7 +188,7 @@ def lstm(arrays: dict[str, Array], m: Macros) -> Built:
     ]
     grids = {"cell_scale": 2.0 ** m["CELL_SCALE_POWER"], "hidden_scale": 2.0**-30 / real(m, "OUTPUT_MULTIPLIER", "OUTPUT_SHIFT")}
     grids["entering"] = real(m, "INPUT_TO_CELL_MULTIPLIER", "INPUT_TO_CELL_SHIFT")
-    attrs = {"hidden": hidden, "direction": "forward", "coupled": False, "hidden_zero": zero, "cell_clip": 0.0, **grids}
+    attrs = {"hidden": hidden, "direction": "forward", "coupled": "", "hidden_zero": zero, "cell_clip": 0.0, **grids}
     program, feeds = step_program("lstm", inputs, ((steps, 1, batch, hidden), y), attrs, "cmsis_nn")
     return program, feeds, np.ascontiguousarray(want[:, None])
 

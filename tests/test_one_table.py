@@ -22,6 +22,7 @@ FILES = (
     "tflite_misc/keras_lstm_mnist_ptq.tflite",
     "qonnx_zoo/TFC_2W2A.onnx",
     "qonnx_zoo/kwsmlp_w3a3.onnx",
+    "qonnx_zoo/qkeras_jettagging.onnx",
     "qonnx_zoo/unsw_nb15-mlp-w2a2.onnx",
     "lowbit_resnet10_mnist_qonnx/resnet10_mnist_w2a2.onnx",
     "lowbit_resnet10_mnist_qonnx/resnet10_mnist_w4a4.onnx",
@@ -35,6 +36,10 @@ FILES = (
     "mlperf_tiny/submissions/ali_model_ad.onnx",
     "mlperf_tiny/submissions/ali_model_kws.onnx",
     "mlperf_tiny/submissions/vww_96_float.onnx",
+    "resnet_cifar10_float/resnet20_cifar10.onnx",
+    "resnet_cifar10_float/resnet56_cifar10.onnx",
+    "tflite_misc/deeplabv3_float_257.tflite",
+    "tflite_misc/tflm_mnist_lstm_float.tflite",
 )
 
 

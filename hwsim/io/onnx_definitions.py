@@ -72,7 +72,7 @@ QONNX: dict[str, tuple[str, dict[str, str]]] = {
     "MultiThreshold": ("11", {"out_dtype": "string", "out_scale": "float", "out_bias": "float", "data_layout": "string"}),
 }
 # what hwsim writes beside a node (its metadata), since ONNX has no attribute for it: grids inside a cell, another runtime's formula
-NOTES = ("cell_clip", "cell_scale", "hidden_scale", "hidden_zero", "layout", "multiply", "pot_scale", "weight_steps")
+NOTES = ("cell_clip", "cell_scale", "hidden_scale", "hidden_zero", "input_coupled", "layout", "multiply", "pot_scale", "weight_steps")
 CUSTOM = MICROSOFT | {f"{domain}.{k}": v for domain in QONNX_DOMAINS for k, v in QONNX.items()}
 
 

@@ -22,12 +22,12 @@ PEEPHOLES_AND_MORE = (9, 10, 11, 16, 17, 20, 21, 22, 23)
 
 
 def _lstm(op: TfliteOperator, desk: Desk) -> None:
-    """One direction; without input weights the input gate is one minus the forget gate (`input_forget`)."""
+    """One direction; without input weights the input gate is one minus the forget gate (`input_coupled`)."""
     _check(op, desk)
     coupled, x, target = not op.input(1), op.inputs[0], op.outputs[0]
     w, r = (_stacked(op, desk, indices, what) for indices, what in ((WEIGHTS, "weights"), (STATE, "recurrent")))
     inputs = (_in_time(op, desk, x), w, r, _bias(op, desk, w, r))
-    attrs: dict[str, Any] = {"input_forget": int(coupled), "cell_clip": float(op.option("CellClip"))}
+    attrs: dict[str, Any] = {"input_coupled": int(coupled), "cell_clip": float(op.option("CellClip"))}
     if desk.stored(x):
         attrs |= _cell(op, desk)
     sequence = desk.between(f"{op.name}.sequence", target)

@@ -5,20 +5,23 @@ Stored numbers: an arithmetic with an `lstm` of its own computes a cell in integ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hwsim.arithmetics import arithmetic_of
+from hwsim.arithmetics import _lstm_cell, arithmetic_of
 from hwsim.errors import HwsimError
 from hwsim.graph import Node, Shape, SourceNode, Tensor
 from hwsim.kernels import lstm as kernels
 from hwsim.kernels.compiling import Kernel
 from hwsim.ops._lowering import Desk
 from hwsim.ops._reading import Reader, check_shape, choice, input_name
+from hwsim.ops._real_lstm import emit_real_lstm
+from hwsim.ops._real_sums import real_matmul
 from hwsim.ops._writing import Operands, Written
-from hwsim.ops.unary import FUNCTIONS
+from hwsim.ops.unary import function_of
 from hwsim.program import LoopNest, Step
 from hwsim.quant import Array
 
@@ -37,9 +40,11 @@ def _read(s: SourceNode, r: Reader) -> None:
 
 
 def _cell_attrs(s: SourceNode) -> dict[str, Any]:
-    """Whether gates are coupled, the bound of the cell, and what a file says of a stored one: its scale, and the grid before the output."""
+    """The gate that is one minus the other (ONNX Runtime: with input_forget that of forgetting; TFLite: the input's), the bound of the
+    cell, and what a file says of a stored one: its scale, and the grid before the output."""
     scales = {k: s.attrs[k] for k in _GRIDS if k in s.attrs}
-    return {"coupled": bool(s.attrs.get("input_forget", 0)), **scales}
+    coupled = "forget" if s.attrs.get("input_forget") else "input" if s.attrs.get("input_coupled") else ""
+    return {"coupled": coupled, **scales}
 
 
 def _hidden(s: SourceNode, r: Reader, directions: int) -> int:
@@ -64,9 +69,10 @@ READS = {"LSTM": _read}
 
 
 def write(node: Node, operands: Operands) -> Written:
-    """A file's own grids of the cell stay beside the operator."""
+    """What ONNX has no attribute for stays beside the operator."""
     a, given = node.attrs, (*node.inputs, *[""] * 7)
-    attrs = {"hidden_size": a["hidden"], "direction": a["direction"], "input_forget": int(a["coupled"])}
+    attrs = {"hidden_size": a["hidden"], "direction": a["direction"], "input_forget": int(a["coupled"] == "forget")}
+    attrs |= {"input_coupled": 1} if a["coupled"] == "input" else {}
     return Written("LSTM", (*given[:4], "", *given[4:7]), attrs | {k: a[k] for k in _GRIDS if k in a})
 
 
@@ -98,8 +104,9 @@ def compute(
     h0: Array | None = None,
     c0: Array | None = None,
     peephole: Array | None = None,
+    product: Callable[[Array, Array], Array] = np.matmul,
 ) -> tuple[Array, Array, Array]:
-    """Gates in ONNX's order i, o, f, c; x is (steps, batch, input)."""
+    """Gates in ONNX's order i, o, f, c; x is (steps, batch, input).  Real numbers in BLAS's order, or by a product of their own."""
     hidden, sequences, last_h, last_c = node.attrs["hidden"], [], [], []
     for d in range(w.shape[0]):
         backward = node.attrs["direction"] == "reverse" or d == 1
@@ -109,7 +116,7 @@ def compute(
         p = np.zeros(3 * hidden, x.dtype) if peephole is None else peephole[d]
         outputs = []
         for t in range(x.shape[0])[:: -1 if backward else 1]:
-            h, c = _cell(x[t] @ w[d].T + h @ r[d].T + bias, c, p.reshape(3, hidden), node.attrs)
+            h, c = _cell(product(x[t], w[d].T) + product(h, r[d].T) + bias, c, p.reshape(3, hidden), node.attrs)
             outputs.append(h)
         sequences.append(np.stack(outputs[:: -1 if backward else 1]))
         last_h.append(h)
@@ -117,14 +124,14 @@ def compute(
     return np.stack(sequences, 1), np.stack(last_h), np.stack(last_c)
 
 
-def _cell(gates: Array, c: Array, peephole: Array, attrs: Mapping[str, Any]) -> tuple[Array, Array]:
-    sigmoid = FUNCTIONS["sigmoid"]
-    i, o, f, g = np.split(gates, 4, -1)
-    forget = sigmoid(f + peephole[2] * c)
-    c = forget * c + (1 - forget if attrs["coupled"] else sigmoid(i + peephole[0] * c)) * np.tanh(g)
-    if attrs.get("cell_clip"):
-        c = np.clip(c, -attrs["cell_clip"], attrs["cell_clip"])
-    return sigmoid(o + peephole[1] * c) * np.tanh(c), c
+in_order = partial(compute, product=real_matmul)
+
+
+def _cell(gates: Array, c: Array, peepholes: Array, attrs: Mapping[str, Any]) -> tuple[Array, Array]:
+    sigmoid, tanh = (function_of(name, gates.dtype) for name in ("sigmoid", "tanh"))
+    clip = float(np.float32(attrs.get("cell_clip") or 0))
+    h, c = _lstm_cell.cell(np.split(gates, 4, -1), c, list(peepholes), attrs["coupled"], clip, sigmoid, tanh)
+    return np.asarray(h), np.asarray(c)
 
 
 def integer(step: Step, x: Array, w: Array, r: Array, b: Array, *more: Array | None) -> tuple[Array, int]:
@@ -152,11 +159,12 @@ def _own(step: Step) -> Any:
     x, w, r, y = *step.inputs[:3], step.outputs[0]
     make, a = getattr(arithmetic_of(step), "lstm", None), step.node.attrs
     assert x is not None and w is not None and r is not None
-    whole = a["direction"] == "forward" and "cell_scale" in a and len(step.inputs) > 3 and not any(step.inputs[4:])
+    plain = a["direction"] == "forward" and a["coupled"] != "forget"
+    whole = plain and "cell_scale" in a and len(step.inputs) > 3 and not any(step.inputs[4:])
     if make is None or not whole or r.quant is None or x.format not in ("int8", "int16") or y.format != x.format:
         return None
     more = {"entering": a["entering"]} if "entering" in a else {}
-    grids = (a["cell_scale"], (a["hidden_scale"], a["hidden_zero"]), a["cell_clip"], a["coupled"])
+    grids = (a["cell_scale"], (a["hidden_scale"], a["hidden_zero"]), a["cell_clip"], a["coupled"] == "input")
     return make(x.quant, w.quant, r.quant, y.quant, *grids, **more)
 
 
@@ -189,6 +197,11 @@ def kernel(step: Step, desk: Desk) -> bool:
     kernel = Kernel(kernels.lstm, (source.kind, len(own.numbers), own.gate, own.step, own.state))
     desk.call_named(kernel, kernels.LSTM_ARGS, args)
     return True
+
+
+def real(step: Step, desk: Desk) -> bool:
+    """Float32 numbers; weights are known."""
+    return emit_real_lstm(step, desk)
 
 
 def work(node: Node, inputs: tuple[Tensor | None, ...], outputs: tuple[Tensor, ...]) -> dict[str, Any]:
