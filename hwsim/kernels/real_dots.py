@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hwsim.kernels.code import Code
 from hwsim.kernels.dots import Dot, Sums
 from hwsim.kernels.lanes import Lanes
 
-__all__ = ["CHANNELS", "REALS"]
+__all__ = ["CHANNELS", "ONCE", "REALS"]
 
 
-def _reals(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
+def _reals(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes, kind: str = "f64") -> Sums:
     """A number of every pixel by one of every output."""
     lanes = sums[0][0].lanes
-    columns = [k.load("f64", weights + 8 * lanes * j, lanes) for j in range(len(sums[0]))]
+    columns = [k.load(kind, weights + k.size(kind) * lanes * j, lanes).to("f64") for j in range(len(sums[0]))]
     made = []
     for row, pixel in zip(sums, pixels, strict=True):
         number = k.load("f64", pixel)
@@ -33,4 +35,5 @@ def _channels(k: Code, sums: Sums, pixels: list[Lanes], weights: Lanes) -> Sums:
 
 
 REALS = Dot("reals", 1, 8, 8, _reals, held="f64")
+ONCE = Dot("once", 1, 8, 4, partial(_reals, kind="f32"), held="f64")  # weights read once wait for memory, of which these take half
 CHANNELS = Dot("channels", 1, 4, 4, _channels, held="f32", apart=4)

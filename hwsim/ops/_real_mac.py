@@ -10,7 +10,7 @@ import numpy as np
 
 from hwsim.graph import Tensor
 from hwsim.kernels import moving
-from hwsim.kernels.real_dots import CHANNELS, REALS
+from hwsim.kernels.real_dots import CHANNELS, ONCE, REALS
 from hwsim.ops._lowering import Desk, Place, real_constant
 from hwsim.ops._mac import Epilogue
 from hwsim.ops._mac_plan import Axis, Mac, plane_of
@@ -20,6 +20,7 @@ from hwsim.quant import Array
 
 __all__ = ["RealMac", "are_real", "emit_real_conv", "emit_real_tiles", "known", "widened"]
 
+FEW = 2  # pixels that are always in one tile
 SPILL = 256  # bytes: the most that vectors of channels read behind the last one
 
 
@@ -73,7 +74,7 @@ def emit_real_conv(step: Step, desk: Desk, weights: Array, axes: tuple[Axis, Axi
 
 def emit_real_tiles(mac: RealMac, desk: Desk) -> None:
     """The micro-kernel on an input that is `widened`."""
-    emit_tiles(mac, desk, REALS, mac.weights)
+    emit_tiles(mac, desk, ONCE if mac.y.rows * mac.y.columns <= FEW else REALS, mac.weights)
 
 
 def widened(desk: Desk, source: Place, halo: tuple[tuple[int, int], ...] = (), order: tuple[int, ...] | None = None) -> Place:
