@@ -16,7 +16,8 @@ from hwsim.kernels.dots import quads
 from hwsim.kernels.finishing import WAY_ARGS, Way
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.lowbits import unpacked
-from hwsim.kernels.tile import entry, store
+from hwsim.kernels.plain import entry
+from hwsim.kernels.tile import store
 
 __all__ = ["AMX_ARGS", "CONFIG", "DEPTH", "PIXELS", "ROWS", "amx_tile", "row_bytes"]
 

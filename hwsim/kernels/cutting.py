@@ -17,6 +17,7 @@ from hwsim.kernels import host
 from hwsim.kernels.code import Code, Variable
 from hwsim.kernels.dots import Dot, Sums
 from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.plain import plain_sums
 
 __all__ = [
     "CUT_ARGS",
@@ -169,10 +170,7 @@ class Wrapped(Cut):
     """Two's complement wrap to `bits` bits: the same after every product or once at the end."""
 
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
-        held = held_from(k, len(pixels), start)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
-            put(held, dot.step(k, values(held), here, w))
-        return wrapped(k, values(held))
+        return wrapped(k, plain_sums(k, dot, pixels, weights, start))
 
 
 def wrapped(k: Code, sums: Sums) -> tuple[Sums, Sums]:

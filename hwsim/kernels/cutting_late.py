@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from hwsim.kernels import host
 from hwsim.kernels.code import Code
-from hwsim.kernels.cutting import Cut, Room, add_row, blocks, changed, clamped, held_from, limits, put, table, values
+from hwsim.kernels.cutting import Cut, Room, changed, clamped, limits, table
 from hwsim.kernels.dots import Dot, Sums, quads
 from hwsim.kernels.lanes import Lanes
+from hwsim.kernels.plain import plain_sums
 
 __all__ = ["AtEnd", "Late"]
 
@@ -27,12 +28,10 @@ class AtEnd(Cut):
     def sums(self, k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], panel: Lanes) -> tuple[Sums, Sums]:
         low, high = limits(k, start[0])
         first = clamped([start], low, high)[0]
-        held = held_from(k, len(pixels), first)
-        with blocks(k, dot, pixels, weights, len(start) * host.lanes(), 1) as (here, w, *_):
-            put(held, dot.step(k, values(held), here, w))
+        whole = plain_sums(k, dot, pixels, weights, first)
         if self.shifted:
-            add_row(held, table(k, "shift", panel, k.number("i64", 0), k.number("i64", 1), len(start)))
-        whole = values(held)
+            shift = table(k, "shift", panel, k.number("i64", 0), k.number("i64", 1), len(start))
+            whole = [[v + s for v, s in zip(row, shift, strict=True)] for row in whole]
         if self.lift:
             whole = [[v + n * self.lift for v in row] for row, n in zip(whole, _totals(k, dot, pixels), strict=True)]
         cut = clamped(whole, low, high)

@@ -9,14 +9,15 @@ indirection of Dukhan, arXiv:1907.02129).  Taps that lie side by side in memory 
 from __future__ import annotations
 
 from hwsim.kernels import host
-from hwsim.kernels.code import Code, Variable
+from hwsim.kernels.code import Code
 from hwsim.kernels.cutting import CUT_ARGS, Cut, count
 from hwsim.kernels.dots import Dot
 from hwsim.kernels.finishing import WAY_ARGS, Way, straight
 from hwsim.kernels.lanes import Lanes
 from hwsim.kernels.lowbits import unpacked
+from hwsim.kernels.plain import asked_ahead, entry, plain_sums, step_bytes
 
-__all__ = ["TILE_ARGS", "entry", "store", "tile"]
+__all__ = ["TILE_ARGS", "store", "tile"]
 
 TILE_ARGS = (
     "x",  # arena offset of the input
@@ -38,8 +39,6 @@ TILE_ARGS = (
     *WAY_ARGS,
     *CUT_ARGS,
 )
-TURN = 16  # bytes of each pixel that a turn of the innermost loop reads: what counts it takes ports that products need
-SHARES, LINE = 8, 64  # tiles of pixels that share in asking for the next block of weights; bytes that are asked for at once
 
 
 def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None, bits: int = 8) -> str:
@@ -51,7 +50,7 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None, bi
     k = Code(TILE_ARGS)
     width = vectors * dot.lanes
     panels = (k["channels"] + (width - 1)) // width
-    panel_bytes = k["taps"] * k["steps"] * _step_bytes(dot, vectors)
+    panel_bytes = k["taps"] * k["steps"] * step_bytes(dot, vectors)
     with k.loop(panels, step=k["block"]) as first:
         last = (first + k["block"]).at_most(panels)
         block = unpacked(k, first * panel_bytes, last * panel_bytes, bits)
@@ -63,68 +62,13 @@ def tile(dot: Dot, rows: int, vectors: int, way: Way, cut: Cut | None = None, bi
             weights, lanes, size = block + panel * panel_bytes, dot.lanes, k.size(dot.held)
             start = [k.load(dot.held, k["start"] + size * (channel + lanes * j), lanes) for j in range(vectors)]
             if cut is None:
-                ahead = _ahead(dot, vectors, k["block"] * panel_bytes, pixel // rows) if bits == 8 else []
-                sums = _sums(k, dot, x, weights, start, ahead)
+                ahead = asked_ahead(dot, vectors, k["block"] * panel_bytes, pixel // rows) if bits == 8 else []
+                sums = plain_sums(k, dot, x, weights, start, ahead)
             else:
                 sums, flags = cut.sums(k, dot, x, weights, start, panel)
                 count(k, flags, pixel, k["channels"] - channel)
             store(k, way, sums, y, channel)
     return k.finished()
-
-
-def entry(k: Code, table: str, index: Lanes) -> Lanes:
-    """A byte offset of a table."""
-    return k.load("i32", k[table] + 4 * index, align=4).to("i64")
-
-
-def _step_bytes(dot: Dot, vectors: int) -> int:
-    """Weights of a step."""
-    return vectors * dot.lanes * dot.w_bytes
-
-
-def _turn(dot: Dot) -> int:
-    """Steps of a turn."""
-    return max(TURN // dot.x_bytes, 1) if host.registers() > 16 else 1
-
-
-def _ahead(dot: Dot, vectors: int, block: Lanes, tile: Lanes) -> list[Lanes]:
-    """What the `tile`th tile of pixels asks for in a turn, in bytes behind the turn's own weights: its share of what lies `block` bytes
-    on, the next block.  Behind the last one lie, as a rule, the weights of the next layer."""
-    lines = _turn(dot) * _step_bytes(dot, vectors) // (SHARES * LINE)
-    first = block + (tile & (SHARES - 1)) * (LINE * lines)
-    return [first + LINE * i for i in range(lines)]
-
-
-def _sums(k: Code, dot: Dot, pixels: list[Lanes], weights: Lanes, start: list[Lanes], ahead: list[Lanes]) -> list[list[Lanes]]:
-    """The tile's sums over all taps and channels, whole turns of each run first."""
-    begin = [start[0].constant(0)] * dot.kept(len(start)) if dot.close else start
-    held = [[k.variable(s) for s in begin] for _ in pixels]
-    at, turn = k.variable(weights), _turn(dot)
-    with k.loop(k["taps"]) as tap:
-        offset = entry(k, "tap_table", tap)
-        run = [p + offset for p in pixels]
-        whole = k["steps"] & -turn
-        with k.loop(whole, step=turn) as step:
-            for line in ahead:
-                k.prefetch(at.get() + line)
-            _add(k, dot, held, [p + dot.x_bytes * step for p in run], at, turn, len(start))
-        if turn > 1:
-            with k.loop(k["steps"], start=whole) as step:
-                _add(k, dot, held, [p + dot.x_bytes * step for p in run], at, 1, len(start))
-    close = dot.close or (lambda sums, start: sums)
-    return [close([v.get() for v in row], start) for row in held]
-
-
-def _add(k: Code, dot: Dot, held: list[list[Variable]], pixels: list[Lanes], at: Variable, steps: int, vectors: int) -> None:
-    """The products of so many steps."""
-    sums, weights = [[v.get() for v in row] for row in held], at.get()
-    for _ in range(steps):
-        sums = dot.step(k, sums, pixels, weights)
-        pixels, weights = [p + dot.x_bytes for p in pixels], weights + _step_bytes(dot, vectors)
-    for row, values in zip(held, sums, strict=True):
-        for variable, value in zip(row, values, strict=True):
-            variable.set(value)
-    at.set(weights)
 
 
 def store(k: Code, way: Way, sums: list[list[Lanes]], y: list[Lanes], channel: Lanes) -> None:
