@@ -145,16 +145,20 @@ def table(k: Code, name: str, panel: Lanes, number: Lanes, count: Lanes, vectors
 
 
 def add_block(k: Code, dot: Dot, held: Held, here: list[Lanes], weights: Lanes, steps: int) -> None:
-    """All products of a block."""
-    width = len(held[0]) * host.lanes()
-    if steps <= 4:
-        sums = values(held)
-        for n in range(steps):
-            sums = dot.step(k, sums, [p + dot.x_bytes * n for p in here], weights + n * width * dot.w_bytes)
-        put(held, sums)
+    """All products of a block, four steps to a turn of a loop."""
+    turn = 4 if steps > 4 and steps % 4 == 0 else 1 if steps > 4 else steps
+    if turn == steps:
+        _add_steps(k, dot, held, here, weights, steps)
         return
-    with k.loop(k.number("i64", steps)) as i:
-        put(held, dot.step(k, values(held), [p + dot.x_bytes * i for p in here], weights + i * (width * dot.w_bytes)))
+    with k.loop(k.number("i64", steps), step=turn) as i:
+        _add_steps(k, dot, held, [p + dot.x_bytes * i for p in here], weights + i * (len(held[0]) * host.lanes() * dot.w_bytes), turn)
+
+
+def _add_steps(k: Code, dot: Dot, held: Held, here: list[Lanes], weights: Lanes, steps: int) -> None:
+    width, sums = len(held[0]) * host.lanes(), values(held)
+    for n in range(steps):
+        sums = dot.step(k, sums, [p + dot.x_bytes * n for p in here], weights + n * width * dot.w_bytes)
+    put(held, sums)
 
 
 def add_row(held: Held, row: list[Lanes]) -> None:
