@@ -83,7 +83,7 @@ def _arrays(file: Path, names: tuple[str, ...]) -> dict[str, Array]:
         raise HwsimError(file, wanted, _kind(file)) from None
     except OSError as e:
         raise refusal(file, wanted, e) from None
-    except (ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error) as e:
+    except (ValueError, EOFError, RuntimeError, zlib.error) as e:
         raise HwsimError(file, wanted, f"a damaged one ({str(e).partition('.')[0]})") from None
 
 
