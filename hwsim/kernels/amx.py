@@ -8,7 +8,7 @@ block of panels stays in the second-level cache while all pixels pass.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hwsim.kernels.code import Code
 from hwsim.kernels.cutting import count, wrapped
@@ -46,8 +46,9 @@ AHEAD = 16  # chunks, from the third-level cache or memory to the second, where 
 FIRST_X, FIRST_W = 4, 6  # tile registers of pixels and of weights, behind those of sums
 
 
-def row_bytes(chunks: int) -> int:
-    """Bytes from one gathered row to the next: room for a vector that passes the end, in another cache set than the row before."""
+def row_bytes(chunks: Any) -> Any:
+    """Bytes from one gathered row to the next, for a number of chunks, in Python or in a kernel: room for a vector that passes the end, in
+    another cache set than the row before."""
     return (chunks + 1) * DEPTH
 
 
@@ -100,7 +101,7 @@ def _in_place(k: Code, x: Lanes, pixel: Lanes) -> Rows:
 def _gather(k: Code, x: Lanes, pixel: Lanes, left: Lanes) -> Rows:
     """The numbers under the window of each pixel, side by side; what lies behind the last meets weights of zero."""
     whole, tail = k["run"] & -DEPTH, k["run"] & (DEPTH - 1)
-    rows = Rows(k.arena + k["rows"], (k["chunks"] + 1) * DEPTH)
+    rows = Rows(k.arena + k["rows"], row_bytes(k["chunks"]))
     with k.loop(left) as row:
         source, target = x + entry(k, "x_table", pixel + row), rows.first + row * rows.stride
         with k.loop(k["taps"]) as tap:
