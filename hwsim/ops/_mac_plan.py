@@ -54,8 +54,8 @@ def plane_of(place: Place) -> Plane:
 
 
 def rows_of(place: Place) -> Plane:
-    """Of a matrix, a stack of them, a vector or a number, that lies in the order of its axes: one row of pixels."""
-    depth, size = (1, *place.shape)[-1], WIDTHS[place.kind]
+    """Of a matrix, or a stack of them, that lies in the order of its axes: one row of pixels."""
+    depth, size = place.shape[-1], WIDTHS[place.kind]
     rows = place.elements // depth
     whole = rows * depth * size
     return Plane(place.offset, place.kind, place.bias, 1, 1, rows, depth, whole, whole, depth * size, place.offset, whole)

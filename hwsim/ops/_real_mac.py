@@ -18,7 +18,7 @@ from hwsim.ops._route_tiles import emit_tiles
 from hwsim.program import Step
 from hwsim.quant import Array
 
-__all__ = ["RealMac", "are_real", "emit_real_conv", "emit_real_tiles", "known", "widened"]
+__all__ = ["RealMac", "are_real", "emit_real_conv", "emit_real_tiles", "known", "real_epilogue", "widened"]
 
 FEW = 2  # pixels that are always in one tile
 SPILL = 256  # bytes: the most that vectors of channels read behind the last one
@@ -43,13 +43,17 @@ class RealMac(Mac):
 
     @cached_property
     def epilogue(self) -> Epilogue:
-        outputs = self.groups * self.outputs
-        shift = np.broadcast_to(self.bias, outputs) + np.float32(0)  # which makes a zero positive
-        return Epilogue(None, np.zeros(outputs), (np.full(outputs, self.factor, np.float32), shift), 0, 0, 0, True)
+        return real_epilogue(self.groups * self.outputs, self.bias, self.factor)
 
     @cached_property
     def x_zero(self) -> int:
         return 0
+
+
+def real_epilogue(outputs: int, bias: Array, factor: float) -> Epilogue:
+    """Sums times `factor` plus `bias`, both rounded."""
+    shift = np.broadcast_to(bias, outputs) + np.float32(0)  # which makes a zero positive
+    return Epilogue(None, np.zeros(outputs), (np.full(outputs, factor, np.float32), shift), 0, 0, 0, True)
 
 
 def emit_real_conv(step: Step, desk: Desk, weights: Array, axes: tuple[Axis, Axis], halo: tuple[tuple[int, int], ...]) -> bool:

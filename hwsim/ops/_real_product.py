@@ -15,7 +15,7 @@ from hwsim.kernels.real_dots import REALS
 from hwsim.kernels.tile import TILE_ARGS, tile
 from hwsim.ops._lowering import WIDTHS, Desk, Place, Source
 from hwsim.ops._mac_plan import Axis, rows_of, way_out
-from hwsim.ops._real_mac import RealMac, emit_real_tiles, known, widened
+from hwsim.ops._real_mac import RealMac, emit_real_tiles, known, real_epilogue, widened
 from hwsim.ops._route_tiles import CACHED, tile_shape
 from hwsim.program import Step
 from hwsim.quant import Array
@@ -77,8 +77,7 @@ def _emit_each(step: Step, desk: Desk, out: Place, bias: Array) -> bool:
     laid = desk.walk(moving.copy, (*batch, rows, depth), [left], _dense(x, (*batch, rows, depth)))
     if not laid or not _lay_panels(desk, right, _dense(w, (*batch, panels, depth, width))):
         return False
-    e = RealMac(step, np.zeros((1, columns, 1, 1, 1)), Axis(), Axis(), rows_of(out), rows_of(out), bias, step.node.attrs["alpha"]).epilogue
-    way, tiled = way_out(desk, e, "f32", 0, width)
+    way, tiled = way_out(desk, real_epilogue(columns, bias, step.node.attrs["alpha"]), "f32", 0, width)
     tables = {"x_table": np.arange(rows) * SIZE * depth, "y_table": np.arange(rows) * 4 * columns, "tap_table": np.zeros(1)}
     tiled |= {n: desk.keep(t.astype(np.int32)) for n, t in tables.items()}
     tiled |= {"images": 1, "pixels": rows, "taps": 1, "steps": depth, "channels": columns}
