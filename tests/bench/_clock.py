@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from hwsim.kernels import host
 
 Call = Callable[[], Any]
 TURN = 2e-3  # seconds
@@ -32,6 +35,11 @@ class Row:
             return ""
         reached = [self.measured <= v if self.less else self.measured >= v for v in (self.must, self.aim)]
         return "aim" if reached[1] else "must" if reached[0] else "MISSED"
+
+
+def processor() -> str:
+    """What LLVM takes the processor for, and whether it has AMX, which no name tells."""
+    return f"{host.host_cpu()[0]} ({platform.machine()}{', AMX' if host.amx() else ''})"
 
 
 def interleaved(*calls: Call, rounds: int = 31, turn: float = TURN) -> np.ndarray[Any, Any]:

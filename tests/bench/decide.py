@@ -7,7 +7,6 @@ from Ctrl-C to the end of a command are of the wall clock.
 from __future__ import annotations
 
 import argparse
-import platform
 import subprocess
 import sys
 import tempfile
@@ -28,14 +27,13 @@ from hwsim.decide.layer_prices import QUANTITIES
 from hwsim.decide.table import CostTable
 from hwsim.graph import Graph
 from hwsim.io.onnx_model import write_onnx
-from hwsim.kernels.host import host_cpu
 from hwsim.quant import Array
 from hwsim.quantizing import quantize_for
 from hwsim.searches import ilp, pareto
 from hwsim.searches._scores import scores
 from hwsim.steps.read import read
 from hwsim.topologies import build
-from tests.bench._clock import Row
+from tests.bench._clock import Row, processor
 from tests.bench._interrupting import worst
 from tests.bench._networks import resnet20
 
@@ -195,5 +193,5 @@ def main(arguments: list[str]) -> None:
             lines.append(f"| {row.what} | {wanted} | {row.measured:.3g} {row.unit} | {row.verdict} | {row.detail} |")
             print(lines[-1], flush=True)
     if options.only is None:
-        title = f"# Speed of decisions on {host_cpu()[0]} ({platform.machine()}), one core\n\n`python -m tests.bench decide`, CPU time.\n\n"
+        title = f"# Speed of decisions on {processor()}, one core\n\n`python -m tests.bench decide`, CPU time.\n\n"
         REPORT.write_text(title + "\n".join(lines) + "\n", "utf-8")

@@ -7,14 +7,12 @@ process, accuracy takes wall-clock time.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from hwsim.kernels.host import host_cpu
 from tests.bench import _engine_kernels, _engine_networks, _engine_ops, _engine_process, _engine_transformer
-from tests.bench._clock import Row, table
+from tests.bench._clock import Row, processor, table
 
 REPORT = Path(__file__).resolve().parents[2] / "reports" / "engine.md"
 GROUPS: dict[str, Callable[[], list[Row]]] = {
@@ -54,4 +52,4 @@ def write(group: str, shown: str) -> None:
 def machine() -> str:
     """Processor and versions."""
     peers = ", ".join(f"{p} {version(p)}" for p in ("onnxruntime", "ai-edge-litert", "qonnx", "onnx", "numpy", "llvmlite"))
-    return f"{host_cpu()[0]} ({platform.machine()}), {peers}."
+    return f"{processor()}, {peers}."
